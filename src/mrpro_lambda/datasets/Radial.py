@@ -1,0 +1,52 @@
+"""Radial sampling."""
+
+from dataclasses import dataclass
+from math import pi
+
+import torch
+from mrpro.data import KTrajectory
+from mrpro.data.traj_calculators import KTrajectoryRadial2D
+
+from mrpro_lambda.datasets.CartesianSampling import check_shape
+
+
+@dataclass(frozen=True)
+class Radial:
+    """Golden-angle 2D radial acquisition with two-fold readout oversampling.
+
+    Same convention as `mrpro.data.traj_calculators.KTrajectoryRadial2D`: for an image with `n` pixels along its longer
+    axis, a spoke has ``2 * n`` samples at integer distances from `-n` to ``n - 1``, in units of the inverse of the
+    oversampled field of view of `2 * n` pixels. The encoding matrix is `2 * n` by `2 * n`.
+    """
+
+    n_spokes: int
+    """Number of spokes, at least 2."""
+
+    random_start: bool = False
+    """If the angle of the first spoke is random. Otherwise it is 0 and all acquisitions have the same trajectory."""
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        if not isinstance(self.n_spokes, int) or self.n_spokes < 2:
+            raise ValueError(f'n_spokes must be an integer of at least 2, got {self.n_spokes}.')
+
+    def trajectory(self, shape: tuple[int, int], generator: torch.Generator) -> KTrajectory:
+        """Draw a trajectory.
+
+        Parameters
+        ----------
+        shape
+            Size of the image `(y, x)`.
+        generator
+            Random number generator. The global one is not used.
+
+        Returns
+        -------
+            Trajectory with `ky` and `kx` of shape `(1, coils=1, k2=1, k1=n_spokes, k0=2 * n)`.
+        """
+        check_shape(shape)
+        calculator = KTrajectoryRadial2D()
+        start = float(torch.rand((), generator=generator)) * 2 * pi / calculator.angle if self.random_start else 0.0
+        spoke = start + torch.arange(self.n_spokes, dtype=torch.float64)[:, None]
+        trajectory = calculator(n_k0=2 * max(shape), k0_center=max(shape), k1_idx=spoke)
+        return KTrajectory(trajectory.kz.float(), trajectory.ky.float(), trajectory.kx.float())

@@ -1,0 +1,204 @@
+"""Data set of simulated acquisitions."""
+
+from collections.abc import Sequence
+from math import exp, log, sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from mrpro.utils import pad_or_crop
+
+from mrpro_lambda.datasets.acquisition_op import radial_acquisition_op
+from mrpro_lambda.datasets.AcquisitionSample import AcquisitionSample
+from mrpro_lambda.datasets.augment_image import augment_image
+from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
+from mrpro_lambda.datasets.draw import as_range, draw_uniform
+from mrpro_lambda.datasets.Radial import Radial
+from mrpro_lambda.datasets.RadialSample import RadialSample
+from mrpro_lambda.datasets.simulation import complex_noise, k1_noise_weight, simulate_coil_maps, smooth_phase
+from mrpro_lambda.operators import CartesianAcquisitionOp
+
+
+class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialSample]):
+    r"""Simulated acquisitions :math:`y = A x + n` of magnitude images.
+
+    Each image is given a random smooth phase and, if there are several coils, random coil sensitivities. The noise has
+    :math:`E|n|^2 = \sigma^2`, see `complex_noise`.
+
+    A sample depends on `(seed, epoch, index)` only, whichever process computes it and in whatever order. Image, coils,
+    sampling and noise have random number generators of their own: data sets that differ in the noise level only
+    have the same images and masks, and noise of the same shape. Global random number generators are neither used nor
+    changed. Without calls of `set_epoch` the samples never change, as a test set should be.
+    """
+
+    def __init__(
+        self,
+        images: torch.Tensor | Sequence[torch.Tensor],
+        sampling: CartesianSampling | Radial,
+        *,
+        noise: float | tuple[float, float],
+        n_coils: int | Sequence[int] = 1,
+        crop: int | None = None,
+        augment: bool = False,
+        colored_noise: bool | tuple[float, float] = False,
+        seed: int = 0,
+    ) -> None:
+        r"""Initialize the data set.
+
+        Parameters
+        ----------
+        images
+            Magnitude images, shape `(n, y, x)`, or a sequence of images of shape `(y, x)` of any sizes.
+        sampling
+            Family of acquisitions.
+        noise
+            Noise standard deviation :math:`\sigma` relative to the root mean square of the noise-free, fully sampled
+            k-space, combined over coils. With the orthonormal FFT this is the root mean square of the image over the
+            field of view. A range `(low, high)` is drawn from uniformly on a logarithmic scale.
+        n_coils
+            Number of coils, or several numbers to draw from.
+        crop
+            Size in pixels of the square that is used of each image. Images are padded with zeros if they are smaller.
+            If `None`, the size of each image is kept; samples of different sizes cannot be batched.
+        augment
+            If `True`, random crops are zoomed, flipped, transposed and gamma corrected, see `augment_image`. Otherwise
+            the center of the image is used.
+        colored_noise
+            If the noise varies along `k1`, see `k1_noise_weight`. The factors at the two edges are drawn uniformly from
+            a range `(low, high)`, independently; `True` is the range (0.15, 0.9), which covers measurements at 0.055 T.
+        seed
+            Seed of all random numbers, from 0 to ``2**32 - 1``.
+
+        Raises
+        ------
+        ValueError
+            If an image is not a magnitude image, or a parameter is out of its range.
+        """
+        self.images = [_check_image(image, i) for i, image in enumerate(images)]
+        if not self.images:
+            raise ValueError('images must have at least one image, got none.')
+        if not isinstance(sampling, CartesianSampling | Radial):
+            raise ValueError(f'sampling must be a CartesianSampling or Radial, got {type(sampling).__name__}.')
+        self.sampling = sampling
+        self.noise = as_range('noise', noise, 0)
+        if self.noise[0] == 0 < self.noise[1]:
+            raise ValueError(f'A range of noise must not begin at 0, as it is drawn from logarithmically, got {noise}.')
+        self.n_coils = (n_coils,) if isinstance(n_coils, int) else tuple(n_coils)
+        if not self.n_coils or not all(isinstance(n, int) and n > 0 for n in self.n_coils):
+            raise ValueError(f'n_coils must be one or several positive integers, got {n_coils}.')
+        if crop is not None and (not isinstance(crop, int) or crop < 1):
+            raise ValueError(f'crop must be a positive integer or None, got {crop}.')
+        self.crop = crop
+        self.augment = augment
+        if colored_noise is not False and isinstance(sampling, Radial):
+            raise ValueError(f'colored_noise varies along k1 and needs Cartesian sampling, got {sampling}.')
+        self.colored_noise: tuple[float, float] | None = None
+        if colored_noise is not False:
+            edge_factors = (0.15, 0.9) if colored_noise is True else colored_noise
+            self.colored_noise = as_range('colored_noise', edge_factors, 0, exclusive=True)
+        if not 0 <= seed < 2**32:
+            raise ValueError(f'seed must be in [0, 2**32), got {seed}.')
+        self.seed = seed
+        # in shared memory, so that persistent workers of a DataLoader see changes
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        if not augment:
+            for i in range(len(self)):
+                if not self._cropped(i).any():
+                    raise ValueError(
+                        f'The central crop={crop} must not be zero everywhere, which it is for image {i} of shape '
+                        f'{tuple(self.images[i].shape)}.'
+                    )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled or copied data set, with the epoch in shared memory again."""
+        self.__dict__.update(state)
+        self._epoch.share_memory_()
+
+    def __len__(self) -> int:
+        """Get number of images."""
+        return len(self.images)
+
+    @property
+    def epoch(self) -> int:
+        """Epoch that the samples are drawn for."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Change all random draws, also in running workers of a `torch.utils.data.DataLoader`.
+
+        Call it between epochs, before iterating over the loader.
+
+        Parameters
+        ----------
+        epoch
+            Number of the epoch, from 0 to ``2**32 - 1``.
+        """
+        if not 0 <= epoch < 2**32:
+            raise ValueError(f'epoch must be in [0, 2**32), got {epoch}.')
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> AcquisitionSample | RadialSample:
+        """Simulate an acquisition of an image.
+
+        Parameters
+        ----------
+        index
+            Index of the image.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'Index {index} is out of bounds for {len(self)} images.')
+        index = index % len(self)
+        seeds = np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(4, np.uint64)
+        image_rng, coil_rng, sampling_rng, noise_rng = (torch.Generator().manual_seed(int(s)) for s in seeds)
+
+        if self.augment:
+            shape = self.images[index].shape if self.crop is None else (self.crop, self.crop)
+            magnitude = augment_image(self.images[index], (shape[0], shape[1]), image_rng)
+        else:
+            magnitude = self._cropped(index)
+        shape = (magnitude.shape[0], magnitude.shape[1])
+        img = torch.polar(magnitude / magnitude.max(), smooth_phase(shape, image_rng))[None, None]
+        n_coils = self.n_coils[int(torch.randint(len(self.n_coils), (), generator=coil_rng))]
+        csm = simulate_coil_maps(n_coils, shape, coil_rng)
+        low, high = self.noise
+        noise = low if low == high else exp(draw_uniform((log(low), log(high)), noise_rng))
+
+        if isinstance(self.sampling, Radial):
+            traj = self.sampling.trajectory(shape, sampling_rng).as_tensor()[:, 0]
+            radial_op = radial_acquisition_op(traj, csm)
+            (signal,) = radial_op(img)
+            noise_std = noise * float(img.norm()) / traj.shape[-1]  # the fully sampled grid has this number squared
+            data = signal + complex_noise(signal.shape, noise_std, noise_rng)
+            return RadialSample(img, data, traj, csm, radial_op.adjoint(data)[0], torch.full((1, 1, 1, 1), noise_std))
+
+        mask = self.sampling.mask(shape, sampling_rng)[None, None]
+        cartesian_op = CartesianAcquisitionOp(mask, csm)
+        (signal,) = cartesian_op(img)
+        noise_std = noise * float(img.norm()) / sqrt(img.numel())
+        weight: float | torch.Tensor = noise_std
+        if self.colored_noise is not None:
+            edge_factors = (draw_uniform(self.colored_noise, noise_rng), draw_uniform(self.colored_noise, noise_rng))
+            weight = noise_std * k1_noise_weight(mask[0, 0], edge_factors)
+        data = signal + mask * complex_noise(signal.shape, weight, noise_rng)
+        initial_image = cartesian_op.adjoint(data)[0]
+        return AcquisitionSample(img, data, mask, csm, initial_image, torch.full((1, 1, 1, 1), noise_std))
+
+    def _cropped(self, index: int) -> torch.Tensor:
+        """Center of an image."""
+        image = self.images[index]
+        return image if self.crop is None else pad_or_crop(image, (self.crop, self.crop))
+
+
+def _check_image(image: torch.Tensor, index: int) -> torch.Tensor:
+    """Convert a magnitude image to float32."""
+    image = torch.as_tensor(image)
+    what = f'got {image.dtype} of shape {tuple(image.shape)} at index {index}'
+    if image.ndim != 2 or not image.numel() or image.is_complex():
+        raise ValueError(f'images must be real magnitude images of shape (y, x), {what}.')
+    image = image.float()
+    if not image.isfinite().all() or image.min() < 0 or image.max() == 0:
+        raise ValueError(
+            f'images must be finite, non-negative and not zero everywhere, {what} with values from {image.min():g} to '
+            f'{image.max():g}.'
+        )
+    return image

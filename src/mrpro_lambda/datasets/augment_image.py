@@ -1,0 +1,48 @@
+"""Random variations of magnitude images."""
+
+import torch
+from mrpro.utils import pad_or_crop
+
+
+def augment_image(image: torch.Tensor, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    """Draw a random variation of a magnitude image.
+
+    A random window of the image is resampled to the given shape, so that structures are zoomed by a factor of 0.8 to
+    1.15. It is flipped along each axis with probability 1/2, and transposed with probability 1/2 if the shape is
+    square. Scaled to a maximum of 1, it is raised to a power of 0.8 to 1.3 (gamma correction). Images that are smaller
+    than the window are padded with zeros. A window without signal above a fifth of the maximum of the image is moved to
+    the brightest pixel.
+
+    Parameters
+    ----------
+    image
+        Magnitude image, shape `(y, x)`.
+    shape
+        Size of the result `(y, x)`.
+    generator
+        Random number generator.
+
+    Returns
+    -------
+        Magnitude image with maximum 1.
+    """
+    zoom, gamma, *offsets, flip_y, flip_x, transpose = torch.rand(7, generator=generator, dtype=torch.float64).tolist()
+    window_shape = tuple(max(1, round(n / (0.8 + 0.35 * zoom))) for n in shape)
+    image = pad_or_crop(image, [max(n, w) for n, w in zip(image.shape, window_shape, strict=True)])
+    start = [int(u * (n - w + 1)) for u, n, w in zip(offsets, image.shape, window_shape, strict=True)]
+    window = _window(image, start, window_shape)
+    if window.max() < 0.2 * image.max():
+        brightest = divmod(int(image.argmax()), image.shape[1])
+        start = [min(max(b - w // 2, 0), n - w) for b, n, w in zip(brightest, image.shape, window_shape, strict=True)]
+        window = _window(image, start, window_shape)
+    resized = torch.nn.functional.interpolate(window[None, None], size=shape, mode='bicubic', antialias=True)[0, 0]
+    resized = resized.clamp_min(0)  # bicubic interpolation overshoots
+    resized = (resized / resized.max()) ** (0.8 + 0.5 * gamma)
+    flips = [dim for dim, u in ((0, flip_y), (1, flip_x)) if u < 0.5]
+    resized = resized.flip(flips)
+    return resized.T if transpose < 0.5 and shape[0] == shape[1] else resized
+
+
+def _window(image: torch.Tensor, start: list[int], shape: tuple[int, ...]) -> torch.Tensor:
+    """Part of an image."""
+    return image[start[0] : start[0] + shape[0], start[1] : start[1] + shape[1]]

@@ -1,0 +1,5 @@
+"""Trainable reconstructions of tensors."""
+
+from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+
+__all__ = ["LambdaMapModel"]

@@ -1,0 +1,62 @@
+"""Gram operator of a Cartesian acquisition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mrpro.operators import LinearOperator
+from mrpro.utils import reduce_repeat
+
+
+class CirculantGramOp(LinearOperator):
+    r"""Gram operator :math:`S^H F^{-1} \mathrm{diag}(m)\, F S` of a Cartesian acquisition.
+
+    The transfer function :math:`m` counts the samples at each frequency, :math:`S` are the coil sensitivities. The
+    centered FFT of an acquisition shifts image and k-space. Both shifts cancel in the Gram operator, because a
+    circulant operator commutes with shifts, so the transforms here need none. Along axes where :math:`m` is constant
+    (the readout of Cartesian lines) no transform is needed either.
+    """
+
+    def __init__(self, transfer: torch.Tensor, dim: Sequence[int], csm: torch.Tensor | None = None) -> None:
+        """Initialize the Gram operator.
+
+        Parameters
+        ----------
+        transfer
+            Real, non-negative transfer function in the order of `torch.fft.fftn`, broadcastable to the coil images.
+        dim
+            Negative axes of the Fourier transform.
+        csm
+            Coil sensitivities, shape `(*other, coils, z, y, x)`; `None` for a single coil without sensitivity.
+        """
+        super().__init__()
+        self.transfer = reduce_repeat(transfer, tol=0.0, dim=tuple(d for d in dim if -d <= transfer.ndim))
+        self.dim = tuple(d for d in dim if -d <= self.transfer.ndim and self.transfer.shape[d] > 1)
+        self.csm = csm
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
+        """Apply the Gram operator to an image of shape `(*other, 1, z, y, x)`."""
+        return super().__call__(x)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
+        """Apply the Gram operator. Prefer calling the instance."""
+        y = x if self.csm is None else self.csm * x
+        if self.dim:
+            y = torch.fft.ifftn(torch.fft.fftn(y, dim=self.dim) * self.transfer, dim=self.dim)
+        else:
+            y = y * self.transfer
+        if self.csm is not None:
+            y = (self.csm.conj() * y).sum(-4, keepdim=True)
+        return (y if x.is_complex() or self.csm is not None else y.real,)
+
+    def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
+        """Apply the operator itself, which is self-adjoint."""
+        return self.forward(x)
+
+    def norm_squared_bound(self) -> torch.Tensor:
+        r"""Return the upper bound :math:`\max m \cdot \max \sum_c |S_c|^2` of the norm of this Gram operator."""
+        bound = self.transfer.amax()
+        if self.csm is not None:
+            bound = bound * self.csm.abs().square().sum(-4).amax()
+        return bound

@@ -1,0 +1,15 @@
+"""Linear operators that the methods need and mrpro lacks."""
+
+from mrpro_lambda.operators.BandLimitOp import BandLimitOp
+from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.GradientOp import GradientOp
+from mrpro_lambda.operators.gram_operator import gram_operator
+
+__all__ = [
+    "BandLimitOp",
+    "CartesianAcquisitionOp",
+    "CirculantGramOp",
+    "GradientOp",
+    "gram_operator",
+]

@@ -1,0 +1,55 @@
+"""The fastest exact Gram operator of an acquisition."""
+
+from __future__ import annotations
+
+import torch
+from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.operators.LinearOperator import LinearOperatorComposition
+
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+
+
+def gram_operator(acquisition_op: LinearOperator) -> LinearOperator:
+    r"""Return :math:`A^H A` in its fastest exact form.
+
+    Cartesian acquisitions without zero-padding become a `CirculantGramOp`, also behind a
+    `~mrpro.operators.SensitivityOp`. For everything else it is the operator's own `gram`, which is a Toeplitz
+    convolution for mrpro's non-Cartesian `~mrpro.operators.FourierOp`: 4 to 5 times faster than forward and adjoint.
+
+    Parameters
+    ----------
+    acquisition_op
+        Acquisition operator :math:`A`.
+
+    Returns
+    -------
+        Gram operator :math:`A^H A`.
+    """
+    if isinstance(acquisition_op, IdentityOp):
+        return CirculantGramOp(torch.ones(1), ())
+    if isinstance(acquisition_op, LinearOperatorComposition):
+        outer, inner = acquisition_op._operator1, acquisition_op._operator2
+        gram = gram_operator(outer)
+        if isinstance(inner, SensitivityOp) and isinstance(gram, CirculantGramOp) and gram.csm is None:
+            return CirculantGramOp(gram.transfer, gram.dim, inner.csm_tensor)
+        return inner.H @ gram @ inner
+    if isinstance(acquisition_op, FastFourierOp) and not _pads(acquisition_op):
+        return CirculantGramOp(torch.ones(1), ())
+    if (
+        isinstance(acquisition_op, FourierOp)
+        and acquisition_op._non_uniform_fast_fourier_op is None
+        and acquisition_op._fast_fourier_op is not None
+        and acquisition_op._cart_sampling_op is not None
+        and not _pads(acquisition_op._fast_fourier_op)
+    ):
+        mask = acquisition_op._cart_sampling_op.gram.mask
+        if mask is None:
+            return CirculantGramOp(torch.ones(1), ())
+        dim = acquisition_op._fast_fourier_op._dim
+        return CirculantGramOp(torch.fft.ifftshift(mask, dim=dim), dim)
+    return acquisition_op.gram
+
+
+def _pads(op: FastFourierOp) -> bool:
+    """Tell whether the operator crops or zero-pads between image and k-space."""
+    return tuple(op._pad_op.original_shape) != tuple(op._pad_op.padded_shape)

@@ -1,0 +1,122 @@
+"""Base class of the regularizers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+
+class Regularizer(ABC):
+    r"""A weighted norm :math:`R_\Lambda(x) = \|\Lambda \cdot K x\|_1` of a linear transform of the image.
+
+    A solver needs four things of it: the transform :math:`K` and its adjoint, the Lambda map brought to the shape of
+    :math:`K x`, the value of the weighted norm, and the projection to the unit ball of the dual norm scaled by
+    :math:`\Lambda`.
+    """
+
+    @abstractmethod
+    def transform(self, img: torch.Tensor) -> torch.Tensor:
+        """Apply :math:`K`."""
+
+    @abstractmethod
+    def transform_adjoint(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Apply :math:`K^H`."""
+
+    @abstractmethod
+    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float | torch.Tensor) -> None:
+        r"""Add :math:`\alpha K x` to `out` in place."""
+
+    @abstractmethod
+    def add_transform_adjoint_(
+        self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float | torch.Tensor
+    ) -> None:
+        r"""Add :math:`\alpha K^H q` to `out` in place."""
+
+    @abstractmethod
+    def norm(self, shape: Sequence[int]) -> float:
+        r"""Return :math:`\|K\|_2` for images of a given shape."""
+
+    @abstractmethod
+    def symbol(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
+        r"""Return the Fourier symbol of a circulant operator that is equal to :math:`K^H K` or above it."""
+
+    @property
+    @abstractmethod
+    def circulant(self) -> bool:
+        r"""Whether :math:`K^H K` is equal to the operator with that symbol."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> tuple[int, ...]:
+        """Negative axes of the image that :math:`K` couples."""
+
+    @property
+    @abstractmethod
+    def n_maps(self) -> int:
+        """Number of Lambda maps, the size of the first axis of a map."""
+
+    @property
+    @abstractmethod
+    def elementwise(self) -> bool:
+        """Whether the norm treats each real number on its own, so that its proximal mapping is piecewise affine."""
+
+    @abstractmethod
+    def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
+        """Bring a validated Lambda map to the shape of the coefficients of an image (a view where possible)."""
+
+    @abstractmethod
+    def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        """Return the weighted norm of coefficients, a float64 scalar."""
+
+    @abstractmethod
+    def project(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        """Project coefficients to the dual ball, the proximal mapping of the convex conjugate of the norm."""
+
+    def lambda_map(self, weight: float | Sequence[float] | torch.Tensor, img: torch.Tensor) -> torch.Tensor:
+        """Turn a weight into a Lambda map and check it.
+
+        Parameters
+        ----------
+        weight
+            A number, one number for each map, or a map of shape `(n_maps, *other, 1, z, y, x)`. Axes of size 1
+            broadcast.
+        img
+            Image that the map is for, shape `(*other, coils, z, y, x)`.
+
+        Returns
+        -------
+            Real map with one axis more than the image, in its precision and on its device.
+
+        Raises
+        ------
+        ValueError
+            If the weight is negative, complex, not finite, or does not broadcast to the image.
+        """
+        real_dtype = img.dtype.to_real()
+        lambda_map = torch.as_tensor(weight, device=img.device)
+        if lambda_map.is_complex():
+            raise ValueError(f'The Lambda map must be real, got {lambda_map.dtype} of shape {tuple(lambda_map.shape)}.')
+        lambda_map = lambda_map.to(real_dtype)
+        if lambda_map.ndim == 0:
+            lambda_map = lambda_map.expand(self.n_maps)
+        if lambda_map.ndim == 1:
+            lambda_map = lambda_map.reshape(-1, *(1,) * img.ndim)
+        if lambda_map.shape[0] != self.n_maps or lambda_map.ndim != img.ndim + 1:
+            raise ValueError(
+                f'The Lambda map must be a number, {self.n_maps} number(s), or have shape (n_maps, *image) with '
+                f'n_maps={self.n_maps}, got shape {tuple(lambda_map.shape)} for an image of shape {tuple(img.shape)}.'
+            )
+        if any(m not in (1, n) for m, n in zip(lambda_map.shape[1:], img.shape, strict=True)):
+            raise ValueError(
+                f'Each axis of the Lambda map must have size 1 or that of the image, got map axes '
+                f'{tuple(lambda_map.shape[1:])} for an image of shape {tuple(img.shape)}.'
+            )
+        smallest = lambda_map.detach().amin()
+        if not bool((smallest >= 0) & lambda_map.detach().amax().isfinite()):
+            raise ValueError(
+                f'The Lambda map must be finite and non-negative, got a smallest value of {smallest.item()} and '
+                f'{int((~lambda_map.isfinite()).sum())} non-finite value(s) in shape {tuple(lambda_map.shape)}.'
+            )
+        return lambda_map

@@ -1,0 +1,6 @@
+"""What is sparse: regularizers with a Lambda map."""
+
+from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.regularizers.TotalVariation import TotalVariation
+
+__all__ = ["Regularizer", "TotalVariation"]

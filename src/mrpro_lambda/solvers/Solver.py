@@ -1,0 +1,155 @@
+"""Base class of the solvers: one loop for all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from mrpro.operators import LinearOperator
+from tqdm import tqdm
+
+from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward
+from mrpro_lambda.solvers.Iteration import Iteration
+from mrpro_lambda.solvers.Problem import Problem
+
+
+class Solution(NamedTuple):
+    """Result of a solve, with its certificate."""
+
+    img: torch.Tensor
+    """Image, shape `(*other, coils, z, y, x)`."""
+    objective: float
+    r"""Objective :math:`F(x)`, summed over the batch."""
+    gap: float
+    r"""Certified upper bound of :math:`F(x) - \min F`, see `Problem.certificate`."""
+    n_iterations: int
+    """Number of iterations taken."""
+    reason: Literal['tolerance reached', 'maximum number of iterations', 'fixed number of iterations']
+    """Why the solver stopped."""
+
+
+class Solver(torch.nn.Module, ABC):
+    r"""A solver of :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1`.
+
+    With `n_iterations` it is a fixed unrolled network, differentiable with respect to the Lambda map, the data and the
+    initial image. With `max_iterations` and `tolerance` it stops on its certificate and is not differentiable.
+    """
+
+    def __init__(
+        self,
+        regularizer: Regularizer,
+        n_iterations: int | None,
+        max_iterations: int | None,
+        tolerance: float | None,
+        backward: Backward | None,
+    ) -> None:
+        """Check and store what all solvers share; subclasses document the parameters."""
+        super().__init__()
+        if (n_iterations is None) == (max_iterations is None):
+            raise ValueError(f'Give either n_iterations or max_iterations, got {n_iterations=}, {max_iterations=}.')
+        if n_iterations is not None and tolerance is not None:
+            raise ValueError(f'A fixed number of iterations has no tolerance, got {n_iterations=}, {tolerance=}.')
+        if (n_iterations or max_iterations or 0) < 1:
+            raise ValueError(f'The number of iterations must be positive, got {n_iterations=}, {max_iterations=}.')
+        if tolerance is not None and not tolerance > 0:
+            raise ValueError(f'tolerance must be positive, got {tolerance=}.')
+        self.regularizer = regularizer
+        self.n_iterations = n_iterations
+        self.max_iterations = max_iterations
+        self.tolerance = 1e-2 if tolerance is None else tolerance
+        if backward is None:
+            backward = ActiveSetBackward() if regularizer.elementwise else CheckpointedBackward(8)
+        self.backward = backward
+
+    @abstractmethod
+    def iteration(self, problem: Problem) -> Iteration:
+        """Bind the algorithm to a problem."""
+
+    def forward(
+        self,
+        data: torch.Tensor,
+        acquisition_op: LinearOperator,
+        initial_image: torch.Tensor,
+        lambda_map: float | Sequence[float] | torch.Tensor,
+    ) -> torch.Tensor:
+        """Solve the problem and return the image.
+
+        Parameters
+        ----------
+        data
+            k-space data, shape `(*other, coils, k2, k1, k0)`.
+        acquisition_op
+            Acquisition operator, from images to data.
+        initial_image
+            Initial image, shape `(*other, coils, z, y, x)`.
+        lambda_map
+            A number, one number for each map of the regularizer, or a map of shape `(n_maps, *other, 1, z, y, x)`.
+
+        Returns
+        -------
+            Image, shape `(*other, coils, z, y, x)`.
+
+        Raises
+        ------
+        ValueError
+            If an input is not valid, see `Problem.create`, or if a gradient is wanted of a solve to a tolerance.
+        """
+        problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
+        if not problem.requires_grad:
+            return self._solve(problem, certify=False).img
+        if self.n_iterations is None:
+            raise ValueError('A solve to a tolerance can not be differentiated: use n_iterations.')
+        return self.backward(self.iteration(problem), self.n_iterations)
+
+    @torch.no_grad()
+    def solve(
+        self,
+        data: torch.Tensor,
+        acquisition_op: LinearOperator,
+        initial_image: torch.Tensor,
+        lambda_map: float | Sequence[float] | torch.Tensor,
+        *,
+        progress: bool = False,
+    ) -> Solution:
+        """Solve the problem without gradient and return the image with its certificate.
+
+        Parameters
+        ----------
+        data, acquisition_op, initial_image, lambda_map
+            As in `forward`.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+            Image, objective, certified gap, number of iterations, and why the solver stopped.
+        """
+        problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
+        return self._solve(problem, certify=True, progress=progress)
+
+    @torch.no_grad()
+    def _solve(self, problem: Problem, *, certify: bool, progress: bool = False) -> Solution:
+        """Iterate in place until the number of iterations or the tolerance is reached."""
+        iteration = self.iteration(problem)
+        state = iteration.owned(iteration.init())
+        objective = gap = float('nan')
+        limit = self.n_iterations or self.max_iterations or 0
+        reason = 'fixed number of iterations' if self.n_iterations else 'maximum number of iterations'
+        done = 0
+        with tqdm(total=limit, disable=not progress, desc='Iterations', leave=False) as bar:
+            while done < limit:
+                # the certificate costs about two iterations: look at it after every tenth of the iterations so far
+                n_steps = min(max(10, done // 10), limit - done)
+                iteration.run(state, n_steps)
+                done += n_steps
+                bar.update(n_steps)
+                if self.n_iterations is None or (certify and done == limit):
+                    objective, gap = problem.certificate(state.img, iteration.dual(state))
+                    bar.set_postfix(gap=f'{gap / objective:.1e}' if objective else '0')
+                    if self.n_iterations is None and gap <= self.tolerance * objective:
+                        reason = 'tolerance reached'
+                        break
+        return Solution(state.img, objective, gap, done, reason)  # type: ignore[arg-type]

@@ -1,0 +1,29 @@
+"""How it is solved: one loop, several algorithms, several ways to differentiate them."""
+
+from mrpro_lambda.solvers.ADMM import ADMM
+from mrpro_lambda.solvers.backward import (
+    ActiveSetBackward,
+    Backward,
+    CheckpointedBackward,
+    FullBackward,
+    TruncatedBackward,
+)
+from mrpro_lambda.solvers.Iteration import Iteration
+from mrpro_lambda.solvers.PDHG import PDHG
+from mrpro_lambda.solvers.Problem import Certificate, Problem
+from mrpro_lambda.solvers.Solver import Solution, Solver
+
+__all__ = [
+    "ADMM",
+    "ActiveSetBackward",
+    "Backward",
+    "Certificate",
+    "CheckpointedBackward",
+    "FullBackward",
+    "Iteration",
+    "PDHG",
+    "Problem",
+    "Solution",
+    "Solver",
+    "TruncatedBackward",
+]
