@@ -74,7 +74,8 @@ class LambdaMapModel(torch.nn.Module):
         -------
             Image, shape `(*other, coils, z, y, x)`.
         """
-        lambda_map = self._lambda_map(initial_image, lambda_map, noise_std)
+        if lambda_map is None:
+            lambda_map = self.estimate(initial_image, noise_std)
         return self._limit(self.solver(data, acquisition_op, initial_image, lambda_map), acquisition_op)
 
     def solve(
@@ -92,19 +93,23 @@ class LambdaMapModel(torch.nn.Module):
         The certificate is that of the convex problem, before the image is limited to the measured band.
         """
         with torch.no_grad():
-            lambda_map = self._lambda_map(initial_image, lambda_map, noise_std)
+            if lambda_map is None:
+                lambda_map = self.estimate(initial_image, noise_std)
             solution = self.solver.solve(data, acquisition_op, initial_image, lambda_map, progress=progress)
             return solution._replace(img=self._limit(solution.img, acquisition_op))
 
-    def _lambda_map(
-        self,
-        initial_image: torch.Tensor,
-        lambda_map: float | Sequence[float] | torch.Tensor | None,
-        noise_std: torch.Tensor | float | None,
-    ) -> float | Sequence[float] | torch.Tensor:
-        """Return the given weight or that of the network."""
-        if lambda_map is not None:
-            return lambda_map
+    def estimate(self, initial_image: torch.Tensor, noise_std: torch.Tensor | float | None = None) -> torch.Tensor:
+        """Estimate the Lambda map.
+
+        Parameters
+        ----------
+        initial_image, noise_std
+            As in `forward`.
+
+        Returns
+        -------
+            Lambda map, shape `(n_maps, *other, 1, z, y, x)`.
+        """
         if self.lambda_net is None:
             raise ValueError('A model without a network needs lambda_map.')
         return self.lambda_net(initial_image, noise_std)

@@ -1,5 +1,6 @@
 """Linear operators that the methods need and mrpro lacks."""
 
+from mrpro_lambda.operators import functionals
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
@@ -11,5 +12,6 @@ __all__ = [
     "CartesianAcquisitionOp",
     "CirculantGramOp",
     "GradientOp",
+    "functionals",
     "gram_operator",
 ]

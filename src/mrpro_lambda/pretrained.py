@@ -1,0 +1,130 @@
+"""Weights that ship with the package, and weights in files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+from mrpro_lambda.models.ModelConfig import ModelConfig
+
+_FOLDER = Path(__file__).parent / 'weights'
+_SHA256: dict[str, str] = {}
+
+
+def list_pretrained() -> dict[str, dict[str, str]]:
+    """List the weights that ship with the package.
+
+    Returns
+    -------
+        Model cards by name: what the weights are for, training data and their license, range of acquisitions and noise,
+        version and metrics.
+    """
+    return {name: _read_card(_FOLDER / f'{name}.safetensors')[1] for name in sorted(_SHA256)}
+
+
+def load_pretrained(name: str) -> LambdaMapModel:
+    """Load a model that ships with the package.
+
+    Parameters
+    ----------
+    name
+        Name of the weights, see `list_pretrained`.
+
+    Returns
+    -------
+        Model, ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or if the file is not the one that was published.
+    """
+    if name not in _SHA256:
+        raise ValueError(f'There are no weights {name!r}; there are {sorted(_SHA256)}.')
+    path = _FOLDER / f'{name}.safetensors'
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else 'no file'
+    if found != _SHA256[name]:
+        raise ValueError(
+            f'The weights {name!r} in {path} are not those that were published: SHA-256 {found}, expected '
+            f'{_SHA256[name]}. Install the package again. There are {sorted(_SHA256)}.'
+        )
+    return load_weights(path)[0]
+
+
+def load_weights(path: str | Path) -> tuple[LambdaMapModel, dict[str, str]]:
+    """Load a model from a file written by `save_weights` or by a training.
+
+    Parameters
+    ----------
+    path
+        File in the safetensors format.
+
+    Returns
+    -------
+        Model with the number of iterations for use, and model card.
+
+    Raises
+    ------
+    ValueError
+        If the file is no weights file of this package, or if its tensors do not fit its model.
+    """
+    config, card = _read_card(Path(path))
+    model = config.build(inference=True)
+    if model.lambda_net is None:
+        raise ValueError(f'The model of {path} has no network.')
+    with safe_open(str(path), framework='pt') as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    expected = {key: tuple(value.shape) for key, value in model.lambda_net.state_dict().items()}
+    given = {key: tuple(value.shape) for key, value in state.items()}
+    if expected != given:
+        different = sorted(key for key in {*expected, *given} if expected.get(key) != given.get(key))
+        first = different[0]
+        raise ValueError(
+            f'The weights in {path} are those of another architecture: {len(different)} tensor(s) differ, the first is '
+            f'{first} with shape {given.get(first)}, expected {expected.get(first)}.'
+        )
+    model.lambda_net.load_state_dict(state)
+    return model.eval(), card
+
+
+def save_weights(model: LambdaMapModel, config: ModelConfig, card: Mapping[str, str], path: str | Path) -> None:
+    """Write the weights of the network of a model, its configuration and a model card. No scan data are stored.
+
+    Parameters
+    ----------
+    model
+        Model.
+    config
+        Configuration that the model was built from.
+    card
+        Model card.
+    path
+        File to write, in the safetensors format.
+    """
+    if model.lambda_net is None:
+        raise ValueError('A model without a network has no weights.')
+    state = {key: value.detach().cpu().contiguous() for key, value in model.lambda_net.state_dict().items()}
+    metadata = {'config': json.dumps(dataclasses.asdict(config)), 'card': json.dumps(dict(card))}
+    path = Path(path)
+    partial = path.with_name(path.name + '.partial')
+    save_file(state, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def _read_card(path: Path) -> tuple[ModelConfig, dict[str, str]]:
+    """Read configuration and model card of a weights file."""
+    try:
+        with safe_open(str(path), framework='pt') as file:
+            metadata = file.metadata() or {}
+        return ModelConfig.from_dict(json.loads(metadata['config'])), json.loads(metadata['card'])
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(f'{path} is no weights file of mrpro_lambda: {error!r}.') from error

@@ -1,0 +1,172 @@
+"""Reconstruction of k-space data with a trainable model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
+from mrpro.algorithms.reconstruction import DirectReconstruction
+from mrpro.data import CsmData, DcfData, IData, KData, KNoise
+from mrpro.operators import DensityCompensationOp, FourierOp, LinearOperator, SensitivityOp
+
+from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
+from mrpro_lambda.solvers.Solver import Solution
+
+
+class LearnedSolution(NamedTuple):
+    """Image of a reconstruction with what led to it."""
+
+    idata: IData
+    """Image."""
+    initial_idata: IData
+    """Adjoint (zero-filled) reconstruction that the network saw."""
+    lambda_map: torch.Tensor
+    """Lambda map, shape `(n_maps, *image)`."""
+    noise_std: float | None
+    """Standard deviation of the noise of a k-space sample, if the model used it."""
+    solution: Solution
+    """Result of the solver, with its certificate."""
+
+
+class LearnedReconstruction(DirectReconstruction):
+    r"""Reconstruct with a network that chooses the regularization and a convex solver.
+
+    Solves :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda_\theta(x_0) \cdot K x\|_1` with the acquisition model
+    :math:`A` (Fourier transform, sampling and coil sensitivities), prewhitened data :math:`y` and the model's
+    regularizer. A drop-in replacement of mrpro's reconstructions.
+
+    The data term has the factor 1/2. mrpro's `~mrpro.algorithms.reconstruction.TotalVariationRegularizedReconstruction`
+    has not, contrary to its documentation: its weight is twice ours.
+    """
+
+    certificate: Solution | None
+    """Result of the solver in the last call, without the image: objective, certified gap, iterations and reason."""
+
+    def __init__(
+        self,
+        kdata: KData | None = None,
+        fourier_op: LinearOperator | None = None,
+        csm: Callable[[IData], CsmData] | CsmData | SensitivityOp | None = CsmData.from_idata_walsh,
+        noise: KNoise | None = None,
+        dcf: DcfData | DensityCompensationOp | None = None,
+        *,
+        model: LambdaMapModel,
+        noise_std: float | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Initialize the reconstruction.
+
+        Parameters
+        ----------
+        kdata
+            Data that the Fourier operator, density compensation and coil sensitivities are set up from.
+        fourier_op
+            Fourier operator. If `None`, set up from `kdata`.
+        csm
+            Coil sensitivities, or how to calculate them from `kdata`. `None` reconstructs each coil on its own.
+        noise
+            Noise measurement for prewhitening. `None`: no prewhitening.
+        dcf
+            Density compensation of the initial image of a non-Cartesian acquisition. If `None`, set up from `kdata`.
+        model
+            Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
+        noise_std
+            Standard deviation of the complex noise of a k-space sample, for networks that use it. If `None`, it is 1
+            for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
+        progress
+            Show a progress bar.
+
+        Raises
+        ------
+        ValueError
+            If neither `kdata` nor `fourier_op` is given, or `csm` is to be calculated without `kdata`.
+        """
+        if kdata is not None:
+            check_kdata(kdata)
+        super().__init__(kdata, fourier_op, csm, noise, dcf)
+        if noise_std is not None and not 0 < noise_std < float('inf'):
+            raise ValueError(f'noise_std must be positive and finite, got {noise_std=}.')
+        self.model = model
+        self.noise_std = noise_std
+        self.progress = progress
+        self.certificate = None
+
+    def forward(self, kdata: KData) -> IData:
+        """Apply the reconstruction.
+
+        Parameters
+        ----------
+        kdata
+            k-space data.
+
+        Returns
+        -------
+            Image.
+        """
+        return self.solve(kdata).idata
+
+    @torch.no_grad()
+    def solve(self, kdata: KData) -> LearnedSolution:
+        """Apply the reconstruction and return the image with the map, the noise level and the certificate.
+
+        Parameters
+        ----------
+        kdata
+            k-space data.
+
+        Raises
+        ------
+        ValueError
+            If the data hold NaN or Inf, or are all zero.
+        """
+        check_kdata(kdata)
+        if self.noise is not None:
+            kdata = prewhiten_kspace(kdata, self.noise)
+        acquisition_op = self.fourier_op if self.csm_op is None else self.fourier_op @ self.csm_op
+        initial_image = self._initial_image(kdata.data, acquisition_op)
+        noise_std = self._noise_std(kdata)
+        lambda_map = self._lambda_map(initial_image, noise_std)
+        solution = self.model.solve(kdata.data, acquisition_op, initial_image, lambda_map, progress=self.progress)
+        self.certificate = solution._replace(img=solution.img.new_empty(0))
+        return LearnedSolution(
+            IData.from_tensor_and_kheader(solution.img, kdata.header),
+            IData.from_tensor_and_kheader(initial_image, kdata.header),
+            lambda_map,
+            noise_std,
+            solution,
+        )
+
+    def _initial_image(self, data: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:
+        """Return the adjoint of the data, density compensated for non-Cartesian acquisitions.
+
+        The networks are trained with zero-filled images. The density compensation of mrpro weighs the samples of an
+        undersampled Cartesian acquisition as well, which amplifies the noise of the sparse ones.
+        """
+        cartesian = isinstance(self.fourier_op, FourierOp) and self.fourier_op._non_uniform_fast_fourier_op is None
+        if self.dcf_op is not None and not cartesian:
+            (data,) = self.dcf_op(data)
+        return acquisition_op.adjoint(data)[0]
+
+    def _noise_std(self, kdata: KData) -> float | None:
+        """Return the noise level if the network uses it."""
+        if self.model.lambda_net is None or not self.model.lambda_net.noise_level:
+            return None
+        if self.noise_std is not None:
+            return self.noise_std
+        return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
+
+    def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
+        """Return the Lambda map."""
+        return self.model.estimate(initial_image, noise_std)
+
+
+def check_kdata(kdata: KData) -> None:
+    """Raise an error if k-space data hold NaN or Inf, or are all zero."""
+    n_bad = int((~kdata.data.isfinite()).sum())
+    if n_bad:
+        raise ValueError(f'k-space data must be finite, got {n_bad} NaN or Inf in shape {tuple(kdata.data.shape)}.')
+    if not bool(kdata.data.any()):
+        raise ValueError(f'k-space data must not be all zero, got shape {tuple(kdata.data.shape)}.')

@@ -1,0 +1,112 @@
+"""Training from a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from mrpro_lambda.datasets import SimulatedAcquisitions
+from mrpro_lambda.pretrained import load_weights, save_weights
+from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.TrainingConfig import TrainingConfig
+
+
+class _SetEpoch(Callback):
+    """Tell the simulation the epoch, so that each draws new acquisitions and a resumed training goes on with its own."""
+
+    def __init__(self, data: SimulatedAcquisitions) -> None:
+        self.data = data
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        self.data.set_epoch(trainer.current_epoch)
+
+
+def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, progress: bool = True) -> Path:
+    """Train a Lambda network and write its weights.
+
+    Parameters
+    ----------
+    config
+        Configuration.
+    output
+        Folder for checkpoints, logs and `weights.safetensors`. It must be empty or not exist, unless resuming.
+    resume
+        Go on from the last checkpoint in the folder.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+        File with the weights.
+
+    Raises
+    ------
+    ValueError
+        If the folder is not empty without `resume`, or holds no checkpoint with it.
+    """
+    output = Path(output)
+    last = output / 'last.ckpt'
+    if resume and not last.exists():
+        raise ValueError(f'There is no checkpoint to resume from: {last} does not exist.')
+    if not resume and output.exists() and any(output.iterdir()):
+        raise ValueError(f'The output folder must be empty, or give resume: {output} is not.')
+
+    data, validation_data = config.training_data(), config.validation_data()
+    module = LambdaMapModule(
+        config.model,
+        learning_rate=config.learning_rate,
+        max_steps=config.max_steps,
+        background_weight=config.background_weight,
+        seed=config.seed,
+    )
+    if config.initial_weights is not None and not resume:
+        initial, _ = load_weights(config.initial_weights)
+        module.model.load_state_dict(initial.state_dict())
+    loader_options: dict[str, Any] = {
+        'num_workers': config.n_workers,
+        'persistent_workers': config.n_workers > 0,
+    }
+    loader = DataLoader(
+        data,
+        batch_size=config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        generator=torch.Generator().manual_seed(config.seed),
+        **loader_options,
+    )
+    trainer = Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=config.strategy,
+        max_steps=config.max_steps,
+        max_epochs=-1,
+        gradient_clip_val=1.0,
+        val_check_interval=config.validation_interval,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=20,
+        logger=[CSVLogger(output, name='csv'), TensorBoardLogger(output, name='tensorboard')],
+        callbacks=[
+            _SetEpoch(data),
+            LearningRateMonitor('step'),
+            # saved before the validation as well, so that an interrupted training loses little
+            ModelCheckpoint(output, filename='last', every_n_train_steps=config.validation_interval, save_last=False,
+                            enable_version_counter=False),
+        ],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(module, loader, DataLoader(validation_data, batch_size=1), ckpt_path=last if resume else None,
+                weights_only=True)
+    card = {**config.card, 'steps': str(trainer.global_step)}
+    card |= {f'validation_{k}': f'{float(v):.4f}' for k, v in trainer.callback_metrics.items() if 'ssim' in k or 'psnr' in k}
+    weights = output / 'weights.safetensors'
+    if trainer.is_global_zero:
+        save_weights(module.model, config.model, card, weights)
+    return weights

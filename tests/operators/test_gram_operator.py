@@ -1,0 +1,135 @@
+"""Tests for the fastest exact Gram operator."""
+
+import pytest
+import torch
+from mrpro.data import KTrajectory, SpatialDimension
+from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.operators import CartesianAcquisitionOp, CirculantGramOp, gram_operator
+
+N_FRAMES, N_COILS, N_Z, N_Y, N_X = 2, 3, 4, 6, 5
+IMAGE_SHAPE = (N_FRAMES, 1, N_Z, N_Y, N_X)
+
+
+def centered(n: int) -> torch.Tensor:
+    return torch.arange(n).float() - n // 2
+
+
+def fourier_op(y: torch.Tensor, z: torch.Tensor, encoding_y: int = N_Y) -> FourierOp:
+    """Cartesian acquisition of the phase encodings `y` (frames, lines) and `z` (partitions), with all of the readout."""
+    trajectory = KTrajectory(
+        kz=z.reshape(1, 1, -1, 1, 1), ky=y.reshape(len(y), 1, 1, -1, 1), kx=centered(N_X).reshape(1, 1, 1, 1, -1)
+    )
+    return FourierOp(SpatialDimension(N_Z, N_Y, N_X), SpatialDimension(N_Z, encoding_y, N_X), trajectory)
+
+
+def full() -> FourierOp:
+    return fourier_op(centered(N_Y)[None], centered(N_Z))
+
+
+def full_in_random_order() -> FourierOp:
+    return fourier_op(centered(N_Y)[RandomGenerator(0).randperm(N_Y)][None], centered(N_Z))
+
+
+def undersampled() -> FourierOp:
+    """Lines that differ between the frames, and a partition left out."""
+    return fourier_op(torch.tensor([[-3.0, 0.0, 1.0], [-1.0, 0.0, 2.0]]), centered(N_Z)[1:])
+
+
+def padded() -> FourierOp:
+    """More phase encodings than image lines."""
+    return fourier_op(centered(N_Y + 2)[None], centered(N_Z), N_Y + 2)
+
+
+def radial(stack: bool = False) -> FourierOp:
+    """Three-dimensional radial spokes, or a stack of stars."""
+    angle = torch.linspace(0, 3, 7).reshape(1, 1, 1, -1, 1)
+    k0 = torch.linspace(-2.5, 2, 8)
+    kz = centered(N_Z).reshape(1, 1, -1, 1, 1) if stack else 0.6 * angle.sin() * k0
+    trajectory = KTrajectory(kz=kz, ky=angle.sin() * k0, kx=angle.cos() * k0)
+    matrix = SpatialDimension(N_Z, N_Y, N_X)
+    return FourierOp(matrix, matrix, trajectory)
+
+
+def sensitivity_op() -> SensitivityOp:
+    return SensitivityOp(RandomGenerator(1).complex64_tensor((N_FRAMES, N_COILS, N_Z, N_Y, N_X)))
+
+
+# operator, axes that still need a Fourier transform; None: not circulant
+CASES = {
+    'identity': (lambda: IdentityOp(), ()),
+    'fft': (lambda: FastFourierOp((-2, -1)), ()),
+    'fft with coils': (lambda: FastFourierOp((-2, -1)) @ sensitivity_op(), ()),
+    'padded fft': (lambda: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y + 2,)), None),
+    'cropped fft': (lambda: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y - 2,)), None),
+    'full': (full, ()),
+    'full in random order': (full_in_random_order, ()),
+    'full with coils': (lambda: full() @ sensitivity_op(), ()),
+    'undersampled': (undersampled, (-3, -2)),
+    'undersampled with coils': (lambda: undersampled() @ sensitivity_op(), (-3, -2)),
+    'coils only': (sensitivity_op, None),
+    'identity with coils': (lambda: IdentityOp() @ sensitivity_op(), ()),
+    'padded': (padded, None),
+    'radial': (radial, None),
+    'radial with coils': (lambda: radial() @ sensitivity_op(), None),
+    'stack of stars': (lambda: radial(stack=True), None),
+    'multiple of an operator': (lambda: 2 * undersampled(), None),
+    'sum of operators': (lambda: FastFourierOp((-1,)) + IdentityOp(), None),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> tuple[LinearOperator, tuple[int, ...] | None]:
+    create, dim = CASES[request.param]
+    return create(), dim
+
+
+def test_equals_adjoint_of_forward(case: tuple[LinearOperator, tuple[int, ...] | None]) -> None:
+    op, dim = case
+    img = RandomGenerator(2).randn_tensor(IMAGE_SHAPE, torch.complex64)
+    gram = gram_operator(op)
+    (expected,) = op.adjoint(*op(img))
+    (result,) = gram(img)
+    assert result.shape == expected.shape
+    # Cartesian ones are exact; gridding of the non-uniform FFT and its Toeplitz kernel differ by their own errors
+    tolerance = 1e-5 if dim is not None else 3e-3
+    assert torch.linalg.vector_norm(result - expected) <= tolerance * torch.linalg.vector_norm(expected)
+    torch.testing.assert_close(gram.adjoint(img)[0], result)
+
+
+def test_transforms_only_where_sampling_differs(case: tuple[LinearOperator, tuple[int, ...] | None]) -> None:
+    """The readout is sampled fully, so its axis needs no Fourier transform."""
+    op, dim = case
+    gram = gram_operator(op)
+    if dim is None:
+        assert not isinstance(gram, CirculantGramOp)
+        return
+    assert isinstance(gram, CirculantGramOp)
+    assert tuple(sorted(gram.dim)) == dim
+    assert gram.transfer.shape[-1] == 1
+
+
+def test_transfer_function_is_the_mask() -> None:
+    """Frequencies in the order of the FFT: zero first."""
+    gram = gram_operator(fourier_op(torch.tensor([[-3.0, 0.0, 1.0]]), centered(N_Z)))
+    assert isinstance(gram, CirculantGramOp)
+    assert gram.transfer.flatten().tolist() == [1, 1, 0, 1, 0, 0]
+
+
+def test_own_acquisition() -> None:
+    """For `CartesianAcquisitionOp` it is the operator's own one, also behind sensitivities."""
+    mask = RandomGenerator(0).bool_tensor((N_Y, 1))
+    img = RandomGenerator(2).randn_tensor(IMAGE_SHAPE, torch.complex64)
+    inner = sensitivity_op()
+    for op in (CartesianAcquisitionOp(mask, inner.csm_tensor), CartesianAcquisitionOp(mask) @ inner):
+        gram = gram_operator(op)
+        assert isinstance(gram, CirculantGramOp)
+        assert gram.dim == (-2,)
+        assert gram.csm is not None
+        torch.testing.assert_close(gram(img), op.adjoint(*op(img)))
+
+
+def test_real_images_stay_real() -> None:
+    img = RandomGenerator(0).float32_tensor(IMAGE_SHAPE)
+    (result,) = gram_operator(IdentityOp())(img)
+    torch.testing.assert_close(result, img)
