@@ -6,6 +6,7 @@ from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp, CirculantGramOp
+
 from tests.helper import dotproduct_adjointness_test, gradient_of_linear_operator_test
 
 CASES = pytest.mark.parametrize(

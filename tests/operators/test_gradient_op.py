@@ -8,6 +8,7 @@ from mrpro.operators import FiniteDifferenceOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import GradientOp
 from mrpro_lambda.operators.GradientOp import Boundary
+
 from tests.helper import dotproduct_adjointness_test, gradient_of_linear_operator_test
 
 BOUNDARIES: tuple[Boundary, ...] = ('circular', 'neumann', 'zero')

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import torch
-from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.operators import (
+    FastFourierOp,
+    FourierOp,
+    IdentityOp,
+    LinearOperator,
+    NonUniformFastFourierOp,
+    SensitivityOp,
+)
 from mrpro.operators.LinearOperator import LinearOperatorComposition
 
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
@@ -15,6 +22,8 @@ def gram_operator(acquisition_op: LinearOperator) -> LinearOperator:
     Cartesian acquisitions without zero-padding become a `CirculantGramOp`, also behind a
     `~mrpro.operators.SensitivityOp`. For everything else it is the operator's own `gram`, which is a Toeplitz
     convolution for mrpro's non-Cartesian `~mrpro.operators.FourierOp`: 4 to 5 times faster than forward and adjoint.
+    Where a non-Cartesian axis of the image has an odd size, it is forward and adjoint: the Toeplitz kernel of mrpro
+    0.261015 shifts by half of the size instead of its integer part, which was wrong by 40 % for 33 x 33 voxels.
 
     Parameters
     ----------
@@ -47,6 +56,11 @@ def gram_operator(acquisition_op: LinearOperator) -> LinearOperator:
             return CirculantGramOp(torch.ones(1), ())
         dim = acquisition_op._fast_fourier_op._dim
         return CirculantGramOp(torch.fft.ifftshift(mask, dim=dim), dim)
+    nufft_op = acquisition_op
+    if isinstance(acquisition_op, FourierOp) and acquisition_op._non_uniform_fast_fourier_op is not None:
+        nufft_op = acquisition_op._non_uniform_fast_fourier_op
+    if isinstance(nufft_op, NonUniformFastFourierOp) and any(n % 2 for n in getattr(nufft_op, '_im_size', ())):
+        return acquisition_op.H @ acquisition_op
     return acquisition_op.gram
 
 

@@ -1,0 +1,193 @@
+"""Images of a reconstruction as files: DICOM, NIfTI and PNG, in a folder that appears complete or not at all."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import torch
+from mrpro.data import IData, IHeader
+
+from mrpro_lambda.plotting import plot_comparison, plot_lambda_map
+
+
+@contextmanager
+def output_folder(path: str | Path) -> Iterator[Path]:
+    """Provide a temporary folder that takes the place of `path` at the end.
+
+    If the block raises an exception, which includes an interrupt from the keyboard, nothing is left.
+
+    Parameters
+    ----------
+    path
+        Folder to write. It must be empty or not exist.
+
+    Yields
+    ------
+        Temporary folder beside `path`.
+
+    Raises
+    ------
+    ValueError
+        If `path` is a file or a folder that is not empty.
+    """
+    path = Path(path).resolve()
+    _check_empty(path)
+    new_parents = [parent for parent in path.parents if not parent.exists()]  # the innermost first
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}-{secrets.token_hex(4)}')
+    temporary.mkdir()
+    try:
+        yield temporary
+        _check_empty(path)
+        if not path.exists():
+            temporary.rename(path)
+        else:  # perhaps the working directory or a mount point, which can not be replaced
+            for entry in sorted(temporary.iterdir()):
+                shutil.move(entry, path / entry.name)
+            temporary.rmdir()
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # another process may have used a new folder in the meantime
+            for parent in new_parents:
+                parent.rmdir()
+        raise
+
+
+def _check_empty(path: Path) -> None:
+    """Raise an error if a folder can not be written."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f'The output folder must be empty or not exist: {path} is a file.')
+    if path.exists() and any(path.iterdir()):
+        raise ValueError(f'The output folder must be empty or not exist: {path} is not empty.')
+
+
+def write_images(
+    folder: Path, idata: IData, initial_idata: IData, lambda_map: torch.Tensor | None, noise_std: float | None
+) -> None:
+    """Write an image as `dicom/` and `image.nii.gz`, and figures of its middle slice if matplotlib is installed.
+
+    Coils that were not combined are combined by the root of the sum of squares.
+
+    Parameters
+    ----------
+    folder
+        Existing folder.
+    idata
+        Image.
+    initial_idata
+        Zero-filled image, to compare with in `image.png`.
+    lambda_map
+        Lambda map, shape `(n_maps, *image)`, written as `lambda_map.nii.gz` and `lambda_map.png`. Several maps are
+        numbered. `None` or a map that is the same number everywhere: not written.
+    noise_std
+        Noise level that the map is shown in units of.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed. Everything else has been written then.
+    """
+    header = idata.cpu().header
+    magnitude, initial = (_magnitude(i.data) for i in (idata, initial_idata))
+    write_dicom(folder / 'dicom', IData(magnitude, header))
+    write_nifti(folder / 'image.nii.gz', magnitude, header)
+    maps = []
+    if lambda_map is not None and bool((lambda_map != lambda_map.flatten()[0]).any()):
+        maps = list(lambda_map.detach().cpu().mean(-4, keepdim=True).expand(-1, *magnitude.shape))
+    names = [f'lambda_map{f"_{i}" if len(maps) > 1 else ""}' for i in range(len(maps))]
+    for name, values in zip(names, maps, strict=True):
+        write_nifti(folder / f'{name}.nii.gz', values, header)
+
+    figures = {
+        'image': plot_comparison({'Zero-filled': middle_slice(initial), 'Reconstruction': middle_slice(magnitude)})
+    }
+    for name, values in zip(names, maps, strict=True):
+        figures[name] = plot_lambda_map(middle_slice(magnitude), middle_slice(values), noise_std=noise_std)
+    for name, figure in figures.items():
+        figure.savefig(folder / f'{name}.png', dpi=150, bbox_inches='tight', pad_inches=0.03)
+
+
+def _magnitude(img: torch.Tensor) -> torch.Tensor:
+    """Return the root of the sum of squares over coils, on the CPU."""
+    return img.detach().abs().square().sum(-4, keepdim=True).sqrt().cpu()
+
+
+def middle_slice(img: torch.Tensor) -> torch.Tensor:
+    """Return the middle one of all slices of an image of shape `(*other, 1, z, y, x)`, shape `(y, x)`."""
+    slices = img.flatten(0, -3)
+    return slices[len(slices) // 2]
+
+
+def write_dicom(folder: Path, idata: IData) -> None:
+    """Write magnitudes as DICOM files with several frames. The rescale slope restores the values.
+
+    Parameters
+    ----------
+    folder
+        Folder, which must not exist.
+    idata
+        Image with one coil, on the CPU.
+    """
+    # mrpro's own normalization is one for each file, so that intensities of a series could not be compared
+    largest = idata.data.abs().max().item()
+    slope = float(f'{largest / 65500:.6e}') if largest > 0 else 1.0  # a DICOM number has at most 16 characters
+    idata.to_dicom_folder(folder, series_description='mrpro_lambda', rescale_slope=slope, normalize_data=False)
+
+
+def write_nifti(path: Path, img: torch.Tensor, header: IHeader) -> None:
+    """Write an image as NIfTI-1 file, with slices along the third axis and all other axes as the fourth.
+
+    Voxel sizes are in mm, and orientation and position are those of the header.
+
+    Parameters
+    ----------
+    path
+        File that ends with `.nii` or `.nii.gz`.
+    img
+        Real or complex image with one coil, shape `(*other, 1, z, y, x)`.
+    header
+        Header, on the CPU.
+    """
+    other = img.shape[:-4]
+    stack = img.detach().cpu().reshape(-1, *img.shape[-3:]).numpy()
+    n_z, n_y, n_x = stack.shape[1:]
+    resolution = [1e3 * float(r) for r in (header.resolution.x, header.resolution.y, header.resolution.z)]
+    center = 1e3 * torch.stack([_per_image(p, other) for p in header.position.zyx[::-1]], -1).double().numpy()
+    directions = header.orientation.as_directions()[::-1]
+    vectors = [torch.stack([c.flatten()[0] for c in d.zyx[::-1]]).double().numpy() for d in directions]
+    axes = [vector * r for vector, r in zip(vectors, resolution, strict=True)]
+
+    first = center[0]
+    _, label, counts = torch.unique(_per_image(header.idx.slice, other), return_inverse=True, return_counts=True)
+    if n_z == 1 and len(counts) > 1 and bool((counts == counts[0]).all()):
+        order = label.argsort(stable=True).reshape(len(counts), -1).numpy()
+        height = center[order[:, 0]] @ axes[2]
+        order = order[np.argsort(height, kind='stable')]
+        first, last = center[order[0, 0]], center[order[-1, 0]]
+        if np.linalg.norm(last - first) > 1e-3:
+            axes[2] = (last - first) / (len(order) - 1)
+        volume = stack[order][:, :, 0].transpose(3, 2, 0, 1)
+    else:
+        volume = stack.transpose(3, 2, 1, 0)
+        first = first - axes[2] * (n_z // 2)
+    if volume.shape[-1] == 1:
+        volume = volume[..., 0]
+
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack(axes, -1)
+    affine[:3, 3] = first - axes[0] * (n_x // 2) - axes[1] * (n_y // 2)
+    affine[:2] *= -1  # from the axes of ISMRMRD and DICOM (left, posterior, superior) to (right, anterior, superior)
+    nifti = nibabel.Nifti1Image(np.ascontiguousarray(volume), affine)
+    nifti.header.set_xyzt_units('mm')
+    nibabel.save(nifti, path)
+
+
+def _per_image(values: torch.Tensor, other: torch.Size) -> torch.Tensor:
+    """Broadcast values of shape `(*other, 1, 1, 1, 1)` to one for each image."""
+    return values.reshape(values.shape[:-4]).expand(other).flatten()

@@ -1,0 +1,226 @@
+"""Figures of reconstructions and Lambda maps. They need the extra `plot` and no display."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+_PANEL = 2.6  # width of an image in inches
+_TITLE_SIZE = 11
+
+
+def plot_comparison(
+    images: Mapping[str, torch.Tensor],
+    target: torch.Tensor | None = None,
+    *,
+    lambda_map: torch.Tensor | None = None,
+    noise_std: float | None = None,
+    error_factor: float | None = None,
+    window: float | None = None,
+    region: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Figure:
+    """Plot the magnitudes of images of one slice beside each other, and their errors below.
+
+    All magnitudes have the same gray window, all errors the same scale. The error is the modulus of the complex
+    difference if both are complex.
+
+    Parameters
+    ----------
+    images
+        Images by title, each of shape `(y, x)`; further axes of size 1 are dropped.
+    target
+        True image, shown as the first one. With it, titles state the peak signal-to-noise ratio.
+    lambda_map
+        Lambda map, shown over the magnitude of the last image: below the target, or without one as a further panel.
+    noise_std
+        Noise level that the map is shown in units of.
+    error_factor
+        Factor by which the errors are brightened. If `None`, a round number such that the largest errors of the best
+        image are well visible.
+    window
+        Magnitude shown as white. If `None`, the 99.8 percentile of the target or of the last image.
+    region
+        Part of the images that is shown, along y and x. The signal-to-noise ratios are those of the whole images.
+
+    Returns
+    -------
+        Figure.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or if shapes differ or are not those of one slice.
+    """
+    if not images:
+        raise ValueError('images must hold at least one image, got none.')
+    slices = {title: _one_slice(img, title) for title, img in images.items()}
+    reference = None if target is None else _one_slice(target, 'target')
+    last = list(slices.values())[-1]
+    for title, img in slices.items():
+        if img.shape != (last if reference is None else reference).shape:
+            raise ValueError(f'All images must have the same shape, got {tuple(img.shape)} for {title!r}.')
+    white = _window(last if reference is None else reference) if window is None else window
+
+    n_columns = len(slices) + (reference is not None or lambda_map is not None)
+    figure, axes = _figure(last[region].shape, 1 if reference is None else 2, n_columns)
+    map_ax = axes[-1][-1 if reference is None else 0]
+    if lambda_map is not None:
+        _show_map(map_ax, last, lambda_map, noise_std, white, region=region)
+    else:
+        map_ax.axis('off')
+    if reference is None:
+        for ax, (title, img) in zip(axes[0], slices.items(), strict=False):
+            _show(ax, img[region].abs(), title, white)
+        return figure
+
+    _show(axes[0][0], reference[region].abs(), 'Ground truth', white)
+    errors = {title: _error(img, reference) for title, img in slices.items()}
+    factor = error_factor or _round_factor(white / min(_window(error) for error in errors.values()))
+    for i, (title, img) in enumerate(slices.items(), start=1):
+        mse, peak = errors[title].square().mean().item(), reference.abs().max().item()
+        psnr = f'{10 * math.log10(peak**2 / mse):.2f} dB' if mse > 0 else 'exact'
+        _show(axes[0][i], img[region].abs(), f'{title}\n{psnr}', white)
+        _show(axes[1][i], errors[title][region], f'Error × {factor:g}', white / factor)  # noqa: RUF001
+    return figure
+
+
+def plot_lambda_map(
+    img: torch.Tensor,
+    lambda_map: torch.Tensor,
+    *,
+    noise_std: float | None = None,
+    title: str | None = None,
+    window: float | None = None,
+) -> Figure:
+    """Plot the Lambda map of one slice over the magnitude of the image, with a logarithmic color scale.
+
+    Parameters
+    ----------
+    img
+        Image, shape `(y, x)`; further axes of size 1 are dropped.
+    lambda_map
+        Lambda map of the same shape.
+    noise_std
+        Noise level that the map is shown in units of.
+    title
+        Title. Default: what the map is relative to.
+    window
+        Magnitude shown as white. If `None`, the 99.8 percentile of the image.
+
+    Returns
+    -------
+        Figure.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or are not those of one slice.
+    """
+    img = _one_slice(img, 'img')
+    figure, axes = _figure(img.shape, 1, 1, panel=1.6 * _PANEL)
+    _show_map(axes[0][0], img, lambda_map, noise_std, _window(img) if window is None else window, title)
+    return figure
+
+
+def _one_slice(img: torch.Tensor, name: str) -> torch.Tensor:
+    """Drop leading axes of size 1 and move to the CPU."""
+    img = img.detach().cpu()
+    if img.ndim < 2 or math.prod(img.shape[:-2]) != 1:
+        raise ValueError(f'{name} must be one slice of shape (y, x), got shape {tuple(img.shape)}.')
+    return img.reshape(img.shape[-2:])
+
+
+def _window(img: torch.Tensor) -> float:
+    """Return the 99.8 percentile of the magnitude."""
+    magnitude = img.abs().double().flatten()
+    n = magnitude.numel()
+    value = magnitude.kthvalue(max(1, min(n, round(0.998 * n)))).values.item()
+    return value or magnitude.max().item() or 1.0
+
+
+def _error(img: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the modulus of the error; of the magnitudes where one of the two is a magnitude."""
+    if img.is_complex() and target.is_complex():
+        return (img - target).abs().double()
+    return (img.abs() - target.abs()).abs().double()
+
+
+def _round_factor(factor: float) -> float:
+    """Return the largest of the numbers 1, 2, 5, 10, 20, ... that does not exceed a factor."""
+    power = 10 ** math.floor(math.log10(max(factor, 1)))
+    return max(f for f in (1, 2 * power, 5 * power, power) if f <= max(factor, 1))
+
+
+def _figure(shape: torch.Size, n_rows: int, n_columns: int, panel: float = _PANEL) -> tuple[Figure, list[list[Axes]]]:
+    """Create a figure without the global state of pyplot."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    height = panel * shape[0] / shape[1]
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.01, hspace=0.01)
+    figure = Figure(figsize=(n_columns * panel, n_rows * (height + 0.45)), layout=layout)
+    return figure, figure.subplots(n_rows, n_columns, squeeze=False).tolist()
+
+
+def _show(ax: Axes, img: torch.Tensor, title: str, white: float) -> AxesImage:
+    """Show a magnitude in a gray window."""
+    shown = ax.imshow(img.numpy(), cmap='gray', vmin=0, vmax=white, interpolation='nearest')
+    ax.set_title(title, fontsize=_TITLE_SIZE)
+    ax.axis('off')
+    return shown
+
+
+def _show_map(
+    ax: Axes,
+    img: torch.Tensor,
+    lambda_map: torch.Tensor,
+    noise_std: float | None,
+    white: float,
+    title: str | None = None,
+    region: tuple[slice, slice] = (slice(None), slice(None)),
+) -> None:
+    """Show a map over a gray image, with its color bar inside."""
+    from matplotlib.colors import LogNorm
+    from matplotlib.ticker import NullLocator
+
+    values = _one_slice(lambda_map, 'lambda_map').double()
+    if values.shape != img.shape:
+        raise ValueError(f'The map must have the shape of the image, got {tuple(values.shape)}, {tuple(img.shape)}.')
+    if noise_std is not None:
+        values = values / noise_std
+    positive = values[values > 0]
+    low, high = (positive.quantile(torch.tensor([0.005, 0.995]).double()).tolist()) if len(positive) else (0.1, 1.0)
+    if high < 2 * low:  # a nearly constant map should look like one
+        low, high = low / 2, high * 2
+    if title is None:
+        title = 'Λ map' if noise_std is None else 'Λ map / noise level'
+    _show(ax, img[region].abs(), title, white)
+    norm = LogNorm(low, high, clip=True)
+    overlay = ax.imshow(
+        values.clamp_min(low)[region].numpy(), cmap='viridis', norm=norm, alpha=0.6, interpolation='nearest'
+    )
+    inset = ax.inset_axes((0.06, 0.045, 0.88, 0.04))
+    bar = ax.figure.colorbar(overlay, cax=inset, orientation='horizontal')
+    bar.solids.set_alpha(1)  # type: ignore[union-attr]
+    ticks = _ticks(low, high)
+    bar.set_ticks(ticks, labels=[f'{t:g}' for t in ticks])
+    bar.ax.xaxis.set_minor_locator(NullLocator())
+    bar.ax.xaxis.set_ticks_position('top')
+    bar.ax.tick_params(labelsize=8, colors='white', length=2, pad=1)
+    bar.outline.set_visible(False)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return a few round numbers in a range."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = [m * 10.0**d for d in decades for m in (1, 2, 5) if low <= m * 10.0**d <= high]
+    coarse = [t for t in fine if f'{t:e}'.startswith('1')]
+    return coarse if len(fine) > 5 and len(coarse) > 1 else fine

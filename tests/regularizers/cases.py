@@ -1,0 +1,72 @@
+"""All regularizers of the package, with images to test them on."""
+
+import importlib
+import inspect
+import pkgutil
+from types import ModuleType
+from typing import NamedTuple, TypeVar
+
+import mrpro_lambda.regularizers
+import pytest
+import torch
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.regularizers import Regularizer, TotalVariation
+
+T = TypeVar('T')
+
+
+def concrete_subclasses(base: type[T], package: ModuleType) -> list[type[T]]:
+    """Find all classes of a package that implement a base class, after importing all of its modules."""
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):
+        importlib.import_module(module.name)
+    found, todo = set(), [base]
+    while todo:
+        cls = todo.pop()
+        todo += cls.__subclasses__()
+        if not inspect.isabstract(cls) and cls.__module__.startswith(package.__name__ + '.'):
+            found.add(cls)
+    return sorted(found, key=lambda cls: cls.__name__)
+
+
+class Case(NamedTuple):
+    """A regularizer and the shape of an image for it."""
+
+    regularizer: Regularizer
+    shape: tuple[int, ...]
+
+
+STATIC, DYNAMIC = (2, 1, 1, 3, 4), (3, 1, 2, 3, 4)
+TIED = ((-2, -1), (-3,), (-5,))
+CASES = {
+    'circular': Case(TotalVariation((-2, -1)), STATIC),
+    'neumann': Case(TotalVariation((-2, -1), boundary='neumann'), STATIC),
+    'zero': Case(TotalVariation((-2, -1), boundary='zero'), STATIC),
+    'space and time': Case(TotalVariation((-5, -2, -1)), DYNAMIC),
+    'three groups': Case(TotalVariation((-1, -5, -3, -2), groups=TIED, boundary='neumann'), DYNAMIC),
+    'isotropic': Case(TotalVariation((-2, -1), isotropic=True), STATIC),
+    'complex modulus': Case(TotalVariation((-2, -1), complex_modulus=True), STATIC),
+    'isotropic complex modulus, three groups': Case(
+        TotalVariation((-1, -5, -3, -2), groups=TIED, isotropic=True, complex_modulus=True), DYNAMIC
+    ),
+}
+all_cases = pytest.mark.parametrize('case', CASES.values(), ids=CASES)
+real_and_complex = pytest.mark.parametrize('dtype', [torch.float64, torch.complex128], ids=['real', 'complex'])
+
+
+def random_inputs(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draw an image, coefficients and thresholds, some of them zero."""
+    rng = RandomGenerator(0)
+    regularizer, shape = case
+    img = rng.randn_tensor(shape, dtype)
+    coefficients = rng.randn_tensor(regularizer.transform(img).shape, dtype)
+    lambda_map = rng.float64_tensor((regularizer.n_maps, *shape)) - 0.1
+    threshold = regularizer.expand(regularizer.lambda_map(lambda_map.clamp_min(0), img), img)
+    return img, coefficients, threshold
+
+
+def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Real part of the inner product."""
+    return (a.conj() * b).real.sum()
+
+
+REGULARIZERS = concrete_subclasses(Regularizer, mrpro_lambda.regularizers)

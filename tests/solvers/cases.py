@@ -1,0 +1,182 @@
+"""All solvers and ways to differentiate them, and problems to solve with them."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import mrpro_lambda.solvers
+import pytest
+import torch
+from mrpro.data import KTrajectory, SpatialDimension
+from mrpro.data.traj_calculators import KTrajectoryRadial2D
+from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.regularizers import Regularizer, TotalVariation
+from mrpro_lambda.solvers import (
+    ADMM,
+    ActiveSetBackward,
+    Backward,
+    CheckpointedBackward,
+    FullBackward,
+    Problem,
+    Solution,
+    Solver,
+    TruncatedBackward,
+)
+
+from tests.regularizers.cases import concrete_subclasses
+
+
+class Case(NamedTuple):
+    """The arguments of a problem, in the order of `Problem.create`."""
+
+    regularizer: Regularizer
+    data: torch.Tensor
+    acquisition_op: LinearOperator
+    initial_image: torch.Tensor
+    lambda_map: torch.Tensor
+
+    @property
+    def problem(self) -> Problem:
+        return Problem.create(*self)
+
+    @property
+    def single_precision(self) -> bool:
+        return self.lambda_map.dtype == torch.float32
+
+    @property
+    def tolerance(self) -> float:
+        """Relative gap to solve to. Grouped norms have no finite active set, and their solvers are slower in the end."""
+        return 2e-5 if self.single_precision else 1e-11 if self.regularizer.elementwise else 1e-7
+
+
+def piecewise_constant(shape: tuple[int, ...], dtype: torch.dtype, rng: RandomGenerator) -> torch.Tensor:
+    """Draw an image with few jumps, on top of some noise."""
+    img = 0.05 * rng.randn_tensor(shape, dtype) + 0.3
+    for low in range(2):
+        img[..., low : low + 3, 1 + low : 4 + low] += rng.randn_tensor((*shape[:-2], 1, 1), dtype)
+    return img
+
+
+def create_case(
+    regularizer: Regularizer, acquisition_op: LinearOperator, shape: tuple[int, ...], dtype: torch.dtype
+) -> Case:
+    """Simulate noisy data of a random image and draw a Lambda map."""
+    rng = RandomGenerator(7)
+    (data,) = acquisition_op(piecewise_constant(shape, dtype, rng))
+    noise = 0.05 * rng.randn_tensor(data.shape, data.dtype)
+    data = data + (noise if isinstance(acquisition_op, FourierOp) else noise * (data != 0))
+    lambda_map = rng._rand((regularizer.n_maps, *shape), 0.02, 0.2, dtype.to_real())
+    (initial_image,) = acquisition_op.adjoint(data)
+    # that of a single coil fits the data already: start from another one, so that nothing is zero at the start
+    initial_image = initial_image + 0.05 * rng.randn_tensor(shape, dtype)
+    return Case(regularizer, data, acquisition_op, initial_image, lambda_map)
+
+
+def mask(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
+    """Draw a mask that holds the center of k-space, different for each leading entry."""
+    sampled = RandomGenerator(seed).float64_tensor(shape) < 0.6
+    sampled[..., shape[-2] // 2, shape[-1] // 2] = True
+    return sampled.double()
+
+
+def coil_maps(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Draw coil sensitivities with a sum of squares of 1."""
+    csm = RandomGenerator(3).randn_tensor(shape, dtype)
+    return csm / csm.abs().square().sum(-4, keepdim=True).sqrt()
+
+
+def radial(shape: tuple[int, ...]) -> LinearOperator:
+    """Radial acquisition with three coils."""
+    n = shape[-1]
+    spokes = torch.arange(7, dtype=torch.float32)[:, None]
+    trajectory = KTrajectoryRadial2D()(n_k0=2 * n, k0_center=n, k1_idx=spokes)
+    matrix = SpatialDimension(1, n, n)
+    fourier_op = FourierOp(matrix, SpatialDimension(1, 2 * n, 2 * n), trajectory)
+    return fourier_op @ SensitivityOp(coil_maps((*shape[:-4], 3, *shape[-3:]), torch.complex64))
+
+
+def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:
+    """mrpro's Cartesian acquisition of half of the lines, with `n_k0` samples in a readout."""
+    n_z, n_y, n_x = shape[-3:]
+    ky = torch.tensor([-3, -2, -1, 0, 1, 2]).float().reshape(-1, 1)
+    kx = (torch.arange(n_k0) - n_k0 // 2).float()
+    kz, ky, kx = (k.reshape(1, 1, 1, *k.shape[-2:]) for k in (torch.zeros(1, 1), ky, kx[None]))
+    fourier_op = FourierOp(
+        SpatialDimension(n_z, n_y, n_x), SpatialDimension(n_z, n_y, n_k0), KTrajectory(kz, ky, kx)
+    )
+    return fourier_op @ SensitivityOp(coil_maps((*shape[:-4], 2, *shape[-3:]), torch.complex128))
+
+
+SINGLE, BATCH, DYNAMIC = (1, 1, 1, 8, 7), (2, 1, 1, 7, 6), (3, 1, 1, 6, 6)
+TV = TotalVariation((-2, -1))
+_CASES: dict[str, Callable[[], Case]] = {
+    'single coil': lambda: create_case(TV, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128),
+    'three coils': lambda: create_case(
+        TV, CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)), BATCH, torch.complex128
+    ),
+    'real denoising': lambda: create_case(TV, IdentityOp(), SINGLE, torch.float64),
+    'dynamic': lambda: create_case(
+        TotalVariation((-5, -2, -1)), CartesianAcquisitionOp(mask(DYNAMIC)), DYNAMIC, torch.complex128
+    ),
+    'dynamic denoising': lambda: create_case(TotalVariation((-5, -2, -1)), IdentityOp(), (2, 1, 1, 3, 2), torch.complex128),
+    'neumann': lambda: create_case(
+        TotalVariation((-2, -1), boundary='neumann'), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'zero': lambda: create_case(
+        TotalVariation((-2, -1), boundary='zero'), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'isotropic complex modulus': lambda: create_case(
+        TotalVariation((-5, -2, -1), isotropic=True, complex_modulus=True),
+        CartesianAcquisitionOp(mask(DYNAMIC)),
+        DYNAMIC,
+        torch.complex128,
+    ),
+    'mrpro Cartesian': lambda: create_case(TV, cartesian(BATCH, 6), BATCH, torch.complex128),
+    'oversampled readout': lambda: create_case(TV, cartesian(BATCH, 12), BATCH, torch.complex128),
+    'radial': lambda: create_case(TV, radial((1, 1, 1, 16, 16)), (1, 1, 1, 16, 16), torch.complex64),
+}
+
+
+@cache
+def get_case(name: str) -> Case:
+    """Create a problem once for all tests. Its tensors must not be changed."""
+    return _CASES[name]()
+
+
+SOLVERS = concrete_subclasses(Solver, mrpro_lambda.solvers)
+REFUSED = {(ADMM, 'zero')}
+"""Problems that a solver can not solve and says so."""
+
+_BACKWARDS: dict[type[Backward], Callable[[int], Backward]] = {
+    FullBackward: lambda _: FullBackward(),
+    TruncatedBackward: TruncatedBackward,
+    CheckpointedBackward: lambda _: CheckpointedBackward(3),
+    ActiveSetBackward: lambda _: ActiveSetBackward(),
+}
+BACKWARDS = concrete_subclasses(Backward, mrpro_lambda.solvers)
+
+
+def exact_backward(cls: type[Backward], n_iterations: int) -> Backward:
+    """Create a way to differentiate that many iterations without approximation."""
+    return _BACKWARDS[cls](n_iterations)
+
+
+def solver_case_parameters(*names: str) -> pytest.MarkDecorator:
+    """Parametrize a test with each solver and each problem that it can solve."""
+    return pytest.mark.parametrize(
+        ('cls', 'name'),
+        [(cls, name) for cls in SOLVERS for name in (names or _CASES) if (cls, name) not in REFUSED],
+    )
+
+
+all_solvers = pytest.mark.parametrize('cls', SOLVERS)
+
+
+@cache
+def solve_exactly(cls: type[Solver], name: str) -> Solution:
+    """Solve a problem to its tolerance, once for all tests."""
+    case = get_case(name)
+    solver = cls(case.regularizer, max_iterations=10_000, tolerance=case.tolerance)  # type: ignore[call-arg]
+    return solver.solve(*case[1:])

@@ -1,0 +1,188 @@
+"""All solvers reach the same minimizer, and the certificate tells how far they are from it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from mrpro.operators import IdentityOp
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.regularizers import TotalVariation
+from mrpro_lambda.solvers import PDHG, Solver
+from scipy.optimize import lsq_linear
+
+from tests.helper import relative_image_difference
+from tests.regularizers.test_total_variation import total_variation
+from tests.solvers.cases import (
+    REFUSED,
+    SOLVERS,
+    TV,
+    Case,
+    all_solvers,
+    get_case,
+    solve_exactly,
+    solver_case_parameters,
+)
+
+
+def objective(case: Case, img: torch.Tensor) -> float:
+    """Evaluate the objective by its definition."""
+    assert isinstance(case.regularizer, TotalVariation)
+    residual = case.acquisition_op(img)[0] - case.data
+    return 0.5 * float(residual.abs().square().sum()) + total_variation(case.regularizer, img, case.lambda_map)
+
+
+@solver_case_parameters()
+def test_minimizer(cls: type[Solver], name: str) -> None:
+    """The certificate is met, the objective is that of the definition and no point around is lower."""
+    case, solution = get_case(name), solve_exactly(cls, name)
+    assert solution.reason == 'tolerance reached'
+    assert solution.gap <= case.tolerance * solution.objective
+    assert solution.img.shape == case.initial_image.shape
+    assert solution.img.dtype == case.initial_image.dtype
+    precision = 1e-5 if case.single_precision else 1e-10
+    assert solution.objective == pytest.approx(objective(case, solution.img), rel=precision)
+    rng = RandomGenerator(0)
+    problem = case.problem
+    dual = case.regularizer.transform(torch.zeros_like(solution.img))
+    for distance in (1e-3, 1e-2, 0.1, 1.0):
+        direction = rng.randn_tensor(solution.img.shape, solution.img.dtype)
+        nearby = problem.certificate(solution.img + distance * direction, dual).objective
+        assert nearby > solution.objective - solution.gap
+
+
+@solver_case_parameters()
+def test_all_solvers_reach_the_same_minimizer(cls: type[Solver], name: str) -> None:
+    reference, solution = solve_exactly(PDHG, name), solve_exactly(cls, name)
+    gap = max(solution.gap, reference.gap)
+    assert solution.objective == pytest.approx(reference.objective, abs=gap)
+    tolerance = 1e-7 if get_case(name).tolerance < 1e-10 else 1e-3
+    assert relative_image_difference(solution.img, reference.img) < tolerance
+
+
+@pytest.mark.parametrize('boundary', ['circular', 'neumann', 'zero'])
+@all_solvers
+def test_denoising_is_a_bounded_least_squares_problem(cls: type[Solver], boundary: str) -> None:
+    r"""By duality the image is :math:`y - K^T q` with the `q` of :math:`\min \|y - K^T q\|_2^2`, :math:`|q| \le \Lambda`.
+
+    The solver of SciPy shares no code with ours.
+    """
+    if (cls, boundary) in REFUSED:
+        pytest.skip('refused')
+    regularizer = TotalVariation((-2, -1), boundary=boundary)  # type: ignore[arg-type]
+    rng = RandomGenerator(0)
+    shape = (1, 1, 1, 4, 5)
+    data = rng.randn_tensor(shape, torch.float64)
+    lambda_map = rng.float64_tensor((1, *shape), 0.1, 0.5)
+    basis = torch.eye(20, dtype=torch.float64)
+    matrix = torch.stack([regularizer.transform(column.reshape(shape)).flatten() for column in basis], -1)
+    bound = regularizer.expand(lambda_map, data).flatten().numpy()
+    dual = lsq_linear(matrix.T.numpy(), data.flatten().numpy(), (-bound, bound), tol=1e-14, method='bvls').x
+    expected = data - torch.from_numpy(matrix.T.numpy() @ np.asarray(dual)).reshape(shape)
+    solver = cls(regularizer, max_iterations=5000, tolerance=1e-13)  # type: ignore[call-arg]
+    torch.testing.assert_close(solver(data, IdentityOp(), data, lambda_map), expected, rtol=0, atol=1e-6)
+
+
+@solver_case_parameters()
+def test_gap_is_an_upper_bound_and_vanishes(cls: type[Solver], name: str) -> None:
+    case = get_case(name)
+    smallest = min(solve_exactly(s, name).objective for s in SOLVERS if (s, name) not in REFUSED)
+    rounding = 3e-6 if case.single_precision else 1e-13
+    problem = case.problem
+    iteration = cls(case.regularizer, n_iterations=1).iteration(problem)  # type: ignore[call-arg]
+    state = iteration.owned(iteration.init())
+    gaps = []
+    for n_steps in [10] * 10 + [50] * 18:
+        iteration.run(state, n_steps)
+        value, gap = problem.certificate(state.img, iteration.dual(state))
+        assert gap >= value - smallest - rounding * smallest
+        gaps.append(gap / smallest)
+        if gaps[-1] < case.tolerance:
+            break
+    assert gaps[0] > 1e-4
+    assert gaps[-1] < max(case.tolerance, 1e-5)
+
+
+@solver_case_parameters()
+def test_dual_is_feasible(cls: type[Solver], name: str) -> None:
+    """The certificate holds for feasible duals only: those that the projection does not change."""
+    case = get_case(name)
+    problem = case.problem
+    iteration = cls(case.regularizer, n_iterations=1).iteration(problem)  # type: ignore[call-arg]
+    state = iteration.owned(iteration.init())
+    for _ in range(5):
+        iteration.step_(state)
+        dual = iteration.dual(state)
+        torch.testing.assert_close(case.regularizer.project(dual, problem.threshold), dual, rtol=1e-6, atol=1e-9)
+
+
+@all_solvers
+def test_without_regularization_the_data_are_inverted(cls: type[Solver]) -> None:
+    acquisition_op = CartesianAcquisitionOp(torch.ones(1, 1, 1, 8, 7, dtype=torch.float64))
+    img = get_case('single coil').initial_image
+    (data,) = acquisition_op(img)
+    solver = cls(TV, n_iterations=300)  # type: ignore[call-arg]
+    assert relative_image_difference(solver(data, acquisition_op, torch.ones_like(img), 0.0), img) < 1e-10
+
+
+@all_solvers
+def test_large_weights_give_the_mean(cls: type[Solver]) -> None:
+    case = get_case('real denoising')
+    solver = cls(TV, max_iterations=5000, tolerance=1e-12)  # type: ignore[call-arg]
+    img = solver(case.data, case.acquisition_op, case.initial_image, 10.0)
+    torch.testing.assert_close(img, case.data.mean().expand_as(img), rtol=0, atol=1e-8)
+
+
+@solver_case_parameters('single coil', 'three coils', 'isotropic complex modulus', 'radial')
+@pytest.mark.parametrize('scale', [1e-6, 3.7, 1e6])
+def test_scale_equivariance(cls: type[Solver], name: str, scale: float) -> None:
+    case = get_case(name)
+    solver = cls(case.regularizer, n_iterations=20)  # type: ignore[call-arg]
+    data, img, lambda_map = case.data.to(torch.complex64), case.initial_image.to(torch.complex64), case.lambda_map
+    expected = scale * solver(data, case.acquisition_op, img, lambda_map)
+    scaled = solver(scale * data, case.acquisition_op, scale * img, scale * lambda_map)
+    assert relative_image_difference(scaled, expected) < 1e-5
+
+
+@all_solvers
+def test_complex_modulus_is_equivariant_to_a_global_phase(cls: type[Solver]) -> None:
+    case = get_case('isotropic complex modulus')
+    solver = cls(case.regularizer, n_iterations=20)  # type: ignore[call-arg]
+    phase = complex(math.cos(0.7), math.sin(0.7))
+    rotated = solver(phase * case.data, case.acquisition_op, phase * case.initial_image, case.lambda_map)
+    expected = phase * solver(case.data, case.acquisition_op, case.initial_image, case.lambda_map)
+    assert relative_image_difference(rotated, expected) < 1e-12
+
+
+@all_solvers
+@pytest.mark.parametrize('coils', ['normalized', 'none'])
+def test_batch_entries_do_not_influence_each_other(cls: type[Solver], coils: str) -> None:
+    """With sensitivities of sum of squares 1 each entry gives, on its own, the same image after any number of steps."""
+    case = get_case('three coils')
+    assert isinstance(case.acquisition_op, CartesianAcquisitionOp)
+    mask, csm = case.acquisition_op.mask, case.acquisition_op.csm
+    data = case.data if coils == 'normalized' else case.data[:, :1]
+    assert csm is not None
+    factor = torch.tensor([1.0, 100.0], dtype=torch.float64).reshape(2, 1, 1, 1, 1)  # entries of different intensity
+
+    def image(entries: slice) -> torch.Tensor:
+        acquisition_op = CartesianAcquisitionOp(mask[entries], csm[entries] if coils == 'normalized' else None)
+        selected = (factor * data)[entries]
+        (initial_image,) = acquisition_op.adjoint(selected)
+        solver = cls(case.regularizer, n_iterations=15)  # type: ignore[call-arg]
+        return solver(selected, acquisition_op, initial_image, (factor * case.lambda_map)[:, entries])
+
+    alone = torch.cat([image(slice(0, 1)), image(slice(1, 2))])
+    together = image(slice(None))
+    for i in range(2):
+        assert relative_image_difference(together[i], alone[i]) < 1e-10
+
+
+@all_solvers
+def test_map_of_one_image_is_that_of_all_if_it_broadcasts(cls: type[Solver]) -> None:
+    case = get_case('three coils')
+    solver = cls(case.regularizer, n_iterations=15)  # type: ignore[call-arg]
+    one = case.lambda_map[:, :1]
+    img = solver(*case[1:4], one)
+    assert relative_image_difference(img, solver(*case[1:4], one.expand_as(case.lambda_map))) < 1e-13

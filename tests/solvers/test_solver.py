@@ -1,0 +1,249 @@
+"""The loop that all solvers share: when it stops, what it leaves alone, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.regularizers import TotalVariation
+from mrpro_lambda.solvers import ADMM, PDHG, Problem, Solver
+
+from tests.helper import relative_image_difference
+from tests.solvers.cases import REFUSED, TV, Case, all_solvers, get_case, mask, solver_case_parameters
+
+
+@solver_case_parameters()
+def test_step_in_place_is_the_plain_step(cls: type[Solver], name: str) -> None:
+    """State by state, with and without a record of the activity."""
+    case = get_case(name)
+    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)  # type: ignore[call-arg]
+    state = iteration.init()
+    in_place, recorded = iteration.owned(state), iteration.owned(state)
+    tolerance = 2e-5 if case.single_precision else 1e-12
+    for _ in range(6):
+        state = iteration.step(state)
+        assert iteration.step_(in_place) is None
+        pattern = iteration.step_(recorded, record=True)
+        for field, expected, plain, with_record in zip(state._fields, state, in_place, recorded, strict=True):
+            assert torch.equal(plain, with_record), field
+            assert relative_image_difference(plain, expected) < tolerance, field
+        assert pattern is not None
+        assert pattern.dtype == torch.int8
+        if case.regularizer.elementwise:
+            dual, bound = iteration.dual(in_place), case.problem.threshold.unsqueeze(-1)
+            parts = torch.view_as_real(dual) if dual.is_complex() else dual.unsqueeze(-1)
+            at_the_bound = torch.where(pattern != 0, parts - pattern * bound, 0)
+            torch.testing.assert_close(at_the_bound, torch.zeros_like(at_the_bound), rtol=0, atol=1e-6)
+            assert (pattern != 0).any()
+
+
+@solver_case_parameters()
+def test_same_input_gives_the_same_image_and_nothing_else_changes(cls: type[Solver], name: str) -> None:
+    """Neither the global random number generator nor the inputs."""
+    case = get_case(name)
+    inputs = [case.data.clone(), case.initial_image.clone(), case.lambda_map.clone()]
+    solver = cls(case.regularizer, n_iterations=7)  # type: ignore[call-arg]
+    state = torch.random.get_rng_state()
+    first = solver(*case[1:])
+    assert torch.equal(state, torch.random.get_rng_state())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(17)
+        assert torch.equal(solver(*case[1:]), first)
+    for tensor, before in zip((case.data, case.initial_image, case.lambda_map), inputs, strict=True):
+        assert torch.equal(tensor, before)
+
+
+@all_solvers
+def test_fixed_number_of_iterations(cls: type[Solver]) -> None:
+    case = get_case('three coils')
+    solver = cls(case.regularizer, n_iterations=23)  # type: ignore[call-arg]
+    solution = solver.solve(*case[1:])
+    assert solution.n_iterations == 23
+    assert solution.reason == 'fixed number of iterations'
+    assert solution.gap > 0
+    assert torch.equal(solution.img, solver(*case[1:]))
+    iteration = solver.iteration(case.problem)
+    state = iteration.init()
+    for _ in range(23):
+        state = iteration.step(state)
+    assert relative_image_difference(solution.img, state.img) < 1e-12
+    certificate = case.problem.certificate(state.img, iteration.dual(state))
+    assert (solution.objective, solution.gap) == pytest.approx(certificate, rel=1e-9)
+
+
+@all_solvers
+@pytest.mark.parametrize('tolerance', [1e-2, 1e-4, None])
+def test_stop_at_tolerance(cls: type[Solver], tolerance: float | None) -> None:
+    case = get_case('three coils')
+    solution = cls(case.regularizer, max_iterations=500, tolerance=tolerance).solve(*case[1:])  # type: ignore[call-arg]
+    assert solution.reason == 'tolerance reached'
+    assert solution.gap <= (tolerance or 1e-2) * solution.objective
+    assert solution.n_iterations < 500
+    shorter = cls(case.regularizer, n_iterations=max(1, solution.n_iterations - 10)).solve(*case[1:])  # type: ignore[call-arg]
+    assert shorter.gap > (tolerance or 1e-2) * shorter.objective
+
+
+@all_solvers
+def test_stop_at_the_maximum_number_of_iterations(cls: type[Solver]) -> None:
+    case = get_case('three coils')
+    solution = cls(case.regularizer, max_iterations=13, tolerance=1e-9).solve(*case[1:])  # type: ignore[call-arg]
+    assert solution.reason == 'maximum number of iterations'
+    assert solution.n_iterations == 13
+    assert solution.gap > 1e-9 * solution.objective
+
+
+@all_solvers
+def test_no_graph_without_a_wanted_gradient(cls: type[Solver]) -> None:
+    case = get_case('three coils')
+    solver = cls(case.regularizer, n_iterations=3)  # type: ignore[call-arg]
+    lambda_map = case.lambda_map.clone().requires_grad_()
+    assert solver(*case[1:4], lambda_map).requires_grad
+    assert not solver(*case[1:]).requires_grad
+    assert not solver.solve(*case[1:4], lambda_map).img.requires_grad
+    with torch.no_grad():
+        assert not solver(*case[1:4], lambda_map).requires_grad
+
+
+@all_solvers
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({}, 'either n_iterations or max_iterations'),
+        ({'n_iterations': 3, 'max_iterations': 3}, 'either n_iterations or max_iterations'),
+        ({'n_iterations': 3, 'tolerance': 0.1}, 'fixed number of iterations has no tolerance'),
+        ({'n_iterations': 0}, 'must be positive'),
+        ({'max_iterations': -1}, 'must be positive'),
+        ({'max_iterations': 3, 'tolerance': 0.0}, 'tolerance must be positive'),
+        ({'max_iterations': 3, 'tolerance': -1.0}, 'tolerance must be positive'),
+        ({'max_iterations': 3, 'tolerance': math.nan}, 'tolerance must be positive'),
+    ],
+)
+def test_invalid_options(cls: type[Solver], options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cls(TV, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ('cls', 'name', 'values'),
+    [
+        (PDHG, 'step_ratio', (0.0, -1.0, math.nan, math.inf)),
+        (PDHG, 'relaxation', (-0.1, 1.1, math.nan)),
+        (ADMM, 'penalty_factor', (0.0, -1.0, math.nan, math.inf)),
+        (ADMM, 'over_relaxation', (0.0, 2.0, math.nan)),
+    ],
+)
+def test_invalid_parameters(cls: type[Solver], name: str, values: tuple[float, ...]) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=f'{name} must be'):
+            cls(TV, n_iterations=3, **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ('options', 'cls'),
+    [
+        ({'step_ratio': 0.3}, PDHG),
+        ({'step_ratio': 3.0}, PDHG),
+        ({'penalty_factor': 0.3}, ADMM),
+        ({'penalty_factor': 3.0}, ADMM),
+        ({'over_relaxation': 1.0}, ADMM),
+    ],
+)
+def test_parameters_change_the_way_and_not_the_minimizer(options: dict[str, float], cls: type[Solver]) -> None:
+    case = get_case('three coils')
+
+    def solve(**values: float) -> torch.Tensor:
+        return cls(TV, **values)(*case[1:])  # type: ignore[arg-type]
+
+    assert relative_image_difference(solve(n_iterations=5, **options), solve(n_iterations=5)) > 1e-3
+    exact = {'max_iterations': 5000, 'tolerance': 1e-10}
+    assert relative_image_difference(solve(**exact, **options), solve(**exact)) < 1e-6
+
+
+def replaced(case: Case, **changes: torch.Tensor) -> Case:
+    return case._replace(**changes)
+
+
+def with_value(tensor: torch.Tensor, value: float) -> torch.Tensor:
+    tensor = tensor.clone()
+    tensor.view(-1)[-1] = value
+    return tensor
+
+
+@all_solvers
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+@pytest.mark.parametrize('name', ['data', 'initial_image'])
+def test_numbers_that_are_not_finite_are_refused(cls: type[Solver], bad: float, name: str) -> None:
+    """Also in one entry of a batch, where they would spoil the others through the norms."""
+    case = get_case('three coils')
+    case = replaced(case, **{name: with_value(getattr(case, name), bad)})
+    solver = cls(TV, n_iterations=3)  # type: ignore[call-arg]
+    for call in (solver, solver.solve):
+        with pytest.raises(ValueError, match=rf'{name} must be finite, got 1 NaN or Inf in shape \(2, '):
+            call(*case[1:])
+
+
+@all_solvers
+def test_invalid_problems(cls: type[Solver]) -> None:
+    case = get_case('three coils')
+    solver = cls(TV, n_iterations=3)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match='data must not be all zero'):
+        solver(torch.zeros_like(case.data), *case[2:])
+    with pytest.raises(ValueError, match=r'initial_image must have the shape of A\^H data'):
+        solver(*case[1:3], case.initial_image[:1], case.lambda_map[:, :1])
+    with pytest.raises(ValueError, match='Each axis of the Lambda map'):
+        solver(*case[1:4], case.lambda_map[..., :2])
+    with pytest.raises(ValueError, match='non-negative'):
+        solver(*case[1:4], with_value(case.lambda_map, -0.1))
+
+
+def test_admm_refuses_the_zero_boundary_and_names_pdhg() -> None:
+    assert (ADMM, 'zero') in REFUSED
+    case = get_case('zero')
+    with pytest.raises(ValueError, match='use PDHG'):
+        ADMM(case.regularizer, n_iterations=3)(*case[1:])
+
+
+def test_admm_refuses_data_without_the_zero_frequency_and_names_pdhg() -> None:
+    """Its system matrix has no inverse then."""
+    case = get_case('single coil')
+    hole = mask((1, 1, 1, 8, 7))
+    hole[..., 4, 3] = 0
+    acquisition_op = CartesianAcquisitionOp(hole)
+    arguments = (case.data, acquisition_op, acquisition_op.adjoint(case.data)[0], case.lambda_map)
+    with pytest.raises(ValueError, match='use PDHG'):
+        ADMM(TV, n_iterations=3)(*arguments)
+    assert bool(PDHG(TV, n_iterations=3)(*arguments).isfinite().all())
+
+
+def test_problem_requires_grad() -> None:
+    case = get_case('single coil')
+    assert not case.problem.requires_grad
+    for name in ('data', 'initial_image', 'lambda_map'):
+        wanted = replaced(case, **{name: getattr(case, name).clone().requires_grad_()})
+        assert Problem.create(*wanted).requires_grad
+        with torch.no_grad():
+            assert not Problem.create(*wanted).requires_grad
+
+
+@all_solvers
+def test_progress_bar_changes_nothing(cls: type[Solver], capsys: pytest.CaptureFixture[str]) -> None:
+    case = get_case('single coil')
+    solver = cls(TV, max_iterations=30, tolerance=1e-9)  # type: ignore[call-arg]
+    silent = solver.solve(*case[1:])
+    assert capsys.readouterr().err == ''
+    shown = solver.solve(*case[1:], progress=True)
+    assert 'Iterations' in capsys.readouterr().err
+    assert torch.equal(shown.img, silent.img)
+
+
+@pytest.mark.cuda
+@solver_case_parameters('single coil', 'three coils', 'dynamic', 'radial')
+def test_cuda(cls: type[Solver], name: str) -> None:
+    case = get_case(name)
+    solver = cls(TotalVariation(case.regularizer.dim), n_iterations=10)  # type: ignore[call-arg]
+    expected = solver(*case[1:])
+    tensors = case.data.cuda(), case.acquisition_op.cuda(), case.initial_image.cuda(), case.lambda_map.cuda()
+    img = solver.cuda()(*tensors)
+    case.acquisition_op.cpu()
+    assert img.is_cuda
+    assert relative_image_difference(img.cpu(), expected) < (1e-4 if case.single_precision else 1e-10)
