@@ -112,9 +112,7 @@ def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: s
     """Return the metrics of the zero-filled image and of TV-Lambda at T and 2 T, and the relative certified gap."""
     solver = model.solver
     results: dict[str, list] = {'zero-filled': [], 'TV-Lambda': [], 'TV-Lambda 2T': [], 'gap': [], 'residual': []}
-    double = ADMM(
-        TotalVariation((-2, -1)), n_iterations=2 * solver.n_iterations, penalty_factor=solver.penalty_factor
-    )
+    double = ADMM(TotalVariation((-2, -1)), n_iterations=2 * solver.n_iterations, penalty_factor=solver.penalty_factor)
     for i, image in enumerate(tqdm(selected, desc=f'TV-Lambda, noise {noise}')):
         sample = simulate(image, kind, noise, seed + i)
         mask, operator = foreground_mask(sample.img), acquisition_op(sample)
@@ -173,8 +171,10 @@ def main() -> None:
         result['scalar TV, tuned'] = scalar[level]['test'][:, tuned]
         result['scalar TV, oracle'] = torch.stack([best(values) for values in scalar[level]['test']])
         all_results[level] = result
-        print(f'\nNoise {level}: means over {len(tests)} images; tuned weight {WEIGHTS[tuned]:.3f} sigma; '
-              f'median certified gap {result["gap"].median():.1e}; residual / sigma {result["residual"].mean():.3f}\n')
+        print(
+            f'\nNoise {level}: means over {len(tests)} images; tuned weight {WEIGHTS[tuned]:.3f} sigma; '
+            f'median certified gap {result["gap"].median():.1e}; residual / sigma {result["residual"].mean():.3f}\n'
+        )
         print(header)
         for name in ('zero-filled', 'scalar TV, tuned', 'scalar TV, oracle', 'TV-Lambda', 'TV-Lambda 2T'):
             means = result[name].mean(0).tolist()
@@ -192,8 +192,10 @@ def main() -> None:
         print(gain_row(f'all, {group}', torch.cat([gain[selection] for gain in gains.values()])))
     print(gain_row('over tuned', torch.cat([r['TV-Lambda'] - r['scalar TV, tuned'] for r in all_results.values()])))
     print(gain_row('2T minus T', torch.cat([r['TV-Lambda 2T'] - r['TV-Lambda'] for r in all_results.values()])))
-    print(f'\nImages with a gain in PSNR: {100 * (everything[:, 0] > 0).float().mean():.0f} %, '
-          f'in the foreground: {100 * (everything[:, 3] > 0).float().mean():.0f} %')
+    print(
+        f'\nImages with a gain in PSNR: {100 * (everything[:, 0] > 0).float().mean():.0f} %, '
+        f'in the foreground: {100 * (everything[:, 3] > 0).float().mean():.0f} %'
+    )
     summary['gain over oracle'] = dict(zip(METRICS, everything.mean(0).tolist(), strict=True))
     args.output.write_text(json.dumps(summary, indent=1))
 

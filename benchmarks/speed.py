@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 from mrpro.algorithms.optimizers import pdhg
-from mrpro.operators import FiniteDifferenceOp, LinearOperatorMatrix
+from mrpro.operators import FiniteDifferenceOp, LinearOperator, LinearOperatorMatrix
 from mrpro.operators.functionals import L1NormViewAsReal, L2NormSquared
 from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, acquisition_op
 from mrpro_lambda.regularizers import TotalVariation
@@ -23,7 +23,7 @@ from mrpro_lambda.solvers import ADMM, PDHG
 from torch.utils.data import default_collate
 
 
-def problem(size: int) -> tuple[torch.Tensor, torch.nn.Module, torch.Tensor, torch.Tensor]:
+def problem(size: int) -> tuple[torch.Tensor, LinearOperator, torch.Tensor, torch.Tensor]:
     """Simulate an acquisition of disks and make a smooth Lambda map."""
     axis = torch.linspace(-1, 1, size)
     y, x = torch.meshgrid(axis, axis, indexing='ij')

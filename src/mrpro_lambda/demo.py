@@ -92,7 +92,8 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
 
         (folder / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n', 'utf-8')
         region = _region(foreground_mask(target)[0, 0, 0])
-        figure = plot_comparison(images, target, lambda_map=lambda_map[0], noise_std=noise_std, region=region)
+        titled = {f'{name[0].upper()}{name[1:]}': img for name, img in images.items()}
+        figure = plot_comparison(titled, target, lambda_map=lambda_map[0], noise_std=noise_std, region=region)
         figure.savefig(folder / 'comparison.png', dpi=150, bbox_inches='tight', pad_inches=0.03)
         header = IHeader(resolution=SpatialDimension(1e-3, 1e-3, 1e-3))
         write_dicom(folder / 'dicom', IData(learned.img, header))
@@ -115,10 +116,8 @@ def metrics_table(metrics: dict[str, dict[str, Any]]) -> str:
     for name, values in metrics.items():
         rows.append([name, *(f'{values[key]:{form}}' if key in values else '-' for key, form in columns.values())])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        '  '.join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
-        for row in rows
-    ]
+    cells = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    lines = ['  '.join(row) for row in cells]
     return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
 
 
@@ -198,5 +197,7 @@ def _region(mask: torch.Tensor, margin: int = 10) -> tuple[slice, slice]:
     """Return the smallest square around a mask, with a margin, within the image."""
     spans = [mask.any(1 - d).nonzero()[[0, -1], 0].tolist() for d in (0, 1)]
     size = min(*mask.shape, max(high - low for low, high in spans) + 1 + 2 * margin)
-    starts = [min(max(0, (low + high + 1 - size) // 2), n - size) for (low, high), n in zip(spans, mask.shape, strict=True)]
+    starts = [
+        min(max(0, (low + high + 1 - size) // 2), n - size) for (low, high), n in zip(spans, mask.shape, strict=True)
+    ]
     return slice(starts[0], starts[0] + size), slice(starts[1], starts[1] + size)

@@ -1,12 +1,14 @@
-"""Images of a reconstruction as files: DICOM, NIfTI and PNG, in a folder that appears complete or not at all."""
+"""Results as files: DICOM, NIfTI, PNG and a report, in a folder that appears complete or not at all."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 from mrpro.data import IData, IHeader
 
 from mrpro_lambda.plotting import plot_comparison, plot_lambda_map
+from mrpro_lambda.reconstruction import LearnedSolution
 
 
 @contextmanager
@@ -67,50 +70,114 @@ def _check_empty(path: Path) -> None:
         raise ValueError(f'The output folder must be empty or not exist: {path} is not empty.')
 
 
-def write_images(
-    folder: Path, idata: IData, initial_idata: IData, lambda_map: torch.Tensor | None, noise_std: float | None
-) -> None:
-    """Write an image as `dicom/` and `image.nii.gz`, and figures of its middle slice if matplotlib is installed.
+def write_images(folder: Path, result: LearnedSolution, noise_std: float, *, complex_image: bool = False) -> bool:
+    """Write the image as `dicom/` and `image.nii.gz`, the Lambda map, and figures of the middle slice.
 
-    Coils that were not combined are combined by the root of the sum of squares.
+    Coils that were not combined are combined by the root of the sum of squares. A map that is the same number
+    everywhere is not written, several maps are numbered.
 
     Parameters
     ----------
     folder
         Existing folder.
-    idata
-        Image.
-    initial_idata
-        Zero-filled image, to compare with in `image.png`.
-    lambda_map
-        Lambda map, shape `(n_maps, *image)`, written as `lambda_map.nii.gz` and `lambda_map.png`. Several maps are
-        numbered. `None` or a map that is the same number everywhere: not written.
+    result
+        Result of a reconstruction.
     noise_std
-        Noise level that the map is shown in units of.
+        Noise level that the figure of the map is in units of.
+    complex_image
+        Write the complex image as `image_complex.nii.gz` as well, with coils that were not combined one by one.
 
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed. Everything else has been written then.
+    Returns
+    -------
+        Whether the figures were written. They are left out if matplotlib is not installed.
     """
-    header = idata.cpu().header
-    magnitude, initial = (_magnitude(i.data) for i in (idata, initial_idata))
+    header = result.idata.cpu().header
+    magnitude, initial = (_magnitude(idata.data) for idata in (result.idata, result.initial_idata))
     write_dicom(folder / 'dicom', IData(magnitude, header))
     write_nifti(folder / 'image.nii.gz', magnitude, header)
-    maps = []
-    if lambda_map is not None and bool((lambda_map != lambda_map.flatten()[0]).any()):
-        maps = list(lambda_map.detach().cpu().mean(-4, keepdim=True).expand(-1, *magnitude.shape))
+    if complex_image:
+        coils = result.idata.data.split(1, dim=-4)
+        for i, coil in enumerate(coils):
+            write_nifti(folder / f'image_complex{f"_{i}" if len(coils) > 1 else ""}.nii.gz', coil, header)
+    maps: list[torch.Tensor] = []
+    if result.lambda_map.unique().numel() > 1:
+        maps = list(result.lambda_map.detach().cpu().mean(-4, keepdim=True).expand(-1, *magnitude.shape))
     names = [f'lambda_map{f"_{i}" if len(maps) > 1 else ""}' for i in range(len(maps))]
     for name, values in zip(names, maps, strict=True):
         write_nifti(folder / f'{name}.nii.gz', values, header)
 
-    figures = {
-        'image': plot_comparison({'Zero-filled': middle_slice(initial), 'Reconstruction': middle_slice(magnitude)})
-    }
-    for name, values in zip(names, maps, strict=True):
-        figures[name] = plot_lambda_map(middle_slice(magnitude), middle_slice(values), noise_std=noise_std)
+    slices = {'Zero-filled': _middle_slice(initial), 'Reconstruction': _middle_slice(magnitude)}
+    try:
+        figures = {'image': plot_comparison(slices)}
+        for name, values in zip(names, maps, strict=True):
+            figures[name] = plot_lambda_map(slices['Reconstruction'], _middle_slice(values), noise_std=noise_std)
+    except ImportError:
+        return False
     for name, figure in figures.items():
         figure.savefig(folder / f'{name}.png', dpi=150, bbox_inches='tight', pad_inches=0.03)
+    return True
+
+
+def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, noise_std: float, seconds: float) -> str:
+    """Complete a report with the result, write it as JSON, and return a summary for people.
+
+    Parameters
+    ----------
+    path
+        File to write, in the folder of the images.
+    report
+        What led to the result: `file`, `shape`, `sampled_fraction`, `model`, `card`, `prewhitened`, `noise_given`,
+        `settings` and `notes`.
+    result
+        Result of a reconstruction.
+    noise_std
+        Noise level.
+    seconds
+        Duration.
+    """
+    solution, tolerance = result.solution, report['settings']['tolerance']
+    gap = solution.gap / solution.objective if solution.objective > 0 else 0.0
+    reached = solution.reason == 'tolerance reached'
+    report = report | {
+        'image_shape': list(result.idata.data.shape),
+        'noise_std': noise_std,
+        'certificate': {
+            'objective': solution.objective,
+            'gap': solution.gap,
+            'relative_gap': gap,
+            'n_iterations': solution.n_iterations,
+            'reason': solution.reason,
+            'tolerance_reached': reached,
+        },
+        'seconds': round(seconds, 2),
+        'files': sorted(entry.name + '/' * entry.is_dir() for entry in [*path.parent.iterdir(), path]),
+    }
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + '\n', 'utf-8')
+
+    source = 'given' if report['noise_given'] else 'prewhitened' if report['prewhitened'] else 'estimated from the data'
+    fraction = report['sampled_fraction']
+    sampling = 'not Cartesian' if fraction is None else f'{100 * fraction:.0f} % of the measured band sampled'
+    stopped = solution.reason if reached else f'{solution.reason}: THE TOLERANCE {tolerance:g} WAS NOT REACHED'
+    lines = {
+        'file': report['file'],
+        'data': f'{_shape(report["shape"])} (other, coils, k2, k1, k0), {sampling}',
+        'image': f'{_shape(report["image_shape"])} (other, coils, z, y, x)',
+        'noise level': f'{noise_std:.4g} ({source})',
+        'model': report['model'],
+        'trained for': report['card'].get('acquisition', ''),
+        'iterations': solution.n_iterations,
+        'certified gap': f'{gap:.1e} of the objective',
+        'stopped': stopped,
+        'seconds': f'{seconds:.1f}',
+        'notes': f'\n{"":16}'.join(report['notes']),
+        'files': ', '.join(report['files']),
+    }
+    return '\n'.join(f'{name:16}{value}' for name, value in lines.items() if value != '')
+
+
+def _shape(shape: Sequence[int]) -> str:
+    """Format a shape."""
+    return ' x '.join(map(str, shape))
 
 
 def _magnitude(img: torch.Tensor) -> torch.Tensor:
@@ -118,7 +185,7 @@ def _magnitude(img: torch.Tensor) -> torch.Tensor:
     return img.detach().abs().square().sum(-4, keepdim=True).sqrt().cpu()
 
 
-def middle_slice(img: torch.Tensor) -> torch.Tensor:
+def _middle_slice(img: torch.Tensor) -> torch.Tensor:
     """Return the middle one of all slices of an image of shape `(*other, 1, z, y, x)`, shape `(y, x)`."""
     slices = img.flatten(0, -3)
     return slices[len(slices) // 2]

@@ -28,6 +28,7 @@ def create_op_and_range_domain(
 ) -> tuple[CartesianAcquisitionOp, torch.Tensor, torch.Tensor]:
     rng = RandomGenerator(0)
     mask = rng.bool_tensor(mask_shape)
+    mask.view(-1)[0] = True
     csm = None
     if n_coils is not None:
         csm = rng.complex128_tensor((*shape[:-4], n_coils, *shape[-3:]))
@@ -65,7 +66,7 @@ def test_gram_of_weighted_samples() -> None:
 @pytest.mark.parametrize('n_coils', [None, 3])
 def test_norm_bound(n_coils: int | None) -> None:
     """The bound holds, and without sensitivities it is the norm."""
-    op, img, _ = create_op_and_range_domain((1, 1, 4, 5), (-2, -1), (4, 5), n_coils)
+    op, _, _ = create_op_and_range_domain((1, 1, 4, 5), (-2, -1), (4, 5), n_coils)
     basis = torch.eye(20, dtype=torch.complex128).reshape(20, 1, 1, 4, 5)
     matrix = op.gram(basis)[0].reshape(20, 20)
     norm = torch.linalg.matrix_norm(matrix, 2)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.operators.FourierOp import FourierGramOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp, CirculantGramOp, gram_operator
 
@@ -16,7 +17,7 @@ def centered(n: int) -> torch.Tensor:
 
 
 def fourier_op(y: torch.Tensor, z: torch.Tensor, encoding_y: int = N_Y) -> FourierOp:
-    """Cartesian acquisition of the phase encodings `y` (frames, lines) and `z` (partitions), with all of the readout."""
+    """Cartesian acquisition of the phase encodings `y` (frames, lines) and `z` (partitions) with full readout."""
     trajectory = KTrajectory(
         kz=z.reshape(1, 1, -1, 1, 1), ky=y.reshape(len(y), 1, 1, -1, 1), kx=centered(N_X).reshape(1, 1, 1, 1, -1)
     )
@@ -41,13 +42,13 @@ def padded() -> FourierOp:
     return fourier_op(centered(N_Y + 2)[None], centered(N_Z), N_Y + 2)
 
 
-def radial(stack: bool = False) -> FourierOp:
+def radial(*, stack: bool = False, n_x: int = N_X) -> FourierOp:
     """Three-dimensional radial spokes, or a stack of stars."""
     angle = torch.linspace(0, 3, 7).reshape(1, 1, 1, -1, 1)
     k0 = torch.linspace(-2.5, 2, 8)
     kz = centered(N_Z).reshape(1, 1, -1, 1, 1) if stack else 0.6 * angle.sin() * k0
     trajectory = KTrajectory(kz=kz, ky=angle.sin() * k0, kx=angle.cos() * k0)
-    matrix = SpatialDimension(N_Z, N_Y, N_X)
+    matrix = SpatialDimension(N_Z, N_Y, n_x)
     return FourierOp(matrix, matrix, trajectory)
 
 
@@ -68,7 +69,6 @@ CASES = {
     'undersampled': (undersampled, (-3, -2)),
     'undersampled with coils': (lambda: undersampled() @ sensitivity_op(), (-3, -2)),
     'coils only': (sensitivity_op, None),
-    'identity with coils': (lambda: IdentityOp() @ sensitivity_op(), ()),
     'padded': (padded, None),
     'radial': (radial, None),
     'radial with coils': (lambda: radial() @ sensitivity_op(), None),
@@ -85,15 +85,13 @@ def case(request: pytest.FixtureRequest) -> tuple[LinearOperator, tuple[int, ...
 
 
 def test_equals_adjoint_of_forward(case: tuple[LinearOperator, tuple[int, ...] | None]) -> None:
-    op, dim = case
+    op, _ = case
     img = RandomGenerator(2).randn_tensor(IMAGE_SHAPE, torch.complex64)
     gram = gram_operator(op)
     (expected,) = op.adjoint(*op(img))
     (result,) = gram(img)
     assert result.shape == expected.shape
-    # Cartesian ones are exact; gridding of the non-uniform FFT and its Toeplitz kernel differ by their own errors
-    tolerance = 1e-5 if dim is not None else 3e-3
-    assert torch.linalg.vector_norm(result - expected) <= tolerance * torch.linalg.vector_norm(expected)
+    assert torch.linalg.vector_norm(result - expected) <= 1e-5 * torch.linalg.vector_norm(expected)
     torch.testing.assert_close(gram.adjoint(img)[0], result)
 
 
@@ -114,6 +112,16 @@ def test_transfer_function_is_the_mask() -> None:
     gram = gram_operator(fourier_op(torch.tensor([[-3.0, 0.0, 1.0]]), centered(N_Z)))
     assert isinstance(gram, CirculantGramOp)
     assert gram.transfer.flatten().tolist() == [1, 1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize('n_x', [5, 6], ids=['odd', 'even'])
+def test_toeplitz_convolution_of_radial_acquisition(n_x: int) -> None:
+    """It is used for even sizes only: the kernel of mrpro 0.261015 is wrong for odd ones."""
+    op = radial(n_x=n_x)
+    gram = gram_operator(op)
+    assert isinstance(gram, FourierGramOp) == (n_x == 6)
+    img = RandomGenerator(2).randn_tensor((*IMAGE_SHAPE[:-1], n_x), torch.complex64)
+    torch.testing.assert_close(gram(img), op.adjoint(*op(img)), rtol=1e-4, atol=1e-4)
 
 
 def test_own_acquisition() -> None:

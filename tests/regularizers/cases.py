@@ -4,7 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from types import ModuleType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import mrpro_lambda.regularizers
 import pytest
@@ -12,14 +12,13 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.regularizers import Regularizer, TotalVariation
 
-T = TypeVar('T')
 
-
-def concrete_subclasses(base: type[T], package: ModuleType) -> list[type[T]]:
+def concrete_subclasses(base: Any, package: ModuleType) -> list[Any]:
     """Find all classes of a package that implement a base class, after importing all of its modules."""
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):
         importlib.import_module(module.name)
-    found, todo = set(), [base]
+    found: set[type] = set()
+    todo: list[type] = [base]
     while todo:
         cls = todo.pop()
         todo += cls.__subclasses__()

@@ -1,4 +1,4 @@
-"""What every regularizer has to fulfill: a linear transform, a weighted norm of it, and the projection to the dual ball."""
+"""What every regularizer has to fulfill: a linear transform, a weighted norm of it, and a projection to the dual ball."""
 
 import math
 
@@ -174,7 +174,7 @@ def test_elementwise_tells_whether_real_numbers_are_independent(case: Case) -> N
     changed = False
     for index in range(coefficients.numel()):
         other = coefficients.clone()
-        other.view(-1)[index] = 100 + 100j
+        other.view(-1)[index] = torch.tensor(100 + 100j)
         after = torch.view_as_real(regularizer.project(other, threshold))
         same = (after == before).reshape(-1, 2)
         changed |= bool((~same).any(-1).sum() > 1)

@@ -66,8 +66,8 @@ def test_projection_by_brute_force(
 ) -> None:
     r"""Proximal mapping of the conjugate, by search among the points of a plane.
 
-    The conjugate of a norm is 0 where :math:`\langle q, c \rangle \le R(c)` for all directions `c`, and infinite elsewhere.
-    Two real numbers share a voxel here, so the nearest of all feasible points is found on a grid.
+    The conjugate of a norm is 0 where :math:`\langle q, c \rangle \le R(c)` for all directions `c`, and infinite
+    elsewhere. Two real numbers share a voxel here, so the nearest of all feasible points is found on a grid.
     """
     regularizer = TotalVariation((-2, -1)[-n_directions:], isotropic=isotropic, complex_modulus=complex_modulus)
     radius, spacing = 0.8, 0.01
@@ -88,7 +88,9 @@ def test_projection_by_brute_force(
         projected = torch.view_as_real(projected).flatten() if dtype.is_complex else projected
         nearest = feasible[(feasible - point).square().sum(-1).argmin()]
         distance = (projected - point).norm()
-        assert distance <= (nearest - point).norm() + 1e-4 * radius  # the polygon of 360 corners is larger than the disk
+        assert (
+            distance <= (nearest - point).norm() + 1e-4 * radius
+        )  # the polygon of 360 corners is larger than the disk
         assert (nearest - point).norm() <= distance + spacing
         assert (projected - nearest).norm() < 12 * spacing  # the distance changes little along the border of a disk
 
@@ -100,7 +102,9 @@ def test_projection_is_the_clip_and_prox_is_shrinkage() -> None:
     torch.testing.assert_close(
         projected, torch.tensor([0.5 + 0.1j, -0.2 - 0.5j, 0.5 - 0.5j, 0], dtype=torch.complex128), rtol=0, atol=0
     )
-    shrunk = coefficients.flatten() - TotalVariation((-1,), complex_modulus=True).project(coefficients, threshold).flatten()
+    shrunk = (
+        coefficients.flatten() - TotalVariation((-1,), complex_modulus=True).project(coefficients, threshold).flatten()
+    )
     modulus = coefficients.flatten().abs()
     expected = coefficients.flatten() * (1 - 0.5 / modulus.clamp_min(1e-9)).clamp_min(0)
     torch.testing.assert_close(shrunk, expected, rtol=1e-14, atol=1e-14)

@@ -47,7 +47,7 @@ class Case(NamedTuple):
 
     @property
     def tolerance(self) -> float:
-        """Relative gap to solve to. Grouped norms have no finite active set, and their solvers are slower in the end."""
+        """Relative gap to solve to. The solvers are slow in the end for grouped norms."""
         return 2e-5 if self.single_precision else 1e-11 if self.regularizer.elementwise else 1e-7
 
 
@@ -103,9 +103,7 @@ def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:
     ky = torch.tensor([-3, -2, -1, 0, 1, 2]).float().reshape(-1, 1)
     kx = (torch.arange(n_k0) - n_k0 // 2).float()
     kz, ky, kx = (k.reshape(1, 1, 1, *k.shape[-2:]) for k in (torch.zeros(1, 1), ky, kx[None]))
-    fourier_op = FourierOp(
-        SpatialDimension(n_z, n_y, n_x), SpatialDimension(n_z, n_y, n_k0), KTrajectory(kz, ky, kx)
-    )
+    fourier_op = FourierOp(SpatialDimension(n_z, n_y, n_x), SpatialDimension(n_z, n_y, n_k0), KTrajectory(kz, ky, kx))
     return fourier_op @ SensitivityOp(coil_maps((*shape[:-4], 2, *shape[-3:]), torch.complex128))
 
 
@@ -120,7 +118,9 @@ _CASES: dict[str, Callable[[], Case]] = {
     'dynamic': lambda: create_case(
         TotalVariation((-5, -2, -1)), CartesianAcquisitionOp(mask(DYNAMIC)), DYNAMIC, torch.complex128
     ),
-    'dynamic denoising': lambda: create_case(TotalVariation((-5, -2, -1)), IdentityOp(), (2, 1, 1, 3, 2), torch.complex128),
+    'dynamic denoising': lambda: create_case(
+        TotalVariation((-5, -2, -1)), IdentityOp(), (2, 1, 1, 3, 2), torch.complex128
+    ),
     'neumann': lambda: create_case(
         TotalVariation((-2, -1), boundary='neumann'), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
     ),
@@ -145,8 +145,9 @@ def get_case(name: str) -> Case:
     return _CASES[name]()
 
 
-SOLVERS = concrete_subclasses(Solver, mrpro_lambda.solvers)
-REFUSED = {(ADMM, 'zero')}
+SolverClass = Callable[..., Solver]
+SOLVERS: list[SolverClass] = concrete_subclasses(Solver, mrpro_lambda.solvers)
+REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero')}
 """Problems that a solver can not solve and says so."""
 
 _BACKWARDS: dict[type[Backward], Callable[[int], Backward]] = {
@@ -155,7 +156,7 @@ _BACKWARDS: dict[type[Backward], Callable[[int], Backward]] = {
     CheckpointedBackward: lambda _: CheckpointedBackward(3),
     ActiveSetBackward: lambda _: ActiveSetBackward(),
 }
-BACKWARDS = concrete_subclasses(Backward, mrpro_lambda.solvers)
+BACKWARDS: list[type[Backward]] = concrete_subclasses(Backward, mrpro_lambda.solvers)
 
 
 def exact_backward(cls: type[Backward], n_iterations: int) -> Backward:
@@ -175,8 +176,8 @@ all_solvers = pytest.mark.parametrize('cls', SOLVERS)
 
 
 @cache
-def solve_exactly(cls: type[Solver], name: str) -> Solution:
+def solve_exactly(cls: SolverClass, name: str) -> Solution:
     """Solve a problem to its tolerance, once for all tests."""
     case = get_case(name)
-    solver = cls(case.regularizer, max_iterations=10_000, tolerance=case.tolerance)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, max_iterations=10_000, tolerance=case.tolerance)
     return solver.solve(*case[1:])

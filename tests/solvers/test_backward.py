@@ -15,7 +15,6 @@ from mrpro_lambda.solvers import (
     Backward,
     CheckpointedBackward,
     FullBackward,
-    Solver,
     TruncatedBackward,
 )
 
@@ -24,6 +23,7 @@ from tests.solvers.cases import (
     BACKWARDS,
     TV,
     Case,
+    SolverClass,
     all_solvers,
     exact_backward,
     get_case,
@@ -41,20 +41,18 @@ class Gradients(NamedTuple):
     initial_image: torch.Tensor
 
 
-def gradients(cls: type[Solver], case: Case, backward: Backward, n_iterations: int = 13) -> Gradients:
-    solver = cls(case.regularizer, n_iterations=n_iterations, backward=backward)  # type: ignore[call-arg]
+def gradients(cls: SolverClass, case: Case, backward: Backward, n_iterations: int = 13) -> Gradients:
+    solver = cls(case.regularizer, n_iterations=n_iterations, backward=backward)
     data, img, lambda_map = (x.detach().clone().requires_grad_() for x in (case.data, *case[3:]))
     output = solver(data, case.acquisition_op, img, lambda_map)
     direction = RandomGenerator(5).randn_tensor(output.shape, output.dtype)
     loss = (direction.conj() * output).real.sum()
-    return Gradients(
-        output.detach(), *torch.autograd.grad(loss, (lambda_map, data, img), materialize_grads=True)
-    )
+    return Gradients(output.detach(), *torch.autograd.grad(loss, (lambda_map, data, img), materialize_grads=True))
 
 
 @pytest.mark.parametrize('backward', BACKWARDS)
 @solver_case_parameters()
-def test_all_ways_give_the_same_gradient(cls: type[Solver], name: str, backward: type[Backward]) -> None:
+def test_all_ways_give_the_same_gradient(cls: SolverClass, name: str, backward: type[Backward]) -> None:
     case = get_case(name)
     if backward is ActiveSetBackward and not case.regularizer.elementwise:
         pytest.skip('refused')
@@ -70,16 +68,16 @@ def test_all_ways_give_the_same_gradient(cls: type[Solver], name: str, backward:
 
 @pytest.mark.parametrize('backward', BACKWARDS)
 @all_solvers
-def test_image_with_and_without_gradient_is_the_same(cls: type[Solver], backward: type[Backward]) -> None:
+def test_image_with_and_without_gradient_is_the_same(cls: SolverClass, backward: type[Backward]) -> None:
     case = get_case('three coils')
-    solver = cls(case.regularizer, n_iterations=13, backward=exact_backward(backward, 13))  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=13, backward=exact_backward(backward, 13))
     img = gradients(cls, case, exact_backward(backward, 13)).img
     assert relative_image_difference(solver(*case[1:]), img) < 1e-13
 
 
 @pytest.mark.parametrize('n_segments', [1, 2, 5, 13, 20])
 @all_solvers
-def test_number_of_segments_does_not_matter(cls: type[Solver], n_segments: int) -> None:
+def test_number_of_segments_does_not_matter(cls: SolverClass, n_segments: int) -> None:
     case = get_case('isotropic complex modulus')
     reference = gradients(cls, case, FullBackward())
     for expected, value in zip(reference, gradients(cls, case, CheckpointedBackward(n_segments)), strict=True):
@@ -87,7 +85,7 @@ def test_number_of_segments_does_not_matter(cls: type[Solver], n_segments: int) 
 
 
 @all_solvers
-def test_truncation_is_a_gradient_of_the_last_iterations(cls: type[Solver]) -> None:
+def test_truncation_is_a_gradient_of_the_last_iterations(cls: SolverClass) -> None:
     """With all iterations it is exact; with fewer it is biased, and the image stays the same."""
     case = get_case('three coils')
     reference = gradients(cls, case, FullBackward())
@@ -102,9 +100,9 @@ def test_truncation_is_a_gradient_of_the_last_iterations(cls: type[Solver]) -> N
 
 
 @all_solvers
-def test_gradient_of_a_map_that_broadcasts_is_the_sum(cls: type[Solver]) -> None:
+def test_gradient_of_a_map_that_broadcasts_is_the_sum(cls: SolverClass) -> None:
     case = get_case('dynamic')
-    solver = cls(case.regularizer, n_iterations=13)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=13)
     weights = torch.tensor([0.05, 0.1], dtype=torch.float64, requires_grad=True)
     full = weights.detach().reshape(2, *(1,) * 5).expand(2, *case.initial_image.shape).clone().requires_grad_()
     losses = [solver(*case[1:4], x).abs().square().sum() for x in (weights, full)]
@@ -135,10 +133,10 @@ def tiny_case(dtype: torch.dtype, *, isotropic: bool = False) -> Case:
 @pytest.mark.parametrize('backward', BACKWARDS)
 @pytest.mark.parametrize('dtype', [torch.float64, torch.complex128], ids=['real', 'complex'])
 @all_solvers
-def test_gradcheck(cls: type[Solver], dtype: torch.dtype, backward: type[Backward]) -> None:
+def test_gradcheck(cls: SolverClass, dtype: torch.dtype, backward: type[Backward]) -> None:
     """The gradient with respect to the map is that of finite differences."""
     case = tiny_case(dtype)
-    solver = cls(case.regularizer, n_iterations=6, backward=exact_backward(backward, 6))  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=6, backward=exact_backward(backward, 6))
 
     def image(lambda_map: torch.Tensor) -> torch.Tensor:
         return solver(*case[1:4], lambda_map)
@@ -148,9 +146,9 @@ def test_gradcheck(cls: type[Solver], dtype: torch.dtype, backward: type[Backwar
 
 @pytest.mark.usefixtures('fixed_penalty')
 @all_solvers
-def test_gradcheck_of_data_and_initial_image(cls: type[Solver]) -> None:
+def test_gradcheck_of_data_and_initial_image(cls: SolverClass) -> None:
     case = tiny_case(torch.float64)
-    solver = cls(case.regularizer, n_iterations=4, backward=ActiveSetBackward())  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=4, backward=ActiveSetBackward())
 
     def image(data: torch.Tensor, initial_image: torch.Tensor) -> torch.Tensor:
         return solver(data, case.acquisition_op, initial_image, case.lambda_map)
@@ -160,9 +158,9 @@ def test_gradcheck_of_data_and_initial_image(cls: type[Solver]) -> None:
 
 @pytest.mark.usefixtures('fixed_penalty')
 @all_solvers
-def test_gradcheck_of_a_grouped_norm(cls: type[Solver]) -> None:
+def test_gradcheck_of_a_grouped_norm(cls: SolverClass) -> None:
     case = tiny_case(torch.float64, isotropic=True)
-    solver = cls(case.regularizer, n_iterations=6)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=6)
 
     def image(lambda_map: torch.Tensor) -> torch.Tensor:
         return solver(*case[1:4], lambda_map)
@@ -171,14 +169,17 @@ def test_gradcheck_of_a_grouped_norm(cls: type[Solver]) -> None:
 
 
 @all_solvers
-def test_gradient_after_many_iterations_is_that_of_the_minimizer(cls: type[Solver]) -> None:
+def test_gradient_after_many_iterations_is_that_of_the_minimizer(cls: SolverClass) -> None:
     """Also without a fixed penalty."""
     case = tiny_case(torch.float64)
-    solver = cls(case.regularizer, n_iterations=400)  # type: ignore[call-arg]
-    exact = cls(case.regularizer, max_iterations=4000, tolerance=1e-13)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=400)
+    exact = cls(case.regularizer, max_iterations=4000, tolerance=1e-13)
     lambda_map = case.lambda_map.clone().requires_grad_()
     rng = RandomGenerator(3)
-    weight, direction = rng.randn_tensor(case[3].shape, torch.float64), rng.randn_tensor(lambda_map.shape, torch.float64)
+    weight, direction = (
+        rng.randn_tensor(case[3].shape, torch.float64),
+        rng.randn_tensor(lambda_map.shape, torch.float64),
+    )
     (gradient,) = torch.autograd.grad((weight * solver(*case[1:4], lambda_map)).sum(), lambda_map)
 
     def loss(step: float) -> torch.Tensor:
@@ -189,10 +190,10 @@ def test_gradient_after_many_iterations_is_that_of_the_minimizer(cls: type[Solve
 
 
 @all_solvers
-def test_active_set_backward_can_not_be_differentiated_twice(cls: type[Solver]) -> None:
+def test_active_set_backward_can_not_be_differentiated_twice(cls: SolverClass) -> None:
     case = tiny_case(torch.float64)
     lambda_map = case.lambda_map.clone().requires_grad_()
-    solver = cls(case.regularizer, n_iterations=3, backward=ActiveSetBackward())  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=3, backward=ActiveSetBackward())
     loss = solver(*case[1:4], lambda_map).square().sum()
     (gradient,) = torch.autograd.grad(loss, lambda_map, create_graph=True)
     with pytest.raises(RuntimeError, match='differentiate twice'):
@@ -200,10 +201,10 @@ def test_active_set_backward_can_not_be_differentiated_twice(cls: type[Solver]) 
 
 
 @all_solvers
-def test_full_backward_can_be_differentiated_twice(cls: type[Solver]) -> None:
+def test_full_backward_can_be_differentiated_twice(cls: SolverClass) -> None:
     case = tiny_case(torch.float64)
     lambda_map = case.lambda_map.clone().requires_grad_()
-    solver = cls(case.regularizer, n_iterations=3, backward=FullBackward())  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=3, backward=FullBackward())
     loss = solver(*case[1:4], lambda_map).square().sum()
     (gradient,) = torch.autograd.grad(loss, lambda_map, create_graph=True)
     gradient.square().sum().backward()
@@ -213,24 +214,24 @@ def test_full_backward_can_be_differentiated_twice(cls: type[Solver]) -> None:
 
 @pytest.mark.parametrize('options', [{'isotropic': True}, {'complex_modulus': True}])
 @all_solvers
-def test_active_set_backward_refuses_grouped_norms(cls: type[Solver], options: dict[str, Any]) -> None:
+def test_active_set_backward_refuses_grouped_norms(cls: SolverClass, options: dict[str, Any]) -> None:
     case = get_case('single coil')
     regularizer = TotalVariation((-2, -1), **options)
-    solver = cls(regularizer, n_iterations=3, backward=ActiveSetBackward())  # type: ignore[call-arg]
+    solver = cls(regularizer, n_iterations=3, backward=ActiveSetBackward())
     with pytest.raises(ValueError, match='use CheckpointedBackward'):
         solver(*case[1:4], case.lambda_map.clone().requires_grad_())
     # the default of the solver suits the regularizer
-    assert isinstance(cls(regularizer, n_iterations=3).backward, CheckpointedBackward)  # type: ignore[call-arg]
-    assert isinstance(cls(TV, n_iterations=3).backward, ActiveSetBackward)  # type: ignore[call-arg]
+    assert isinstance(cls(regularizer, n_iterations=3).backward, CheckpointedBackward)
+    assert isinstance(cls(TV, n_iterations=3).backward, ActiveSetBackward)
 
 
 @pytest.mark.parametrize('name', ['data', 'initial_image', 'lambda_map'])
 @all_solvers
-def test_solve_to_a_tolerance_has_no_gradient(cls: type[Solver], name: str) -> None:
+def test_solve_to_a_tolerance_has_no_gradient(cls: SolverClass, name: str) -> None:
     case = get_case('single coil')
     case = case._replace(**{name: getattr(case, name).clone().requires_grad_()})
     with pytest.raises(ValueError, match='can not be differentiated: use n_iterations'):
-        cls(TV, max_iterations=3)(*case[1:])  # type: ignore[call-arg]
+        cls(TV, max_iterations=3)(*case[1:])
 
 
 @pytest.mark.parametrize('number', [0, -1])
@@ -244,11 +245,15 @@ def test_invalid_numbers(number: int) -> None:
 @pytest.mark.cuda
 @pytest.mark.parametrize('backward', BACKWARDS)
 @all_solvers
-def test_cuda(cls: type[Solver], backward: type[Backward]) -> None:
+def test_cuda(cls: SolverClass, backward: type[Backward]) -> None:
     case = get_case('dynamic')
     expected = gradients(cls, case, FullBackward())
     on_gpu = Case(
-        case.regularizer, case.data.cuda(), case.acquisition_op.cuda(), case.initial_image.cuda(), case.lambda_map.cuda()
+        case.regularizer,
+        case.data.cuda(),
+        case.acquisition_op.cuda(),
+        case.initial_image.cuda(),
+        case.lambda_map.cuda(),
     )
     found = gradients(cls, on_gpu, exact_backward(backward, 13))
     case.acquisition_op.cpu()

@@ -9,7 +9,7 @@ from mrpro.operators import IdentityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import TotalVariation
-from mrpro_lambda.solvers import PDHG, Solver
+from mrpro_lambda.solvers import PDHG
 from scipy.optimize import lsq_linear
 
 from tests.helper import relative_image_difference
@@ -19,6 +19,7 @@ from tests.solvers.cases import (
     SOLVERS,
     TV,
     Case,
+    SolverClass,
     all_solvers,
     get_case,
     solve_exactly,
@@ -34,7 +35,7 @@ def objective(case: Case, img: torch.Tensor) -> float:
 
 
 @solver_case_parameters()
-def test_minimizer(cls: type[Solver], name: str) -> None:
+def test_minimizer(cls: SolverClass, name: str) -> None:
     """The certificate is met, the objective is that of the definition and no point around is lower."""
     case, solution = get_case(name), solve_exactly(cls, name)
     assert solution.reason == 'tolerance reached'
@@ -53,7 +54,7 @@ def test_minimizer(cls: type[Solver], name: str) -> None:
 
 
 @solver_case_parameters()
-def test_all_solvers_reach_the_same_minimizer(cls: type[Solver], name: str) -> None:
+def test_all_solvers_reach_the_same_minimizer(cls: SolverClass, name: str) -> None:
     reference, solution = solve_exactly(PDHG, name), solve_exactly(cls, name)
     gap = max(solution.gap, reference.gap)
     assert solution.objective == pytest.approx(reference.objective, abs=gap)
@@ -63,8 +64,8 @@ def test_all_solvers_reach_the_same_minimizer(cls: type[Solver], name: str) -> N
 
 @pytest.mark.parametrize('boundary', ['circular', 'neumann', 'zero'])
 @all_solvers
-def test_denoising_is_a_bounded_least_squares_problem(cls: type[Solver], boundary: str) -> None:
-    r"""By duality the image is :math:`y - K^T q` with the `q` of :math:`\min \|y - K^T q\|_2^2`, :math:`|q| \le \Lambda`.
+def test_denoising_is_a_bounded_least_squares_problem(cls: SolverClass, boundary: str) -> None:
+    r"""By duality the image is :math:`y - K^T q` with :math:`\min \|y - K^T q\|_2^2`, :math:`|q| \le \Lambda`.
 
     The solver of SciPy shares no code with ours.
     """
@@ -80,17 +81,17 @@ def test_denoising_is_a_bounded_least_squares_problem(cls: type[Solver], boundar
     bound = regularizer.expand(lambda_map, data).flatten().numpy()
     dual = lsq_linear(matrix.T.numpy(), data.flatten().numpy(), (-bound, bound), tol=1e-14, method='bvls').x
     expected = data - torch.from_numpy(matrix.T.numpy() @ np.asarray(dual)).reshape(shape)
-    solver = cls(regularizer, max_iterations=5000, tolerance=1e-13)  # type: ignore[call-arg]
+    solver = cls(regularizer, max_iterations=5000, tolerance=1e-13)
     torch.testing.assert_close(solver(data, IdentityOp(), data, lambda_map), expected, rtol=0, atol=1e-6)
 
 
 @solver_case_parameters()
-def test_gap_is_an_upper_bound_and_vanishes(cls: type[Solver], name: str) -> None:
+def test_gap_is_an_upper_bound_and_vanishes(cls: SolverClass, name: str) -> None:
     case = get_case(name)
     smallest = min(solve_exactly(s, name).objective for s in SOLVERS if (s, name) not in REFUSED)
     rounding = 3e-6 if case.single_precision else 1e-13
     problem = case.problem
-    iteration = cls(case.regularizer, n_iterations=1).iteration(problem)  # type: ignore[call-arg]
+    iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
     state = iteration.owned(iteration.init())
     gaps = []
     for n_steps in [10] * 10 + [50] * 18:
@@ -105,11 +106,11 @@ def test_gap_is_an_upper_bound_and_vanishes(cls: type[Solver], name: str) -> Non
 
 
 @solver_case_parameters()
-def test_dual_is_feasible(cls: type[Solver], name: str) -> None:
+def test_dual_is_feasible(cls: SolverClass, name: str) -> None:
     """The certificate holds for feasible duals only: those that the projection does not change."""
     case = get_case(name)
     problem = case.problem
-    iteration = cls(case.regularizer, n_iterations=1).iteration(problem)  # type: ignore[call-arg]
+    iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
     state = iteration.owned(iteration.init())
     for _ in range(5):
         iteration.step_(state)
@@ -118,27 +119,27 @@ def test_dual_is_feasible(cls: type[Solver], name: str) -> None:
 
 
 @all_solvers
-def test_without_regularization_the_data_are_inverted(cls: type[Solver]) -> None:
+def test_without_regularization_the_data_are_inverted(cls: SolverClass) -> None:
     acquisition_op = CartesianAcquisitionOp(torch.ones(1, 1, 1, 8, 7, dtype=torch.float64))
     img = get_case('single coil').initial_image
     (data,) = acquisition_op(img)
-    solver = cls(TV, n_iterations=300)  # type: ignore[call-arg]
+    solver = cls(TV, n_iterations=300)
     assert relative_image_difference(solver(data, acquisition_op, torch.ones_like(img), 0.0), img) < 1e-10
 
 
 @all_solvers
-def test_large_weights_give_the_mean(cls: type[Solver]) -> None:
+def test_large_weights_give_the_mean(cls: SolverClass) -> None:
     case = get_case('real denoising')
-    solver = cls(TV, max_iterations=5000, tolerance=1e-12)  # type: ignore[call-arg]
+    solver = cls(TV, max_iterations=5000, tolerance=1e-12)
     img = solver(case.data, case.acquisition_op, case.initial_image, 10.0)
     torch.testing.assert_close(img, case.data.mean().expand_as(img), rtol=0, atol=1e-8)
 
 
 @solver_case_parameters('single coil', 'three coils', 'isotropic complex modulus', 'radial')
 @pytest.mark.parametrize('scale', [1e-6, 3.7, 1e6])
-def test_scale_equivariance(cls: type[Solver], name: str, scale: float) -> None:
+def test_scale_equivariance(cls: SolverClass, name: str, scale: float) -> None:
     case = get_case(name)
-    solver = cls(case.regularizer, n_iterations=20)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=20)
     data, img, lambda_map = case.data.to(torch.complex64), case.initial_image.to(torch.complex64), case.lambda_map
     expected = scale * solver(data, case.acquisition_op, img, lambda_map)
     scaled = solver(scale * data, case.acquisition_op, scale * img, scale * lambda_map)
@@ -146,9 +147,9 @@ def test_scale_equivariance(cls: type[Solver], name: str, scale: float) -> None:
 
 
 @all_solvers
-def test_complex_modulus_is_equivariant_to_a_global_phase(cls: type[Solver]) -> None:
+def test_complex_modulus_is_equivariant_to_a_global_phase(cls: SolverClass) -> None:
     case = get_case('isotropic complex modulus')
-    solver = cls(case.regularizer, n_iterations=20)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=20)
     phase = complex(math.cos(0.7), math.sin(0.7))
     rotated = solver(phase * case.data, case.acquisition_op, phase * case.initial_image, case.lambda_map)
     expected = phase * solver(case.data, case.acquisition_op, case.initial_image, case.lambda_map)
@@ -157,7 +158,7 @@ def test_complex_modulus_is_equivariant_to_a_global_phase(cls: type[Solver]) -> 
 
 @all_solvers
 @pytest.mark.parametrize('coils', ['normalized', 'none'])
-def test_batch_entries_do_not_influence_each_other(cls: type[Solver], coils: str) -> None:
+def test_batch_entries_do_not_influence_each_other(cls: SolverClass, coils: str) -> None:
     """With sensitivities of sum of squares 1 each entry gives, on its own, the same image after any number of steps."""
     case = get_case('three coils')
     assert isinstance(case.acquisition_op, CartesianAcquisitionOp)
@@ -170,7 +171,7 @@ def test_batch_entries_do_not_influence_each_other(cls: type[Solver], coils: str
         acquisition_op = CartesianAcquisitionOp(mask[entries], csm[entries] if coils == 'normalized' else None)
         selected = (factor * data)[entries]
         (initial_image,) = acquisition_op.adjoint(selected)
-        solver = cls(case.regularizer, n_iterations=15)  # type: ignore[call-arg]
+        solver = cls(case.regularizer, n_iterations=15)
         return solver(selected, acquisition_op, initial_image, (factor * case.lambda_map)[:, entries])
 
     alone = torch.cat([image(slice(0, 1)), image(slice(1, 2))])
@@ -180,9 +181,9 @@ def test_batch_entries_do_not_influence_each_other(cls: type[Solver], coils: str
 
 
 @all_solvers
-def test_map_of_one_image_is_that_of_all_if_it_broadcasts(cls: type[Solver]) -> None:
+def test_map_of_one_image_is_that_of_all_if_it_broadcasts(cls: SolverClass) -> None:
     case = get_case('three coils')
-    solver = cls(case.regularizer, n_iterations=15)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=15)
     one = case.lambda_map[:, :1]
     img = solver(*case[1:4], one)
     assert relative_image_difference(img, solver(*case[1:4], one.expand_as(case.lambda_map))) < 1e-13

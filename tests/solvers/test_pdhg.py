@@ -16,23 +16,22 @@ from tests.helper import relative_image_difference
 from tests.solvers.cases import get_case
 
 
-@pytest.mark.parametrize('relaxation', [1.0, 0.5, 0.0])
-@pytest.mark.parametrize('step_ratio', [1.0, 0.3])
 @pytest.mark.parametrize(
-    ('name', 'precision'),
+    ('name', 'precision', 'step_ratio', 'relaxation'),
     [
-        ('single coil', torch.float64),
-        ('single coil', torch.float32),
-        ('three coils', torch.float64),
-        ('dynamic', torch.float64),
-        ('zero', torch.float64),
-        ('oversampled readout', torch.float64),
-        ('radial', torch.float32),
+        ('single coil', torch.float64, 1.0, 1.0),
+        ('single coil', torch.float64, 0.3, 1.0),
+        ('single coil', torch.float64, 1.0, 0.5),
+        ('single coil', torch.float64, 3.0, 0.0),
+        ('single coil', torch.float32, 0.3, 0.5),
+        ('three coils', torch.float64, 0.3, 0.5),
+        ('dynamic', torch.float64, 0.3, 0.5),
+        ('zero', torch.float64, 0.3, 0.5),
+        ('oversampled readout', torch.float64, 0.3, 0.5),
+        ('radial', torch.float32, 1.0, 1.0),
     ],
 )
-def test_iterates_are_those_of_mrpro(
-    name: str, precision: torch.dtype, step_ratio: float, relaxation: float
-) -> None:
+def test_iterates_are_those_of_mrpro(name: str, precision: torch.dtype, step_ratio: float, relaxation: float) -> None:
     """Image, extrapolated image and duals, iterate for iterate, with the same steps."""
     case = get_case(name)
     regularizer = case.regularizer

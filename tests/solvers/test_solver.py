@@ -6,17 +6,17 @@ import pytest
 import torch
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import TotalVariation
-from mrpro_lambda.solvers import ADMM, PDHG, Problem, Solver
+from mrpro_lambda.solvers import ADMM, PDHG, Problem
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import REFUSED, TV, Case, all_solvers, get_case, mask, solver_case_parameters
+from tests.solvers.cases import REFUSED, TV, SolverClass, all_solvers, get_case, mask, solver_case_parameters
 
 
 @solver_case_parameters()
-def test_step_in_place_is_the_plain_step(cls: type[Solver], name: str) -> None:
+def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str) -> None:
     """State by state, with and without a record of the activity."""
     case = get_case(name)
-    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)  # type: ignore[call-arg]
+    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
     state = iteration.init()
     in_place, recorded = iteration.owned(state), iteration.owned(state)
     tolerance = 2e-5 if case.single_precision else 1e-12
@@ -38,11 +38,11 @@ def test_step_in_place_is_the_plain_step(cls: type[Solver], name: str) -> None:
 
 
 @solver_case_parameters()
-def test_same_input_gives_the_same_image_and_nothing_else_changes(cls: type[Solver], name: str) -> None:
+def test_same_input_gives_the_same_image_and_nothing_else_changes(cls: SolverClass, name: str) -> None:
     """Neither the global random number generator nor the inputs."""
     case = get_case(name)
     inputs = [case.data.clone(), case.initial_image.clone(), case.lambda_map.clone()]
-    solver = cls(case.regularizer, n_iterations=7)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=7)
     state = torch.random.get_rng_state()
     first = solver(*case[1:])
     assert torch.equal(state, torch.random.get_rng_state())
@@ -54,9 +54,9 @@ def test_same_input_gives_the_same_image_and_nothing_else_changes(cls: type[Solv
 
 
 @all_solvers
-def test_fixed_number_of_iterations(cls: type[Solver]) -> None:
+def test_fixed_number_of_iterations(cls: SolverClass) -> None:
     case = get_case('three coils')
-    solver = cls(case.regularizer, n_iterations=23)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=23)
     solution = solver.solve(*case[1:])
     assert solution.n_iterations == 23
     assert solution.reason == 'fixed number of iterations'
@@ -73,29 +73,29 @@ def test_fixed_number_of_iterations(cls: type[Solver]) -> None:
 
 @all_solvers
 @pytest.mark.parametrize('tolerance', [1e-2, 1e-4, None])
-def test_stop_at_tolerance(cls: type[Solver], tolerance: float | None) -> None:
+def test_stop_at_tolerance(cls: SolverClass, tolerance: float | None) -> None:
     case = get_case('three coils')
-    solution = cls(case.regularizer, max_iterations=500, tolerance=tolerance).solve(*case[1:])  # type: ignore[call-arg]
+    solution = cls(case.regularizer, max_iterations=500, tolerance=tolerance).solve(*case[1:])
     assert solution.reason == 'tolerance reached'
     assert solution.gap <= (tolerance or 1e-2) * solution.objective
     assert solution.n_iterations < 500
-    shorter = cls(case.regularizer, n_iterations=max(1, solution.n_iterations - 10)).solve(*case[1:])  # type: ignore[call-arg]
+    shorter = cls(case.regularizer, n_iterations=max(1, solution.n_iterations - 10)).solve(*case[1:])
     assert shorter.gap > (tolerance or 1e-2) * shorter.objective
 
 
 @all_solvers
-def test_stop_at_the_maximum_number_of_iterations(cls: type[Solver]) -> None:
+def test_stop_at_the_maximum_number_of_iterations(cls: SolverClass) -> None:
     case = get_case('three coils')
-    solution = cls(case.regularizer, max_iterations=13, tolerance=1e-9).solve(*case[1:])  # type: ignore[call-arg]
+    solution = cls(case.regularizer, max_iterations=13, tolerance=1e-9).solve(*case[1:])
     assert solution.reason == 'maximum number of iterations'
     assert solution.n_iterations == 13
     assert solution.gap > 1e-9 * solution.objective
 
 
 @all_solvers
-def test_no_graph_without_a_wanted_gradient(cls: type[Solver]) -> None:
+def test_no_graph_without_a_wanted_gradient(cls: SolverClass) -> None:
     case = get_case('three coils')
-    solver = cls(case.regularizer, n_iterations=3)  # type: ignore[call-arg]
+    solver = cls(case.regularizer, n_iterations=3)
     lambda_map = case.lambda_map.clone().requires_grad_()
     assert solver(*case[1:4], lambda_map).requires_grad
     assert not solver(*case[1:]).requires_grad
@@ -118,9 +118,9 @@ def test_no_graph_without_a_wanted_gradient(cls: type[Solver]) -> None:
         ({'max_iterations': 3, 'tolerance': math.nan}, 'tolerance must be positive'),
     ],
 )
-def test_invalid_options(cls: type[Solver], options: dict[str, float], message: str) -> None:
+def test_invalid_options(cls: SolverClass, options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cls(TV, **options)  # type: ignore[arg-type]
+        cls(TV, **options)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_invalid_options(cls: type[Solver], options: dict[str, float], message: 
         (ADMM, 'over_relaxation', (0.0, 2.0, math.nan)),
     ],
 )
-def test_invalid_parameters(cls: type[Solver], name: str, values: tuple[float, ...]) -> None:
+def test_invalid_parameters(cls: SolverClass, name: str, values: tuple[float, ...]) -> None:
     for value in values:
         with pytest.raises(ValueError, match=f'{name} must be'):
-            cls(TV, n_iterations=3, **{name: value})  # type: ignore[arg-type]
+            cls(TV, n_iterations=3, **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -148,19 +148,15 @@ def test_invalid_parameters(cls: type[Solver], name: str, values: tuple[float, .
         ({'over_relaxation': 1.0}, ADMM),
     ],
 )
-def test_parameters_change_the_way_and_not_the_minimizer(options: dict[str, float], cls: type[Solver]) -> None:
+def test_parameters_change_the_way_and_not_the_minimizer(options: dict[str, float], cls: SolverClass) -> None:
     case = get_case('three coils')
 
     def solve(**values: float) -> torch.Tensor:
-        return cls(TV, **values)(*case[1:])  # type: ignore[arg-type]
+        return cls(TV, **values)(*case[1:])
 
     assert relative_image_difference(solve(n_iterations=5, **options), solve(n_iterations=5)) > 1e-3
     exact = {'max_iterations': 5000, 'tolerance': 1e-10}
     assert relative_image_difference(solve(**exact, **options), solve(**exact)) < 1e-6
-
-
-def replaced(case: Case, **changes: torch.Tensor) -> Case:
-    return case._replace(**changes)
 
 
 def with_value(tensor: torch.Tensor, value: float) -> torch.Tensor:
@@ -172,20 +168,20 @@ def with_value(tensor: torch.Tensor, value: float) -> torch.Tensor:
 @all_solvers
 @pytest.mark.parametrize('bad', [math.nan, math.inf])
 @pytest.mark.parametrize('name', ['data', 'initial_image'])
-def test_numbers_that_are_not_finite_are_refused(cls: type[Solver], bad: float, name: str) -> None:
+def test_numbers_that_are_not_finite_are_refused(cls: SolverClass, bad: float, name: str) -> None:
     """Also in one entry of a batch, where they would spoil the others through the norms."""
     case = get_case('three coils')
-    case = replaced(case, **{name: with_value(getattr(case, name), bad)})
-    solver = cls(TV, n_iterations=3)  # type: ignore[call-arg]
+    case = case._replace(**{name: with_value(getattr(case, name), bad)})
+    solver = cls(TV, n_iterations=3)
     for call in (solver, solver.solve):
         with pytest.raises(ValueError, match=rf'{name} must be finite, got 1 NaN or Inf in shape \(2, '):
             call(*case[1:])
 
 
 @all_solvers
-def test_invalid_problems(cls: type[Solver]) -> None:
+def test_invalid_problems(cls: SolverClass) -> None:
     case = get_case('three coils')
-    solver = cls(TV, n_iterations=3)  # type: ignore[call-arg]
+    solver = cls(TV, n_iterations=3)
     with pytest.raises(ValueError, match='data must not be all zero'):
         solver(torch.zeros_like(case.data), *case[2:])
     with pytest.raises(ValueError, match=r'initial_image must have the shape of A\^H data'):
@@ -219,16 +215,16 @@ def test_problem_requires_grad() -> None:
     case = get_case('single coil')
     assert not case.problem.requires_grad
     for name in ('data', 'initial_image', 'lambda_map'):
-        wanted = replaced(case, **{name: getattr(case, name).clone().requires_grad_()})
+        wanted = case._replace(**{name: getattr(case, name).clone().requires_grad_()})
         assert Problem.create(*wanted).requires_grad
         with torch.no_grad():
             assert not Problem.create(*wanted).requires_grad
 
 
 @all_solvers
-def test_progress_bar_changes_nothing(cls: type[Solver], capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_changes_nothing(cls: SolverClass, capsys: pytest.CaptureFixture[str]) -> None:
     case = get_case('single coil')
-    solver = cls(TV, max_iterations=30, tolerance=1e-9)  # type: ignore[call-arg]
+    solver = cls(TV, max_iterations=30, tolerance=1e-9)
     silent = solver.solve(*case[1:])
     assert capsys.readouterr().err == ''
     shown = solver.solve(*case[1:], progress=True)
@@ -238,9 +234,9 @@ def test_progress_bar_changes_nothing(cls: type[Solver], capsys: pytest.CaptureF
 
 @pytest.mark.cuda
 @solver_case_parameters('single coil', 'three coils', 'dynamic', 'radial')
-def test_cuda(cls: type[Solver], name: str) -> None:
+def test_cuda(cls: SolverClass, name: str) -> None:
     case = get_case(name)
-    solver = cls(TotalVariation(case.regularizer.dim), n_iterations=10)  # type: ignore[call-arg]
+    solver = cls(TotalVariation(case.regularizer.dim), n_iterations=10)
     expected = solver(*case[1:])
     tensors = case.data.cuda(), case.acquisition_op.cuda(), case.initial_image.cuda(), case.lambda_map.cuda()
     img = solver.cuda()(*tensors)

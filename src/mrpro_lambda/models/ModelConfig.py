@@ -18,7 +18,6 @@ from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
 
-
 T = TypeVar('T')
 
 

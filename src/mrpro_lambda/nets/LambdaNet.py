@@ -156,7 +156,9 @@ class LambdaNet(torch.nn.Module):
                 f'noise_std must broadcast to the image, got shapes {tuple(noise_std.shape)} and {tuple(img.shape)}.'
             )
         if not bool((noise_std.isfinite() & (noise_std > 0)).all()):
-            raise ValueError(f'noise_std must be positive and finite, got a smallest value of {noise_std.min().item()}.')
+            raise ValueError(
+                f'noise_std must be positive and finite, got a smallest value of {noise_std.min().item()}.'
+            )
         return noise_std
 
     def _apply_backbone(self, x: torch.Tensor) -> torch.Tensor:

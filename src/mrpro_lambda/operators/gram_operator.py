@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import torch
-from mrpro.operators import (
-    FastFourierOp,
-    FourierOp,
-    IdentityOp,
-    LinearOperator,
-    NonUniformFastFourierOp,
-    SensitivityOp,
-)
+from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, NonUniformFastFourierOp, SensitivityOp
 from mrpro.operators.LinearOperator import LinearOperatorComposition
 
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp

@@ -14,7 +14,7 @@ from mrpro_lambda.operators.gram_operator import gram_operator
 
 
 def estimate_noise_std(kdata: KData, fourier_op: LinearOperator) -> float:
-    r"""Estimate the standard deviation :math:`\sigma` of the complex noise of a k-space sample, :math:`E|n|^2=\sigma^2`.
+    r"""Estimate the standard deviation :math:`\sigma` of the complex noise of k-space samples, :math:`E|n|^2=\sigma^2`.
 
     Where the acquisition samples its whole band, the noise of the image shows in the air at its borders. It is the
     smallest median of the modulus over the four border strips of a sixteenth of the image, as the modulus of complex
@@ -55,9 +55,11 @@ def estimate_noise_std(kdata: KData, fourier_op: LinearOperator) -> float:
             # white noise of the samples spreads over the image in proportion to the fraction of sampled points
             fraction = (gram.transfer > 0).float().mean()
             return to_std * (medians.square().mean() / fraction).sqrt().item()
-    radius = torch.stack(
-        [k.expand(torch.broadcast_shapes(*(j.shape for j in _axes(kdata)))) for k in _axes(kdata)]
-    ).square().sum(0)
+    radius = (
+        torch.stack([k.expand(torch.broadcast_shapes(*(j.shape for j in _axes(kdata)))) for k in _axes(kdata)])
+        .square()
+        .sum(0)
+    )
     radius = radius.expand(*kdata.data.shape[:-4], 1, *kdata.data.shape[-3:]).flatten()
     samples = kdata.data.movedim(-4, 0).flatten(1)[:, radius.argsort()]
     shells = samples.abs().tensor_split(min(16, samples.shape[1]), dim=1)

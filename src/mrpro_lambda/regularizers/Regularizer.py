@@ -25,13 +25,11 @@ class Regularizer(ABC):
         """Apply :math:`K^H`."""
 
     @abstractmethod
-    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float | torch.Tensor) -> None:
+    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float) -> None:
         r"""Add :math:`\alpha K x` to `out` in place."""
 
     @abstractmethod
-    def add_transform_adjoint_(
-        self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float | torch.Tensor
-    ) -> None:
+    def add_transform_adjoint_(self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float) -> None:
         r"""Add :math:`\alpha K^H q` to `out` in place."""
 
     @abstractmethod

@@ -94,13 +94,11 @@ class TotalVariation(Regularizer):
         """Apply the adjoint of the gradient."""
         return self.operator.adjoint(coefficients)[0]
 
-    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float | torch.Tensor) -> None:
+    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float) -> None:
         """Add a multiple of the gradient in place."""
         self.operator.add_forward_(out, img, alpha)
 
-    def add_transform_adjoint_(
-        self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float | torch.Tensor
-    ) -> None:
+    def add_transform_adjoint_(self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float) -> None:
         """Add a multiple of the adjoint in place."""
         self.operator.add_adjoint_(out, coefficients, alpha)
 

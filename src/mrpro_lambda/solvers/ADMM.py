@@ -144,7 +144,7 @@ class ADMMIteration(Iteration[ADMMState]):
         problem, alpha = self.problem, self.over_relaxation
         regularizer = problem.regularizer
         difference = torch.sub(h, u, alpha=2)
-        torch.lerp(h, u, alpha, out=h)
+        torch.lerp(as_real(h), as_real(u), alpha, out=as_real(h))
         if self._exact:
             img.copy_(self._scaled_rhs)
             regularizer.add_transform_adjoint_(img, difference, 1.0)
@@ -156,7 +156,7 @@ class ADMMIteration(Iteration[ADMMState]):
             img.sub_(self._solve(gradient))
         regularizer.add_transform_(h, img, alpha)
         parts = as_real(h)
-        pattern = active_pattern(parts, self._bound) if record else None
+        pattern = active_pattern(parts, self._lower, self._bound) if record else None
         if regularizer.elementwise:
             torch.clamp(parts, self._lower, self._bound, out=as_real(u))
         else:
@@ -167,7 +167,7 @@ class ADMMIteration(Iteration[ADMMState]):
         """Transpose one step in place."""
         img, h, u = cotangent
         regularizer, alpha = self.problem.regularizer, self.over_relaxation
-        gradient.clip_transpose_(u, pattern, 1 / self.penalty.unsqueeze(-1))
+        gradient.clip_transpose_(u, pattern)
         h.add_(u)
         regularizer.add_transform_adjoint_(img, h, alpha)
         torch.mul(h, alpha, out=u)
@@ -184,8 +184,9 @@ class ADMMIteration(Iteration[ADMMState]):
             regularizer.add_transform_adjoint_(img, transformed, -1.0)
 
     def transpose_init_(self, cotangent: ADMMState, gradient: Gradient) -> None:
-        """The initial state depends on the initial image."""
+        """Add the initial image, and account for clips at the threshold divided by the penalty."""
         gradient.initial_image.add_(cotangent.img)
+        gradient.scale_threshold_(1 / self.penalty)
 
     def dual(self, state: ADMMState) -> torch.Tensor:
         r"""Return the dual variable of the regularizer, :math:`\mu u`."""
@@ -193,7 +194,7 @@ class ADMMIteration(Iteration[ADMMState]):
 
 
 def _circulant_bound(problem: Problem) -> tuple[torch.Tensor, tuple[int, ...], bool]:
-    """Return a transfer function at or above the Gram operator, its axes with those of the regularizer, and if equal."""
+    """Return a circulant bound of the Gram operator, its axes with those of the regularizer, and if it is equal."""
     gram, dim = problem.gram, problem.regularizer.dim
     if not isinstance(gram, CirculantGramOp) or gram.csm is not None:
         bound = torch.tensor(gram_norm(problem), dtype=torch.float64, device=problem.rhs.device)

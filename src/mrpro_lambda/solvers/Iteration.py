@@ -70,11 +70,17 @@ class Gradient:
         shape = (*problem.threshold.shape, 2 if problem.rhs.is_complex() else 1)
         self._threshold = torch.zeros(shape, dtype=problem.threshold.dtype, device=problem.rhs.device)
 
-    def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor, scale: torch.Tensor | float = 1) -> None:
-        """Transpose a clip at `scale` times the threshold: what was clipped moves to the threshold."""
+    def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
+        """Transpose a clip at the threshold: what was clipped moves to the threshold."""
         parts = as_real(cotangent)
-        self._threshold.add_(parts * pattern * scale)
-        parts.masked_fill_(pattern != 0, 0)
+        sign = pattern.to(parts.dtype)
+        moved = parts * sign
+        self._threshold.add_(moved)
+        parts.addcmul_(moved, sign, value=-1)
+
+    def scale_threshold_(self, factor: torch.Tensor) -> None:
+        """Account for clips at a multiple of the threshold."""
+        self._threshold.mul_(factor.unsqueeze(-1))
 
     @property
     def threshold(self) -> torch.Tensor:
@@ -93,6 +99,6 @@ def real_bound(threshold: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
     return threshold.unsqueeze(-1).expand(*threshold.shape, 2 if img.is_complex() else 1).contiguous()
 
 
-def active_pattern(parts: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
-    """Return where a clip to `[-bound, bound]` is active, as int8: 1 above, -1 below and 0 inside."""
-    return (parts > bound).to(torch.int8).sub_((parts < -bound).to(torch.int8))
+def active_pattern(parts: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
+    """Return where a clip is active, as int8: 1 above, -1 below and 0 inside."""
+    return (parts > upper).view(torch.int8).sub_((parts < lower).view(torch.int8))

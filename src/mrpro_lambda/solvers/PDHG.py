@@ -133,17 +133,17 @@ class PDHGIteration(Iteration[PDHGState]):
         pattern = None
         parts = as_real(dual)
         if record:
-            pattern = active_pattern(parts, self._bound)
+            pattern = active_pattern(parts, self._lower, self._bound)
         if problem.regularizer.elementwise:
             torch.clamp(parts, self._lower, self._bound, out=parts)
         else:
             dual.copy_(problem.regularizer.project(dual, problem.threshold))
         residual.mul_(1 / (1 + sigma)).sub_(self._scaled_rhs)
-        residual.add_(problem.gram(relaxed)[0], alpha=sigma / (1 + sigma))
+        as_real(residual).add_(as_real(problem.gram(relaxed)[0]), alpha=sigma / (1 + sigma))
         relaxed.copy_(img)
-        img.sub_(residual, alpha=tau)
+        as_real(img).sub_(as_real(residual), alpha=tau)
         self.problem.regularizer.add_transform_adjoint_(img, dual, -tau)
-        torch.lerp(relaxed, img, 1 + self.relaxation, out=relaxed)
+        torch.lerp(as_real(relaxed), as_real(img), 1 + self.relaxation, out=as_real(relaxed))
         return pattern
 
     def transpose_(self, cotangent: PDHGState, pattern: torch.Tensor, gradient: Gradient) -> None:
@@ -160,7 +160,7 @@ class PDHGIteration(Iteration[PDHGState]):
         self.problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)
 
     def transpose_init_(self, cotangent: PDHGState, gradient: Gradient) -> None:
-        """The initial image is both image and extrapolated image."""
+        """Add the initial image, which is both image and extrapolated image."""
         gradient.initial_image.add_(cotangent.img).add_(cotangent.relaxed)
 
     def dual(self, state: PDHGState) -> torch.Tensor:

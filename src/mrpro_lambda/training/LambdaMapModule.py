@@ -6,6 +6,7 @@ import math
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
 from mrpro_lambda.models.ModelConfig import ModelConfig
@@ -49,7 +50,7 @@ class LambdaMapModule(LightningModule):
         self.max_steps = max_steps
         self.background_weight = background_weight
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with a warm-up of 50 steps and a cosine schedule."""
         net = self.model.lambda_net
         if net is None:

@@ -18,7 +18,7 @@ from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
 class _SetEpoch(Callback):
-    """Tell the simulation the epoch, so that each draws new acquisitions and a resumed training goes on with its own."""
+    """Tell the simulation the epoch, so that each one draws new acquisitions, also after resuming."""
 
     def __init__(self, data: SimulatedAcquisitions) -> None:
         self.data = data
@@ -95,17 +95,24 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             _SetEpoch(data),
             LearningRateMonitor('step'),
             # saved before the validation as well, so that an interrupted training loses little
-            ModelCheckpoint(output, filename='last', every_n_train_steps=config.validation_interval, save_last=False,
-                            enable_version_counter=False),
+            ModelCheckpoint(
+                output,
+                filename='last',
+                every_n_train_steps=config.validation_interval,
+                save_last=False,
+                enable_version_counter=False,
+            ),
         ],
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(module, loader, DataLoader(validation_data, batch_size=1), ckpt_path=last if resume else None,
-                weights_only=True)
+    trainer.fit(
+        module, loader, DataLoader(validation_data, batch_size=1), ckpt_path=last if resume else None, weights_only=True
+    )
     card = {**config.card, 'steps': str(trainer.global_step)}
-    card |= {f'validation_{k}': f'{float(v):.4f}' for k, v in trainer.callback_metrics.items() if 'ssim' in k or 'psnr' in k}
+    validation = {key: value for key, value in trainer.callback_metrics.items() if key.startswith(('psnr', 'ssim'))}
+    card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
     weights = output / 'weights.safetensors'
     if trainer.is_global_zero:
         save_weights(module.model, config.model, card, weights)

@@ -1,0 +1,302 @@
+"""Command line `mrpro-lambda`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import torch
+from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
+from mrpro.data import CsmData, KData, KNoise, traj_calculators
+from mrpro.operators import FourierOp
+
+from mrpro_lambda import __version__
+from mrpro_lambda.demo import metrics_table, run_demo
+from mrpro_lambda.export import output_folder, write_images, write_report
+from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.operators.BandLimitOp import BandLimitOp
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
+from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction, estimate_noise_std
+from mrpro_lambda.reconstruction.LearnedReconstruction import check_kdata
+from mrpro_lambda.training.TrainingConfig import TrainingConfig
+
+_TRAJECTORIES: dict[str, Callable[[], Any]] = {
+    'cartesian': traj_calculators.KTrajectoryCartesian,
+    'ismrmrd': traj_calculators.KTrajectoryIsmrmrd,
+    'radial2d': traj_calculators.KTrajectoryRadial2D,
+    'spiral2d': traj_calculators.KTrajectorySpiral2D,
+    'sunflower-rpe': traj_calculators.KTrajectorySunflowerGoldenRpe,
+}
+_CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        Arguments. Default: those of the process.
+
+    Returns
+    -------
+        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 130 if interrupted.
+    """
+    debug = False
+    try:
+        args = _parser().parse_args(argv)
+        debug = args.debug
+        args.run(args)
+    except SystemExit as stop:  # --help, --version and errors of usage
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        sys.stderr.write('mrpro-lambda: interrupted\n')
+        return 130
+    except (ValueError, OSError, torch.cuda.OutOfMemoryError) as error:
+        if debug:
+            traceback.print_exc()
+        sys.stderr.write(f'mrpro-lambda: error: {" ".join(str(error).split())}\n')
+        return 2
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the error."""
+        self.exit(2, f'mrpro-lambda: error: {message} (see {self.prog} --help)\n')
+
+
+def _number(kind: type[int] | type[float], low: float, *, above: bool = False) -> Callable[[str], float]:
+    """Return a reader of finite numbers of at least `low`, or above it."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not math.isfinite(value) or value < low or (above and value == low):
+            raise argparse.ArgumentTypeError(f'must be finite and {"above" if above else "at least"} {low}, got {text}')
+        return value
+
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Create the parser of all commands."""
+    parser = _Parser(prog='mrpro-lambda', description='MR image reconstruction with learned regularization maps.')
+    parser.add_argument('--version', action='version', version=f'mrpro-lambda {__version__}')
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument('--debug', action='store_true', help='show the traceback of an error')
+        command.set_defaults(run=run)
+        return command
+
+    demo = add('demo', _demo, 'Compare total variation with one weight and with a learned map on a real brain image.')
+    demo.add_argument('--output', type=Path, default=Path('demo-output'), metavar='DIR', help='default: %(default)s')
+    demo.add_argument('--seed', type=_number(int, 0), default=0, help='seed of the simulation, default: %(default)s')
+
+    rec = add('reconstruct', _reconstruct, 'Reconstruct an ISMRMRD file and write DICOM, NIfTI, PNG and a report.')
+    rec.add_argument('file', type=Path, metavar='FILE', help='raw data (ISMRMRD, HDF5)')
+    rec.add_argument('--output', type=Path, required=True, metavar='DIR', help='new or empty folder to write')
+    how = rec.add_mutually_exclusive_group()
+    how.add_argument('--model', metavar='NAME_OR_PATH', help='trained weights; default: chosen from the sampling')
+    how.add_argument('--weight', type=_number(float, 0), metavar='C', help='one weight instead: C times the noise')
+    positive = _number(float, 0, above=True)
+    rec.add_argument('--noise-std', type=positive, metavar='S', help='noise level, default: estimated from the data')
+    rec.add_argument('--noise-file', metavar='FILE', help="noise measurement for prewhitening; 'none': no prewhitening")
+    rec.add_argument('--trajectory', choices=_TRAJECTORIES, default='cartesian', help='default: %(default)s')
+    rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: walsh, or none for one coil')
+    rec.add_argument('--upsample', type=_number(float, 1), metavar='F', help='F times finer grid, default: 2 or 1')
+    rec.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s')
+    rec.add_argument('--tolerance', type=positive, default=1e-2, help='relative certified gap, default: %(default)s')
+    rec.add_argument('--max-iterations', type=_number(int, 1), default=1000, metavar='N', help='default: %(default)s')
+    rec.add_argument('--complex', action='store_true', help='write the complex image as well')
+
+    train = add('train', _train, 'Train a network on simulated acquisitions.')
+    train.add_argument('--config', type=Path, required=True, metavar='FILE', help='configuration (TOML)')
+    train.add_argument('--output', type=Path, required=True, metavar='DIR', help='folder for checkpoints and weights')
+    train.add_argument('--data-root', type=Path, metavar='DIR', help='folder of the images, default: that of FILE')
+    train.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the output folder')
+    train.add_argument('--no-progress', action='store_true', help='show no progress bar')
+
+    listing = add('list', _list, 'List the pretrained weights.')
+    listing.add_argument('--json', action='store_true', help='print JSON')
+    return parser
+
+
+def _say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + '\n')
+
+
+def _demo(args: argparse.Namespace) -> None:
+    """Run the demonstration."""
+    _say(metrics_table(run_demo(args.output, seed=args.seed)))
+    _say(f'\nPSNR in dB; foreground: within the head. Figure, metrics and images are in {args.output}.')
+
+
+def _train(args: argparse.Namespace) -> None:
+    """Train a network."""
+    try:
+        config = TrainingConfig.from_toml(args.config, args.data_root)
+    except TypeError as error:
+        raise ValueError(f'{args.config} holds a value of the wrong type: {error}') from error
+    try:
+        from mrpro_lambda.training.train import train
+    except ImportError as error:
+        raise ValueError(f"Training needs the extra 'train', pip install 'mrpro-lambda[train]': {error}") from error
+    weights = train(config, args.output, resume=args.resume, progress=not args.no_progress)
+    _say(f'Weights: {weights}')
+
+
+def _list(args: argparse.Namespace) -> None:
+    """List the pretrained weights."""
+    cards = list_pretrained()
+    texts = [
+        '\n'.join([name, *(f'  {key.replace("_", " ") + ":":28} {value}' for key, value in card.items()), ''])
+        for name, card in cards.items()
+    ]
+    _say(json.dumps(cards, indent=2, ensure_ascii=False) if args.json else '\n'.join(texts))
+
+
+def _reconstruct(args: argparse.Namespace) -> None:
+    """Reconstruct a file."""
+    start = time.perf_counter()
+    with output_folder(args.output) as folder, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        for message in ('There are different numbers of', 'K-space points lie outside'):
+            warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
+        if args.device == 'cuda' and not torch.cuda.is_available():
+            raise ValueError('This computer has no CUDA device: use --device cpu.')
+        name, (model, card) = args.model, (None, {}) if args.model is None else _load(args.model)
+        kdata, prewhitened = _prewhiten(_read(args.file, args.trajectory), args.file, args.noise_file)
+        fraction = _sampled_fraction(kdata)
+        if model is None and args.weight is None:
+            name = 'tv-low-field' if fraction is not None and fraction > 0.9 else 'tv-variable-density'
+            model, card = _load(name)
+        upsample = args.upsample or (2.0 if name == 'tv-low-field' else 1.0)
+        kdata = _upsample(kdata, upsample).to(args.device)
+        fourier_op = FourierOp.from_kdata(kdata)
+        noise_std = args.noise_std or (1.0 if prewhitened else estimate_noise_std(kdata, fourier_op))
+        if not noise_std > 0:
+            raise ValueError('The noise level can not be estimated from data without noise: give --noise-std.')
+        csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'walsh')
+
+        options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
+        if model is not None:
+            solver = model.solver
+            solver.n_iterations, solver.max_iterations, solver.tolerance = None, args.max_iterations, args.tolerance
+            reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, noise_std=noise_std)
+        else:
+            name, weight = f'total variation with {args.weight:g} times the noise level', args.weight * noise_std
+            reconstruction = AdaptiveTotalVariationReconstruction(
+                kdata, fourier_op, _CSM[csm], regularization_dim=(-2, -1), regularization_weight=weight, **options
+            )
+        reconstruction.progress = sys.stderr.isatty()
+        result = reconstruction.to(args.device).solve(kdata)
+        complete = write_images(folder, result, noise_std, complex_image=args.complex)
+
+        notes = [] if complete else ["No PNG without matplotlib: pip install 'mrpro-lambda[plot]'."]
+        notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
+        settings = {'trajectory': args.trajectory, 'csm': csm, 'upsample': upsample, 'device': args.device, **options}
+        report = {
+            'version': __version__,
+            'file': str(args.file),
+            'shape': list(kdata.data.shape),
+            'sampled_fraction': fraction,
+            'model': name,
+            'card': card,
+            'prewhitened': prewhitened,
+            'noise_given': args.noise_std is not None,
+            'settings': settings,
+            'notes': list(dict.fromkeys(notes)),
+        }
+        text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
+    _say(f'{text}\n{"output":16}{args.output}')
+
+
+def _load(name: str) -> tuple[LambdaMapModel, dict[str, str]]:
+    """Load weights by their name or from a file."""
+    if name.endswith('.safetensors') or Path(name).is_file():
+        return load_weights(name)
+    return load_pretrained(name), list_pretrained()[name]
+
+
+def _datasets(path: Path) -> list[int]:
+    """Return the indices of the ISMRMRD datasets of a file."""
+    if not path.is_file():
+        raise ValueError(f'There is no file {path}.')
+    found = []
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            parts = [set(group) if isinstance(group, h5py.Group) else set() for group in file.values()]
+        found = [i for i, part in enumerate(parts) if {'xml', 'data'} <= part]
+    if not found:
+        raise ValueError(f"{path} is no ISMRMRD file: it must be HDF5 with a dataset that holds 'xml' and 'data'.")
+    return found
+
+
+def _read(path: Path, trajectory: str) -> KData:
+    """Read raw data, check them, and remove the oversampling of a Cartesian readout."""
+    last = _datasets(path)[-1]
+    try:
+        kdata = KData.from_file(path, _TRAJECTORIES[trajectory](), dataset_idx=last)
+        check_kdata(kdata)
+        FourierOp.from_kdata(kdata)
+    except Exception as error:
+        raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {error}') from error
+    n_encoded, n_image = kdata.header.encoding_matrix.x, kdata.header.recon_matrix.x
+    oversampled = trajectory == 'cartesian' and kdata.data.shape[-1] == n_encoded > n_image
+    return kdata.remove_readout_os() if oversampled else kdata
+
+
+def _prewhiten(kdata: KData, path: Path, noise_file: str | None) -> tuple[KData, bool]:
+    """Prewhiten with a noise measurement, if there is one, and say if it was done."""
+    if noise_file == 'none':
+        return kdata, False
+    path = path if noise_file is None else Path(noise_file)
+    noise = None
+    try:
+        for index in _datasets(path):
+            with suppress(ValueError):  # this dataset holds no noise
+                noise = KNoise.from_file(path, dataset_idx=index).data
+        if noise is not None:  # all acquisitions of noise together give one covariance of the coils
+            return prewhiten_kspace(kdata, KNoise(noise.transpose(0, -2))), True
+    except RuntimeError as error:
+        rule = f'noise of {kdata.data.shape[-4]} coil(s), or --noise-file none to leave it out'
+        raise ValueError(f'The noise measurement of {path} does not fit, it must be {rule}: {error}') from error
+    if noise_file is not None:
+        raise ValueError(f'{path} holds no noise measurement.')
+    return kdata, False
+
+
+def _sampled_fraction(kdata: KData) -> float | None:
+    """Return the fraction of the points of the measured band that are sampled; `None` if this is not Cartesian."""
+    op = FourierOp.from_kdata(kdata)
+    if op._non_uniform_fast_fourier_op is not None:
+        return None
+    if op._cart_sampling_op is None or (mask := op._cart_sampling_op.gram.mask) is None:
+        return 1.0
+    gram = CirculantGramOp(torch.fft.ifftshift(mask, dim=op._fft_dims), op._fft_dims)
+    band = BandLimitOp.from_gram(gram)
+    return (mask > 0).double().mean().item() / (1.0 if band is None else band.band.mean().item())
+
+
+def _upsample(kdata: KData, factor: float) -> KData:
+    """Refine the grid of the image within the same field of view; the samples then fill a central box of k-space."""
+    kdata = kdata.clone()
+    for matrix in (kdata.header.encoding_matrix, kdata.header.recon_matrix):
+        matrix.y, matrix.x = round(factor * matrix.y), round(factor * matrix.x)
+    return kdata

@@ -1,0 +1,140 @@
+"""Tests for the projection to the measured band of k-space."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from mrpro.operators import IdentityOp, LinearOperator
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.operators import BandLimitOp, CartesianAcquisitionOp, gram_operator
+
+from tests.helper import dotproduct_adjointness_test
+
+
+def line_mask(n: int, *frames: Sequence[int]) -> torch.Tensor:
+    """Mask of phase-encoding lines, given by their frequencies for each frame, shape `(frames, 1, 1, n, 1)`."""
+    mask = torch.zeros(len(frames), 1, 1, n, 1)
+    for frame, frequencies in zip(mask, frames, strict=True):
+        frame[..., torch.tensor(frequencies) + n // 2, :] = 1
+    return mask
+
+
+def band_of(mask: torch.Tensor, joint_dim: Sequence[int] = (), csm: torch.Tensor | None = None) -> BandLimitOp:
+    projection = BandLimitOp.from_gram(CartesianAcquisitionOp(mask, csm).gram, joint_dim)
+    assert projection is not None
+    return projection
+
+
+def kept(band: torch.Tensor, n: int) -> set[int]:
+    """Frequencies along the last but one axis that a band keeps."""
+    frequency = torch.fft.fftfreq(n, 1 / n).round().int()
+    return set(frequency[band.flatten() == 1].tolist())
+
+
+RANDOM_MASKS = {
+    'odd': (torch.ones(3, 5), (9, 9)),
+    'even': (torch.ones(4, 4), (9, 10)),
+    'gaps': (torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), (8, 7)),
+}
+
+
+@pytest.fixture(params=RANDOM_MASKS)
+def acquisition_op(request: pytest.FixtureRequest) -> CartesianAcquisitionOp:
+    """Acquisition with two coils of a central part of k-space."""
+    center, shape = RANDOM_MASKS[request.param]
+    mask = torch.zeros(shape)
+    top, left = (n // 2 - m // 2 for n, m in zip(shape, center.shape, strict=True))
+    mask[top : top + center.shape[0], left : left + center.shape[1]] = center
+    csm = RandomGenerator(3).complex128_tensor((2, 1, *shape))
+    return CartesianAcquisitionOp(mask, csm)
+
+
+@pytest.fixture
+def img(acquisition_op: CartesianAcquisitionOp) -> torch.Tensor:
+    shape = (2, 1, 1, *acquisition_op.mask.shape)
+    return RandomGenerator(0).randn_tensor(shape, torch.complex128)
+
+
+def test_is_an_orthogonal_projection(acquisition_op: CartesianAcquisitionOp, img: torch.Tensor) -> None:
+    """Idempotent and self-adjoint, and neither zero nor the identity."""
+    projection = BandLimitOp.from_gram(acquisition_op.gram)
+    assert projection is not None
+    (projected,) = projection(img)
+    torch.testing.assert_close(projection(projected)[0], projected)
+    torch.testing.assert_close(projection.adjoint(img)[0], projected)
+    dotproduct_adjointness_test(projection, img, RandomGenerator(1).randn_like(img), 1e-6, 1e-6)
+    norm = torch.linalg.vector_norm
+    assert 0.1 * norm(img) < norm(projected) < 0.99 * norm(img)
+
+
+def test_data_of_one_coil_do_not_change(acquisition_op: CartesianAcquisitionOp, img: torch.Tensor) -> None:
+    """All samples are in the band."""
+    single_coil = CartesianAcquisitionOp(acquisition_op.mask)
+    projection = band_of(acquisition_op.mask)
+    torch.testing.assert_close(single_coil(*projection(img)), single_coil(img))
+
+
+def test_real_images_stay_real(acquisition_op: CartesianAcquisitionOp, img: torch.Tensor) -> None:
+    """The band is symmetric, so nothing is lost in taking the real part."""
+    projection = band_of(acquisition_op.mask)
+    (projected,) = projection(img.real)
+    assert not projected.is_complex()
+    torch.testing.assert_close(projected + 0j, projection(img.real + 0j)[0])
+
+
+def test_box() -> None:
+    """The band of scattered samples is the smallest symmetric box around them."""
+    mask = torch.zeros(8, 9)
+    mask[4 + 2, 4] = mask[4, 4 - 3] = mask[4 - 1, 4 + 1] = 1  # frequencies (2, 0), (0, -3), (-1, 1)
+    band = band_of(mask).band
+    y, x = (torch.fft.fftfreq(n, 1 / n).abs().round() for n in (8, 9))
+    torch.testing.assert_close(band, ((y[:, None] <= 2) & (x <= 3)).float())
+
+
+def test_partial_fourier_keeps_both_sides() -> None:
+    projection = band_of(line_mask(16, range(-2, 6)))
+    assert projection.dim == (-2,)
+    assert kept(projection.band, 16) == set(range(-5, 6))
+
+
+def test_even_size_keeps_the_counterpart_of_the_lowest_line() -> None:
+    """Lines -2, -1, 0, 1 are centered for an even number of lines; the line 2 belongs to the band as well."""
+    assert kept(band_of(line_mask(8, range(-2, 2))).band, 8) == {-2, -1, 0, 1, 2}
+
+
+@pytest.mark.parametrize('n', [6, 7], ids=['even', 'odd'])
+def test_nothing_to_do_if_edge_is_sampled(n: int) -> None:
+    for frequencies in (range(-(n // 2), n - n // 2), [0, -(n // 2)]):
+        gram = CartesianAcquisitionOp(line_mask(n, frequencies)).gram
+        assert BandLimitOp.from_gram(gram) is None
+
+
+@pytest.mark.parametrize(
+    'op', [IdentityOp(), CartesianAcquisitionOp(torch.ones(4, 5)), CartesianAcquisitionOp(line_mask(8, [0, 1])) + 1.0]
+)
+def test_nothing_to_do_without_band(op: LinearOperator) -> None:
+    assert BandLimitOp.from_gram(gram_operator(op)) is None
+
+
+def test_band_of_each_frame_or_of_all() -> None:
+    mask = line_mask(9, [-1, 0, 1], [0, 3])
+    separate = band_of(mask)
+    assert [kept(band, 9) for band in separate.band] == [set(range(-1, 2)), set(range(-3, 4))]
+    joint = band_of(mask, joint_dim=(-5,))
+    assert joint.band.shape[0] == 1
+    assert kept(joint.band, 9) == set(range(-3, 4))
+
+
+def test_joint_axes_without_effect() -> None:
+    """Axes that the mask lacks, and Fourier axes, are not joined."""
+    mask = line_mask(9, [-1, 0, 1])
+    torch.testing.assert_close(band_of(mask, joint_dim=(-6, -2)).band, band_of(mask).band)
+
+
+def test_coils_share_a_band() -> None:
+    mask = line_mask(9, [0, 1], [0, 3]).reshape(1, 2, 1, 9, 1)
+    csm = RandomGenerator(0).complex64_tensor((1, 2, 1, 9, 4))
+    projection = band_of(mask, csm=csm)
+    assert kept(projection.band, 9) == set(range(-3, 4))
+    img = RandomGenerator(1).complex64_tensor((1, 1, 1, 9, 4))
+    assert projection(img)[0].shape == img.shape
