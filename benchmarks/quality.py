@@ -112,7 +112,9 @@ def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: s
     """Return the metrics of the zero-filled image and of TV-Lambda at T and 2 T, and the relative certified gap."""
     solver = model.solver
     results: dict[str, list] = {'zero-filled': [], 'TV-Lambda': [], 'TV-Lambda 2T': [], 'gap': [], 'residual': []}
-    double = ADMM(TotalVariation((-2, -1)), n_iterations=2 * solver.n_iterations, penalty_factor=solver.penalty_factor)
+    if not isinstance(solver, ADMM) or solver.n_iterations is None:
+        raise ValueError(f'The model must have ADMM with a fixed number of iterations, got {solver}.')
+    double = ADMM(solver.regularizer, n_iterations=2 * solver.n_iterations, penalty_factor=solver.penalty_factor)
     for i, image in enumerate(tqdm(selected, desc=f'TV-Lambda, noise {noise}')):
         sample = simulate(image, kind, noise, seed + i)
         mask, operator = foreground_mask(sample.img), acquisition_op(sample)

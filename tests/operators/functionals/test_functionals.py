@@ -96,7 +96,7 @@ def test_prox_minimizes_its_definition(case: Case) -> None:
     """Neither random steps nor gradient descent find a lower value of the objective than the proximal mapping."""
     (prox,) = case.functional.prox(case.x, case.sigma)
     value = case.objective(prox)
-    assert value < case.objective(case.x) - 1e-2
+    assert value < case.objective(case.x)
     for size in (1e-4, 1e-2, 1.0):
         for _ in range(10):
             assert case.objective(prox + size * case.rng.randn_like(prox)) >= value
