@@ -27,7 +27,9 @@ def problem(size: int) -> tuple[torch.Tensor, LinearOperator, torch.Tensor, torc
     """Simulate an acquisition of disks and make a smooth Lambda map."""
     axis = torch.linspace(-1, 1, size)
     y, x = torch.meshgrid(axis, axis, indexing='ij')
-    disks = sum((((y - cy) ** 2 + (x - cx) ** 2) < r**2).float() for cy, cx, r in ((0, 0, 0.8), (0.2, 0.3, 0.2)))
+    disks = torch.stack(
+        [((y - cy) ** 2 + (x - cx) ** 2 < r**2).float() for cy, cx, r in ((0, 0, 0.8), (0.2, 0.3, 0.2))]
+    ).sum(0)
     sample = default_collate([SimulatedAcquisitions([disks], VariableDensityRandom(4.0), noise=0.1)[0]])
     lambda_map = 0.2 * sample.noise_std * (1 + 0.5 * torch.cos(6 * x) * torch.cos(5 * y))[None, None, None]
     return sample.data, acquisition_op(sample), sample.initial_image, lambda_map[None]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from mrpro.operators import IdentityOp, LinearOperator
+from mrpro.data import KTrajectory, SpatialDimension
+from mrpro.operators import FourierOp, IdentityOp, LinearOperator
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import BandLimitOp, CartesianAcquisitionOp, gram_operator
 
@@ -138,3 +139,24 @@ def test_coils_share_a_band() -> None:
     assert kept(projection.band, 9) == set(range(-3, 4))
     img = RandomGenerator(1).complex64_tensor((1, 1, 1, 9, 4))
     assert projection(img)[0].shape == img.shape
+
+
+@pytest.mark.parametrize(
+    ('frequencies', 'expected'),
+    [(range(-4, 5), range(-2, 3)), (range(-4, 6), range(-2, 3)), ([0, 6], range(-3, 4)), ([0, -8], None)],
+)
+def test_larger_encoded_field_of_view(frequencies: Sequence[int], expected: Sequence[int] | None) -> None:
+    """With twice the field of view, frequencies are half as far apart."""
+    trajectory = KTrajectory(
+        kz=torch.zeros(1, 1, 1, 1, 1),
+        ky=torch.tensor([frequencies], dtype=torch.float32).reshape(1, 1, 1, -1, 1),
+        kx=(torch.arange(6) - 3.0).reshape(1, 1, 1, 1, -1),
+    )
+    op = FourierOp(SpatialDimension(1, 8, 3), SpatialDimension(1, 16, 6), trajectory)
+    projection = BandLimitOp.from_gram(gram_operator(op))
+    if expected is None:
+        assert projection is None
+        return
+    assert projection is not None
+    assert projection.dim == (-2,)
+    assert kept(projection.band, 8) == set(expected)

@@ -101,19 +101,12 @@ def test_null_space_holds_constant_images_only(boundary: Boundary, n_null: int) 
     assert bool(constant.any()) == (n_null == 0)
 
 
-ALPHAS = {
-    'number': -0.7,
-    'scalar tensor': torch.tensor(2.5),
-    'one per image': torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64).reshape(3, 1, 1),
-}
-
-
-@pytest.mark.parametrize('alpha', ALPHAS.values(), ids=ALPHAS)
+@pytest.mark.parametrize('alpha', [-0.7, 2.0])
 @all_boundaries
 @pytest.mark.parametrize(('shape', 'dim'), [((3, 4, 5), (1, -1)), ((3, 1, 2), (-2, -1))])
 @real_and_complex
 def test_add_in_place(
-    shape: tuple[int, ...], dim: tuple[int, ...], boundary: Boundary, dtype: torch.dtype, alpha: float | torch.Tensor
+    shape: tuple[int, ...], dim: tuple[int, ...], boundary: Boundary, dtype: torch.dtype, alpha: float
 ) -> None:
     op = GradientOp(dim, boundary)
     img, differences = random_image_and_differences(shape, dim, dtype)

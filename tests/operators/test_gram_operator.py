@@ -16,12 +16,11 @@ def centered(n: int) -> torch.Tensor:
     return torch.arange(n).float() - n // 2
 
 
-def fourier_op(y: torch.Tensor, z: torch.Tensor, encoding_y: int = N_Y) -> FourierOp:
+def fourier_op(y: torch.Tensor, z: torch.Tensor, encoding_y: int = N_Y, encoding_x: int = N_X) -> FourierOp:
     """Cartesian acquisition of the phase encodings `y` (frames, lines) and `z` (partitions) with full readout."""
-    trajectory = KTrajectory(
-        kz=z.reshape(1, 1, -1, 1, 1), ky=y.reshape(len(y), 1, 1, -1, 1), kx=centered(N_X).reshape(1, 1, 1, 1, -1)
-    )
-    return FourierOp(SpatialDimension(N_Z, N_Y, N_X), SpatialDimension(N_Z, encoding_y, N_X), trajectory)
+    kx = centered(encoding_x).reshape(1, 1, 1, 1, -1)
+    trajectory = KTrajectory(kz=z.reshape(1, 1, -1, 1, 1), ky=y.reshape(len(y), 1, 1, -1, 1), kx=kx)
+    return FourierOp(SpatialDimension(N_Z, N_Y, N_X), SpatialDimension(N_Z, encoding_y, encoding_x), trajectory)
 
 
 def full() -> FourierOp:
@@ -32,14 +31,12 @@ def full_in_random_order() -> FourierOp:
     return fourier_op(centered(N_Y)[RandomGenerator(0).randperm(N_Y)][None], centered(N_Z))
 
 
+LINES = torch.tensor([[-3.0, 0.0, 1.0], [-1.0, 0.0, 2.0]])  # differ between the frames
+
+
 def undersampled() -> FourierOp:
-    """Lines that differ between the frames, and a partition left out."""
-    return fourier_op(torch.tensor([[-3.0, 0.0, 1.0], [-1.0, 0.0, 2.0]]), centered(N_Z)[1:])
-
-
-def padded() -> FourierOp:
-    """More phase encodings than image lines."""
-    return fourier_op(centered(N_Y + 2)[None], centered(N_Z), N_Y + 2)
+    """Without some lines and one partition."""
+    return fourier_op(LINES, centered(N_Z)[1:])
 
 
 def radial(*, stack: bool = False, n_x: int = N_X) -> FourierOp:
@@ -61,15 +58,21 @@ CASES = {
     'identity': (lambda: IdentityOp(), ()),
     'fft': (lambda: FastFourierOp((-2, -1)), ()),
     'fft with coils': (lambda: FastFourierOp((-2, -1)) @ sensitivity_op(), ()),
-    'padded fft': (lambda: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y + 2,)), None),
-    'cropped fft': (lambda: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y - 2,)), None),
+    'padded fft': (lambda: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y + 3,)), ()),
+    'cropped fft': (lambda: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y - 2,)), ()),
     'full': (full, ()),
     'full in random order': (full_in_random_order, ()),
     'full with coils': (lambda: full() @ sensitivity_op(), ()),
     'undersampled': (undersampled, (-3, -2)),
     'undersampled with coils': (lambda: undersampled() @ sensitivity_op(), (-3, -2)),
     'coils only': (sensitivity_op, None),
-    'padded': (padded, None),
+    'larger field of view': (lambda: fourier_op(centered(N_Y + 3)[None], centered(N_Z), N_Y + 3), ()),
+    'oversampled readout': (lambda: fourier_op(LINES, centered(N_Z), encoding_x=2 * N_X), (-2,)),
+    'oversampled in two axes with coils': (
+        lambda: fourier_op(LINES, centered(N_Z)[1:], N_Y + 2, 2 * N_X) @ sensitivity_op(),
+        (-3, -2),
+    ),
+    'cropped k-space': (lambda: fourier_op(LINES[:, 1:], centered(N_Z), N_Y - 2), (-2,)),
     'radial': (radial, None),
     'radial with coils': (lambda: radial() @ sensitivity_op(), None),
     'stack of stars': (lambda: radial(stack=True), None),

@@ -60,15 +60,15 @@ class BandLimitOp(LinearOperator):
                 sampled = sampled.any(dim=d, keepdim=True)
         if ndim > 3:
             sampled = sampled.any(dim=-4, keepdim=True)  # coils share one image
-        band = torch.ones_like(sampled)
+        band = torch.ones(1, dtype=torch.bool, device=sampled.device)
+        sizes = {} if gram.pad_op is None else dict(zip(gram.pad_op.dim, gram.pad_op.original_shape, strict=True))
         for d in gram.dim:
-            n = sampled.shape[d]
-            frequency = torch.fft.fftfreq(n, 1 / n, device=sampled.device).abs().round()
-            frequency = frequency.reshape(n, *(1,) * (-d - 1))
             others = tuple(o for o in gram.dim if o != d)
             occupied = sampled.any(dim=others, keepdim=True) if others else sampled
-            limit = torch.where(occupied, frequency, 0).amax(dim=d, keepdim=True)
-            band = band & (frequency <= limit)
+            n = sampled.shape[d]
+            limit = torch.where(occupied, _frequency(n, d, sampled.device), 0).amax(dim=d, keepdim=True)
+            # in cycles per pixel, which image and encoded k-space have in common where their fields of view differ
+            band = band & (_frequency(sizes.get(d, n), d, sampled.device) <= limit + 1e-6)
         return None if bool(band.all()) else cls(band.float(), gram.dim)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
@@ -83,3 +83,8 @@ class BandLimitOp(LinearOperator):
     def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the projection itself, which is self-adjoint."""
         return self.forward(x)
+
+
+def _frequency(n: int, dim: int, device: torch.device) -> torch.Tensor:
+    """Return the moduli of the frequencies of an FFT in cycles per pixel, along a negative axis."""
+    return torch.fft.fftfreq(n, device=device).abs().reshape(n, *(1,) * (-dim - 1))

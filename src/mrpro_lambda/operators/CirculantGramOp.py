@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mrpro.operators import LinearOperator
+from mrpro.operators import LinearOperator, ZeroPadOp
 from mrpro.utils import reduce_repeat
 
 
 class CirculantGramOp(LinearOperator):
-    r"""Gram operator :math:`S^H F^{-1} \mathrm{diag}(m)\, F S` of a Cartesian acquisition.
+    r"""Gram operator :math:`S^H Z^T F^{-1} \mathrm{diag}(m)\, F Z S` of a Cartesian acquisition.
 
-    The transfer function :math:`m` counts the samples at each frequency, :math:`S` are the coil sensitivities. The
+    The transfer function :math:`m` tells which frequencies are sampled, :math:`S` are the coil sensitivities and
+    :math:`Z` zero-pads to the encoded field of view, where that is larger (oversampled readout). The
     centered FFT of an acquisition shifts image and k-space. Both shifts cancel in the Gram operator, because a
     circulant operator commutes with shifts, so the transforms here need none. Along axes where :math:`m` is constant
     (the readout of Cartesian lines) no transform is needed either.
     """
 
-    def __init__(self, transfer: torch.Tensor, dim: Sequence[int], csm: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        transfer: torch.Tensor,
+        dim: Sequence[int],
+        csm: torch.Tensor | None = None,
+        pad_op: ZeroPadOp | None = None,
+    ) -> None:
         """Initialize the Gram operator.
 
         Parameters
@@ -29,11 +36,14 @@ class CirculantGramOp(LinearOperator):
             Negative axes of the Fourier transform.
         csm
             Coil sensitivities, shape `(*other, coils, z, y, x)`; `None` for a single coil without sensitivity.
+        pad_op
+            Zero-padding between image and encoded field of view; `None` if they are the same.
         """
         super().__init__()
         self.transfer = reduce_repeat(transfer, tol=0.0, dim=tuple(d for d in dim if -d <= transfer.ndim))
         self.dim = tuple(d for d in dim if -d <= self.transfer.ndim and self.transfer.shape[d] > 1)
         self.csm = csm
+        self.pad_op = pad_op
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the Gram operator to an image of shape `(*other, 1, z, y, x)`."""
@@ -42,10 +52,14 @@ class CirculantGramOp(LinearOperator):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the Gram operator. Prefer calling the instance."""
         y = x if self.csm is None else self.csm * x
+        if self.pad_op is not None:
+            (y,) = self.pad_op(y)
         if self.dim:
             y = torch.fft.ifftn(torch.fft.fftn(y, dim=self.dim) * self.transfer, dim=self.dim)
         else:
             y = y * self.transfer
+        if self.pad_op is not None:
+            (y,) = self.pad_op.adjoint(y)
         if self.csm is not None:
             y = (self.csm.conj() * y).sum(-4, keepdim=True)
         return (y if x.is_complex() or self.csm is not None else y.real,)
@@ -53,6 +67,11 @@ class CirculantGramOp(LinearOperator):
     def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the operator itself, which is self-adjoint."""
         return self.forward(x)
+
+    @property
+    def circulant(self) -> bool:
+        """Whether the operator itself is circulant: neither coil sensitivities nor padding."""
+        return self.csm is None and self.pad_op is None
 
     def norm_squared_bound(self) -> torch.Tensor:
         r"""Return the upper bound :math:`\max m \cdot \max \sum_c |S_c|^2` of the norm of this Gram operator."""

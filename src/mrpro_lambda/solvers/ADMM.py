@@ -196,7 +196,7 @@ class ADMMIteration(Iteration[ADMMState]):
 def _circulant_bound(problem: Problem) -> tuple[torch.Tensor, tuple[int, ...], bool]:
     """Return a circulant bound of the Gram operator, its axes with those of the regularizer, and if it is equal."""
     gram, dim = problem.gram, problem.regularizer.dim
-    if not isinstance(gram, CirculantGramOp) or gram.csm is not None:
+    if not isinstance(gram, CirculantGramOp) or not gram.circulant:
         bound = torch.tensor(gram_norm(problem), dtype=torch.float64, device=problem.rhs.device)
         return bound, dim, False
     transfer = gram.transfer.to(torch.float64)

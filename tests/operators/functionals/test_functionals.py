@@ -3,7 +3,7 @@
 import inspect
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ CASES = {
     )
     for name, functional in FUNCTIONALS.items()
     for switches in options(functional)
-    for weight in ('number', 'map')
+    for weight in (('map',) if any(switches.values()) else ('number', 'map'))
     for dtype in (torch.float64, torch.complex128)
 }
 
@@ -110,7 +110,7 @@ def test_prox_minimizes_its_definition(case: Case) -> None:
         lowest = torch.minimum(lowest, objective.detach())
         optimizer.step()
         optimizer.param_groups[0]['lr'] *= 0.96
-    assert value - 1e-9 <= lowest <= value + 1e-2
+    assert value - 1e-9 <= lowest <= 1.001 * value
 
 
 def test_moreau_identity(case: Case) -> None:
@@ -121,10 +121,7 @@ def test_moreau_identity(case: Case) -> None:
 
 
 def test_prox_convex_conj_is_in_the_domain_of_the_conjugate(case: Case) -> None:
-    """Fenchel's inequality f(p) + f*(q) >= <p, q> is an equality for p = prox_f(x), q = x - p, thus for all other u
-
-    f(u) - <u, q> >= f(p) - <p, q>.
-    """
+    """With p = prox_f(x) and q = prox_f*(x), p minimizes f(u) - <u, q> over all u, and p + q = x."""
     (prox,) = case.functional.prox(case.x, 1.0)
     (conjugate,) = case.functional.prox_convex_conj(case.x, 1.0)
 
@@ -152,7 +149,7 @@ def test_scaled_functional(case: Case) -> None:
 def test_weight_is_a_factor(case: Case) -> None:
     """A factor of the weight is one of the value and of sigma."""
     (value,), (prox,) = case.functional(case.x), case.functional.prox(case.x, 2 * case.sigma)
-    case.functional.weight = 2 * case.functional.weight
+    case.functional.weight = 2 * cast(torch.Tensor, case.functional.weight)
     torch.testing.assert_close(case.functional(case.x)[0], 2 * value)
     torch.testing.assert_close(case.functional.prox(case.x, case.sigma)[0], prox, atol=1e-5, rtol=1e-5)
 
@@ -161,7 +158,7 @@ def test_zero_weight_or_sigma(case: Case) -> None:
     torch.testing.assert_close(case.functional.prox(case.x, 0.0)[0], case.x)
     (conjugate,) = case.functional.prox_convex_conj(case.x, 0.0)
     assert conjugate.isfinite().all()
-    case.functional.weight = 0 * case.functional.weight
+    case.functional.weight = 0 * cast(torch.Tensor, case.functional.weight)
     assert not case.functional(case.x)[0].any()
     torch.testing.assert_close(case.functional.prox(case.x, case.sigma)[0], case.x)
 
@@ -179,12 +176,9 @@ def test_single_precision_is_kept(case: Case) -> None:
         case.functional.target = case.functional.target.to(torch.complex64 if case.x.is_complex() else torch.float32)
     x = case.x.to(torch.complex64 if case.x.is_complex() else torch.float32)
     assert case.functional(x)[0].dtype == torch.float32
-    for sigma in (case.sigma, torch.tensor(case.sigma), torch.tensor([case.sigma])):
-        assert case.functional.prox(x, sigma)[0].dtype == x.dtype
-        assert case.functional.prox_convex_conj(x, sigma)[0].dtype == x.dtype
-        torch.testing.assert_close(
-            case.functional.prox(x, sigma)[0].to(case.x.dtype),
-            case.functional.prox(case.x, case.sigma)[0],
-            atol=1e-5,
-            rtol=1e-5,
-        )
+    (expected,) = case.functional.prox(case.x, case.sigma)
+    for sigma in (torch.tensor(case.sigma), torch.tensor([case.sigma])):
+        (prox,) = case.functional.prox(x, sigma)
+        assert prox.dtype == x.dtype
+        torch.testing.assert_close(prox.to(expected.dtype), expected, atol=1e-5, rtol=1e-5)
+    assert case.functional.prox_convex_conj(x, case.sigma)[0].dtype == x.dtype
