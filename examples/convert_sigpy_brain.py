@@ -11,7 +11,9 @@
 # mrpro-lambda reconstruct brain.h5 --trajectory ismrmrd --output brain
 # ```
 #
-# Each sampled point is stored as an acquisition of one sample with its position in k-space as the trajectory.
+# Each sampled point is stored as an acquisition of one sample with its position in k-space as the trajectory. mrpro
+# arranges data by the encoding indices: a running number as the first one and no second one give `k2=1`, which is what
+# its `FourierOp` needs for an image with one slice.
 
 # %%
 import sys
@@ -21,10 +23,10 @@ import ismrmrd
 import ismrmrd.xsd
 import numpy as np
 
-
 # %% [markdown]
 # The header states the size of the full grid. The field of view is not known: one millimeter per pixel stands for it.
 # The image plane is `(y, x)`; the axis along the readout has one point.
+
 
 # %%
 def header(n_coils: int, n_y: int, n_x: int) -> str:
@@ -33,12 +35,11 @@ def header(n_coils: int, n_y: int, n_x: int) -> str:
     space = xsd.encodingSpaceType(
         matrixSize=xsd.matrixSizeType(x=n_x, y=n_y, z=1), fieldOfView_mm=xsd.fieldOfViewMm(x=n_x, y=n_y, z=1)
     )
-    limits = xsd.encodingLimitsType(
-        kspace_encoding_step_1=xsd.limitType(minimum=0, maximum=n_y - 1, center=n_y // 2),
-        kspace_encoding_step_2=xsd.limitType(minimum=0, maximum=n_x - 1, center=n_x // 2),
-    )
     encoding = xsd.encodingType(
-        encodedSpace=space, reconSpace=space, encodingLimits=limits, trajectory=xsd.trajectoryType.CARTESIAN
+        encodedSpace=space,
+        reconSpace=space,
+        encodingLimits=xsd.encodingLimitsType(),
+        trajectory=xsd.trajectoryType.OTHER,
     )
     conditions = xsd.experimentalConditionsType(H1resonanceFrequency_Hz=0)  # not known
     system = xsd.acquisitionSystemInformationType(receiverChannels=n_coils)
@@ -69,9 +70,7 @@ def convert(source: Path, target: Path) -> int:
                 np.ascontiguousarray(kspace[:, y, x, None], np.complex64),
                 np.array([[x - n_x // 2, y - n_y // 2, 0]], np.float32),
             )
-            acquisition.scan_counter = number
-            acquisition.idx.kspace_encode_step_1 = y
-            acquisition.idx.kspace_encode_step_2 = x
+            acquisition.scan_counter = acquisition.idx.kspace_encode_step_1 = number
             acquisition.read_dir, acquisition.phase_dir, acquisition.slice_dir = (1, 0, 0), (0, 1, 0), (0, 0, 1)
             dataset.append_acquisition(acquisition)
     return len(points)

@@ -16,7 +16,10 @@ LAYERS['regularizers'] = {'operators'}
 LAYERS['solvers'] = {'operators', 'regularizers'}
 LAYERS['models'] = LAYERS['dictionary'] = {'solvers', 'regularizers', 'nets', 'operators'}
 LAYERS['reconstruction'] = LAYERS['datasets'] = set(LAYERS)
-LAYERS['training'] = LAYERS['pretrained'] = LAYERS['plotting'] = set(LAYERS)
+LAYERS['pretrained'] = LAYERS['plotting'] = set(LAYERS)
+LAYERS['training'] = set(LAYERS)
+LAYERS['export'] = set(LAYERS)
+LAYERS['demo'] = set(LAYERS)
 LAYERS['cli'] = set(LAYERS)
 
 # For each layer: the parts of mrpro that it may import. Layers that are not listed may import all of mrpro.
@@ -29,8 +32,9 @@ MRPRO: dict[str, set[str]] = {'nets': set()} | {
 # import all.
 THIRD_PARTY: dict[str, set[str]] = {'operators': {'torch', 'einops'}, 'nets': {'torch', 'einops'}}
 
-# Optional packages that are heavy to import: only these may be imported inside a function.
-OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel'}
+# Optional packages that are heavy to import, and the module that imports lightning: only these may be imported inside a
+# function.
+OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'mrpro_lambda.training.train'}
 
 Sources = dict[str, str]
 """Path relative to the folder of the package -> source text."""
@@ -112,7 +116,7 @@ def hidden_imports(sources: Sources) -> list[str]:
                     for inner in ast.walk(node)
                     if isinstance(inner, ast.Import | ast.ImportFrom)
                     for target in imported_modules(path, inner, modules)
-                    if target.split('.')[0] not in OPTIONAL
+                    if not is_part_of(target, OPTIONAL)
                 }
             if isinstance(node, ast.Call) and ast.unparse(node.func).split('.')[-1] in ('import_module', '__import__'):
                 errors.add(f'{path}:{node.lineno}: import by name')
@@ -176,6 +180,7 @@ GOOD_SOURCES: Sources = {
     'nets/UNet.py': 'from collections.abc import Sequence\nfrom torch.nn import Module\nfrom einops import rearrange',
     'regularizers/__init__.py': 'from mrpro_lambda.operators import GradientOp\nfrom ..operators.GradientOp import X',
     'plotting.py': 'from mrpro.data import IData\ndef show():\n    import matplotlib.pyplot as plt',
+    'demo.py': 'def run():\n    from mrpro_lambda.training.train import train',
     'cli.py': 'from mrpro_lambda import __version__, plotting\nfrom mrpro_lambda.reconstruction import Any',
 }
 

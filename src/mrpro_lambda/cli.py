@@ -164,11 +164,9 @@ def _train(args: argparse.Namespace) -> None:
 def _list(args: argparse.Namespace) -> None:
     """List the pretrained weights."""
     cards = list_pretrained()
-    texts = [
-        '\n'.join([name, *(f'  {key.replace("_", " ") + ":":28} {value}' for key, value in card.items()), ''])
-        for name, card in cards.items()
-    ]
-    _say(json.dumps(cards, indent=2, ensure_ascii=False) if args.json else '\n'.join(texts))
+    entries = {name: [f'{key.replace("_", " ") + ":":28} {card[key]}' for key in card] for name, card in cards.items()}
+    text = '\n\n'.join('\n  '.join([name, *lines]) for name, lines in entries.items())
+    _say(json.dumps(cards, indent=2, ensure_ascii=False) if args.json else text)
 
 
 def _reconstruct(args: argparse.Namespace) -> None:
@@ -191,9 +189,8 @@ def _reconstruct(args: argparse.Namespace) -> None:
         fourier_op = FourierOp.from_kdata(kdata)
         noise_std = args.noise_std or (1.0 if prewhitened else estimate_noise_std(kdata, fourier_op))
         if not noise_std > 0:
-            raise ValueError('The noise level can not be estimated from data without noise: give --noise-std.')
+            raise ValueError('The noise level can not be estimated from these data: give --noise-std.')
         csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'walsh')
-
         options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
         if model is not None:
             solver = model.solver
@@ -208,9 +205,8 @@ def _reconstruct(args: argparse.Namespace) -> None:
         result = reconstruction.to(args.device).solve(kdata)
         complete = write_images(folder, result, noise_std, complex_image=args.complex)
 
-        notes = [] if complete else ["No PNG without matplotlib: pip install 'mrpro-lambda[plot]'."]
-        notes += [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
-        settings = {'trajectory': args.trajectory, 'csm': csm, 'upsample': upsample, 'device': args.device, **options}
+        notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
+        notes += [] if complete else ["No PNG without matplotlib: pip install 'mrpro-lambda[plot]'."]
         report = {
             'version': __version__,
             'file': str(args.file),
@@ -220,7 +216,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
             'card': card,
             'prewhitened': prewhitened,
             'noise_given': args.noise_std is not None,
-            'settings': settings,
+            'settings': options | {'trajectory': args.trajectory, 'csm': csm, 'upsample': upsample},
             'notes': list(dict.fromkeys(notes)),
         }
         text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
@@ -250,10 +246,12 @@ def _datasets(path: Path) -> list[int]:
 
 def _read(path: Path, trajectory: str) -> KData:
     """Read raw data, check them, and remove the oversampling of a Cartesian readout."""
-    last = _datasets(path)[-1]
+    datasets = _datasets(path)
     try:
-        kdata = KData.from_file(path, _TRAJECTORIES[trajectory](), dataset_idx=last)
+        kdata = KData.from_file(path, _TRAJECTORIES[trajectory](), dataset_idx=datasets[-1])
         check_kdata(kdata)
+        if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
+            kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
         FourierOp.from_kdata(kdata)
     except Exception as error:
         raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {error}') from error

@@ -138,9 +138,12 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
     solution, tolerance = result.solution, report['settings']['tolerance']
     gap = solution.gap / solution.objective if solution.objective > 0 else 0.0
     reached = solution.reason == 'tolerance reached'
+    # in the units of the noise levels of a training; without meaning for data that are not on a grid
+    relative_noise = noise_std / (_magnitude(result.idata.data).square().mean().sqrt().item() or float('inf'))
     report = report | {
         'image_shape': list(result.idata.data.shape),
         'noise_std': noise_std,
+        'noise_relative_to_image': relative_noise if report['sampled_fraction'] is not None else None,
         'certificate': {
             'objective': solution.objective,
             'gap': solution.gap,
@@ -162,9 +165,11 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'file': report['file'],
         'data': f'{_shape(report["shape"])} (other, coils, k2, k1, k0), {sampling}',
         'image': f'{_shape(report["image_shape"])} (other, coils, z, y, x)',
-        'noise level': f'{noise_std:.4g} ({source})',
+        'noise level': f'{noise_std:.4g} ({source})'
+        + (f', {relative_noise:.2f} times the root mean square of the image' if fraction is not None else ''),
         'model': report['model'],
         'trained for': report['card'].get('acquisition', ''),
+        'and noise': report['card'].get('noise', ''),
         'iterations': solution.n_iterations,
         'certified gap': f'{gap:.1e} of the objective',
         'stopped': stopped,

@@ -69,10 +69,10 @@ CASES = {
     'larger field of view': (lambda: fourier_op(centered(N_Y + 3)[None], centered(N_Z), N_Y + 3), ()),
     'oversampled readout': (lambda: fourier_op(LINES, centered(N_Z), encoding_x=2 * N_X), (-2,)),
     'oversampled in two axes with coils': (
-        lambda: fourier_op(LINES, centered(N_Z)[1:], N_Y + 2, 2 * N_X) @ sensitivity_op(),
+        lambda: fourier_op(LINES, centered(N_Z)[1:], N_Y + 3, 2 * N_X) @ sensitivity_op(),
         (-3, -2),
     ),
-    'cropped k-space': (lambda: fourier_op(LINES[:, 1:], centered(N_Z), N_Y - 2), (-2,)),
+    'cropped k-space': (lambda: fourier_op(LINES[:, 1:] - 1, centered(N_Z), N_Y - 2), (-2,)),
     'radial': (radial, None),
     'radial with coils': (lambda: radial() @ sensitivity_op(), None),
     'stack of stars': (lambda: radial(stack=True), None),

@@ -66,7 +66,9 @@ class BandLimitOp(LinearOperator):
             others = tuple(o for o in gram.dim if o != d)
             occupied = sampled.any(dim=others, keepdim=True) if others else sampled
             n = sampled.shape[d]
-            limit = torch.where(occupied, _frequency(n, d, sampled.device), 0).amax(dim=d, keepdim=True)
+            frequency = _frequency(n, d, sampled.device)
+            limit = torch.where(occupied, frequency, 0).amax(dim=d, keepdim=True)
+            limit = torch.where(limit < frequency.amax(), limit, 0.5)  # samples at the edges of k-space: no limit
             # in cycles per pixel, which image and encoded k-space have in common where their fields of view differ
             band = band & (_frequency(sizes.get(d, n), d, sampled.device) <= limit + 1e-6)
         return None if bool(band.all()) else cls(band.float(), gram.dim)
