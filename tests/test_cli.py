@@ -2,35 +2,30 @@
 
 import hashlib
 import json
+import re
 import sys
 import types
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
-import ismrmrd
-import mrpro_lambda.demo
 import mrpro_lambda.pretrained
 import nibabel
 import numpy as np
 import pydicom
 import pytest
 import torch
-from ismrmrd import xsd
 from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian
-from mrpro.operators import FastFourierOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
 from mrpro_lambda.models import ModelConfig
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction
 
+from tests.raw_file import LINES, N_X, N_Y, WriteRaw, simulate_kspace, write_raw
+
 NAMES = ('tv-low-field', 'tv-variable-density')
-N_Y, N_X = 20, 24
-DIRECTIONS = torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, -1.0], [-0.8, 0.6, 0.0]])  # readout, phase, slice
-Raw = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -48,76 +43,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     return folder
 
 
-def simulate(n_coils: int = 1, n_slices: int = 2, n_x: int = N_X) -> torch.Tensor:
-    """k-space of a few blocks in air, with noise."""
-    img = torch.zeros(n_slices, 1, N_Y, N_X, dtype=torch.complex64)
-    img[..., 5:15, 6:18] = 1
-    img[..., 8:12, 9:13] = 0.5 + 0.2j
-    img *= torch.arange(1, n_slices + 1)[:, None, None, None]
-    img = torch.nn.functional.pad(img, ((n_x - N_X) // 2,) * 2)
-    coils = torch.linspace(0.5, 1, n_x) ** torch.arange(n_coils)[:, None, None]
-    (kspace,) = FastFourierOp(dim=(-2, -1))(img * coils)
-    return kspace + 0.05 * RandomGenerator(seed=1).complex64_tensor(kspace.shape, amplitude=1.0)
-
-
 @pytest.fixture
-def raw(tmp_path: Path) -> Raw:
-    """Write a raw data file."""
-
-    def write(
-        kspace: torch.Tensor | None = None,
-        *,
-        lines: list[list[int]] | None = None,
-        noise: torch.Tensor | None = None,
-        trajectory: bool = False,
-        n_ky: int = N_Y,
-    ) -> Path:
-        kspace = simulate() if kspace is None else kspace
-        n_coils, n_kx = kspace.shape[1], kspace.shape[-1]
-        path = tmp_path / 'scan.h5'
-        encoded, recon = (
-            xsd.encodingSpaceType(
-                matrixSize=xsd.matrixSizeType(x=n, y=n_ky, z=1),
-                fieldOfView_mm=xsd.fieldOfViewMm(x=2.0 * n, y=3.0 * n_ky, z=5),
-            )
-            for n in (n_kx, N_X)
-        )
-        limits = xsd.encodingLimitsType(kspace_encoding_step_1=xsd.limitType(0, N_Y - 1, N_Y // 2))
-        header = xsd.ismrmrdHeader(
-            experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=2_341_550),
-            encoding=[xsd.encodingType(encoded, recon, limits, trajectory=xsd.trajectoryType.CARTESIAN)],
-        )
-        with ismrmrd.Dataset(str(path), create_if_needed=True) as dataset:
-            dataset.write_xml_header(header.toXML('utf-8'))
-            for values in [] if noise is None else noise:
-                acquisition = ismrmrd.Acquisition.from_array(values.numpy())
-                acquisition.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-                dataset.append_acquisition(acquisition)
-            for s in range(len(kspace)):
-                for k1 in range(N_Y) if lines is None else lines[s]:
-                    acquisition = ismrmrd.Acquisition.from_array(kspace[s, :, k1].numpy())
-                    if trajectory:
-                        acquisition.resize(n_kx, n_coils, trajectory_dimensions=2)
-                        acquisition.traj[:, 0] = np.arange(n_kx) - n_kx // 2
-                        acquisition.traj[:, 1] = k1 - N_Y // 2
-                    acquisition.center_sample = n_kx // 2
-                    acquisition.idx.kspace_encode_step_1, acquisition.idx.slice = k1, s
-                    acquisition.read_dir, acquisition.phase_dir, acquisition.slice_dir = DIRECTIONS.tolist()
-                    acquisition.position = (torch.tensor([1.0, 2.0, 3.0]) + 7 * s * DIRECTIONS[2]).tolist()
-                    dataset.append_acquisition(acquisition)
-        return path
-
-    return write
+def raw(tmp_path: Path) -> WriteRaw:
+    return partial(write_raw, tmp_path / 'scan.h5')
 
 
-def read(path: Path, trajectory: Any = None) -> KData:
+def read(path: Path) -> KData:
     with pytest.warns(UserWarning, match='No vendor'):
-        return KData.from_file(path, trajectory or KTrajectoryCartesian())
+        return KData.from_file(path, KTrajectoryCartesian())
 
 
 def image(folder: Path) -> np.ndarray:
     """Image in mrpro's order of axes, slices first."""
-    return np.asarray(nibabel.load(folder / 'image.nii.gz').dataobj).T
+    return np.asarray(nibabel.Nifti1Image.from_filename(folder / 'image.nii.gz').dataobj).T
 
 
 def reconstruct(file: Path, output: Path, *options: str) -> dict[str, Any]:
@@ -125,7 +63,7 @@ def reconstruct(file: Path, output: Path, *options: str) -> dict[str, Any]:
     return json.loads((output / 'report.json').read_text('utf-8'))
 
 
-def test_fully_sampled_file(raw: Raw, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fully_sampled_file(raw: WriteRaw, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The result is that of the Python classes on the finer grid, in all files."""
     file, output = raw(), tmp_path / 'new' / 'out'
     report = reconstruct(file, output)
@@ -148,7 +86,7 @@ def test_fully_sampled_file(raw: Raw, weights: Path, tmp_path: Path, capsys: pyt
     expected = LearnedReconstruction(kdata, csm=None, model=model).solve(kdata)
     assert report['noise_std'] == pytest.approx(expected.noise_std)
     np.testing.assert_allclose(image(output), expected.idata.data.abs()[:, 0, 0], rtol=1e-4, atol=1e-5)
-    lambda_map = nibabel.load(output / 'lambda_map.nii.gz')
+    lambda_map = nibabel.Nifti1Image.from_filename(output / 'lambda_map.nii.gz')
     np.testing.assert_allclose(lambda_map.get_fdata().T, expected.lambda_map[0, :, 0, 0], rtol=1e-4)
 
     (dicom_file,) = (output / 'dicom').iterdir()
@@ -158,29 +96,12 @@ def test_fully_sampled_file(raw: Raw, weights: Path, tmp_path: Path, capsys: pyt
     np.testing.assert_allclose(dicom.pixel_array.swapaxes(1, 2) * float(slope), image(output), atol=1.01 * float(slope))
 
     text = capsys.readouterr().out
-    for part in (str(file), '2 x 1 x 1 x 40 x 48', 'tv-low-field', 'tolerance reached', 'report.json', str(output)):
-        assert part in text
+    parts = (str(file), '2 x 1 x 1 x 40 x 48', 'tv-low-field', 'tolerance reached', 'report.json', str(output))
+    assert all(part in text for part in parts)
     assert 'NOT REACHED' not in text
 
 
-def test_nifti_geometry(raw: Raw, tmp_path: Path) -> None:
-    """The center of each slice is at its position, with the voxel size of the finer grid, in mm and RAS."""
-    reconstruct(raw(), tmp_path / 'out')
-    nifti = nibabel.load(tmp_path / 'out' / 'image.nii.gz')
-    np.testing.assert_allclose(nifti.header.get_zooms(), (1, 1.5, 7), rtol=1e-5)
-    assert nifti.header.get_xyzt_units()[0] == 'mm'
-    flip = np.diag([-1, -1, 1])
-    for s in range(2):
-        position = flip @ (np.array([1.0, 2.0, 3.0]) + 7 * s * DIRECTIONS[2].numpy())
-        np.testing.assert_allclose((nifti.affine @ [N_X, N_Y, s, 1])[:3], position, atol=1e-3)
-    np.testing.assert_allclose(nifti.affine[:3, 0], flip @ DIRECTIONS[0].numpy(), atol=1e-5)
-    np.testing.assert_allclose(nifti.affine[:3, 1], flip @ DIRECTIONS[1].numpy() * 1.5, atol=1e-5)
-
-
-LINES = [[0, 3, 5, 7, 8, 9, 10, 11, 12, 14, 17, 19]] * 2
-
-
-def test_undersampled_file_and_one_weight(raw: Raw, tmp_path: Path) -> None:
+def test_undersampled_file_and_one_weight(raw: WriteRaw, tmp_path: Path) -> None:
     file = raw(lines=LINES)
     report = reconstruct(file, tmp_path / 'learned')
     assert report['model'] == 'tv-variable-density'
@@ -198,20 +119,30 @@ def test_undersampled_file_and_one_weight(raw: Raw, tmp_path: Path) -> None:
         kdata, csm=None, regularization_dim=(-2, -1), regularization_weight=0.05, tolerance=1e-4, max_iterations=500
     )(kdata).data[:, 0, 0]
     np.testing.assert_allclose(image(tmp_path / 'scalar'), expected.abs(), rtol=1e-4, atol=1e-5)
-    complex_image = nibabel.load(tmp_path / 'scalar' / 'image_complex.nii.gz')
+    complex_image = nibabel.Nifti1Image.from_filename(tmp_path / 'scalar' / 'image_complex.nii.gz')
     np.testing.assert_allclose(np.asarray(complex_image.dataobj).T, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_missed_tolerance_is_stated(raw: Raw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missed_tolerance_is_stated(raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = reconstruct(raw(), tmp_path / 'out', '--tolerance', '1e-9', '--max-iterations', '10', '--upsample', '1')
     assert not report['certificate']['tolerance_reached']
     assert 'maximum number of iterations: THE TOLERANCE 1e-09 WAS NOT REACHED' in capsys.readouterr().out
 
 
-def test_noise_measurement_of_coils(raw: Raw, tmp_path: Path) -> None:
+def test_small_units(raw: WriteRaw, tmp_path: Path) -> None:
+    """Data of any unit give the same image, up to a stated factor."""
+    reconstruct(raw(), tmp_path / 'one', '--weight', '0.5', '--noise-std', '0.1')
+    (tmp_path / 'scan.h5').unlink()
+    report = reconstruct(raw(1e-5 * simulate_kspace()), tmp_path / 'small', '--weight', '0.5', '--noise-std', '1e-6')
+    assert report['noise_std'] == pytest.approx(0.01)
+    assert any('multiplied by 10000' in note for note in report['notes'])
+    np.testing.assert_allclose(10 * image(tmp_path / 'small'), image(tmp_path / 'one'), rtol=1e-3, atol=1e-4)
+
+
+def test_noise_measurement_of_coils(raw: WriteRaw, tmp_path: Path) -> None:
     """Several acquisitions of noise whiten together; without them the noise level is estimated."""
-    noise = 0.05 * RandomGenerator(seed=2).complex64_tensor((5, 3, 40), amplitude=1.0)
-    file = raw(simulate(n_coils=3), noise=noise)
+    noise = 0.05 * RandomGenerator(seed=2).complex64_tensor((5, 3, 40))
+    file = raw(simulate_kspace(n_coils=3), noise=noise)
     report = reconstruct(file, tmp_path / 'white', '--weight', '1')
     assert (report['prewhitened'], report['noise_std'], report['settings']['csm']) == (True, 1, 'walsh')
     assert report['image_shape'][1] == 1
@@ -221,36 +152,18 @@ def test_noise_measurement_of_coils(raw: Raw, tmp_path: Path) -> None:
     assert image(tmp_path / 'raw').shape == (2, N_Y, N_X)
     assert report['noise_std'] < 0.2
     file.rename(tmp_path / 'noise.h5')
-    report = reconstruct(raw(simulate(n_coils=3)), tmp_path / 'c', '--weight', '1', '--noise-file', f'{tmp_path}/noise.h5')
+    report = reconstruct(
+        raw(simulate_kspace(n_coils=3)), tmp_path / 'c', '--weight', '1', '--noise-file', f'{tmp_path}/noise.h5'
+    )
     assert report['prewhitened']
     np.testing.assert_allclose(image(tmp_path / 'c'), image(tmp_path / 'white'), rtol=1e-4)
-
-
-def test_readout_oversampling_is_removed(raw: Raw, tmp_path: Path) -> None:
-    report = reconstruct(raw(simulate(n_x=2 * N_X)), tmp_path / 'over', '--weight', '0.3', '--noise-std', '0.05')
-    assert report['shape'] == [2, 1, 1, N_Y, N_X]
-    (tmp_path / 'scan.h5').unlink()
-    reconstruct(raw(), tmp_path / 'once', '--weight', '0.3', '--noise-std', '0.05')
-    np.testing.assert_allclose(image(tmp_path / 'over'), image(tmp_path / 'once'), atol=0.15)
-
-
-def test_trajectory_of_the_file(raw: Raw, tmp_path: Path) -> None:
-    options = ['--weight', '0.3', '--noise-std', '0.05', '--tolerance', '1e-4']
-    file = raw(trajectory=True, lines=LINES)
-    reconstruct(file, tmp_path / 'cartesian', *options)
-    report = reconstruct(file, tmp_path / 'ismrmrd', *options, '--trajectory', 'ismrmrd')
-    assert report['sampled_fraction'] == pytest.approx(12 / 20)
-    np.testing.assert_allclose(image(tmp_path / 'ismrmrd'), image(tmp_path / 'cartesian'), rtol=1e-4, atol=1e-5)
-
-
-def no_solve(*_: object, **__: object) -> None:
-    raise AssertionError('a computation was started')
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """Run a command that must fail with one line and without a computation, and return the line."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LearnedReconstruction, 'solve', no_solve)
+        patch.delattr(LearnedReconstruction, 'solve')  # a computation would be an AttributeError
+        patch.setattr(torch.cuda, 'is_available', lambda: False)
         capsys.readouterr()
         assert main([str(argument) for argument in arguments]) == 2
     out, err = capsys.readouterr()
@@ -270,7 +183,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
     [
         (['--trajectory', 'ismrmrd'], 'No trajectory'),
         (['--model', 'nonsense'], "no weights 'nonsense'; there are .'tv-low-field', 'tv-variable-density'."),
-        (['--model', 'missing.safetensors'], 'missing.safetensors'),
+        (['--model', 'missing.safetensors'], 'No such file.*missing.safetensors'),
         (['--noise-file', 'missing.h5'], 'There is no file missing.h5'),
         (['--noise-std', '0'], 'noise-std: must be finite and above 0, got 0'),
         (['--noise-std', 'nan'], 'noise-std: must be finite'),
@@ -281,12 +194,107 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--max-iterations', '1.5'], "max-iterations: invalid number value: '1.5'"),
         (['--upsample', '0.5'], 'upsample: must be finite and at least 1, got 0.5'),
         (['--weight', '1', '--model', 'tv-low-field'], 'not allowed with argument'),
+        (['--device', 'cuda'], 'no CUDA device'),
         (['--csm', 'espirit'], "invalid choice: 'espirit'"),
     ],
 )
 def test_invalid_options(
-    options: list[str], message: str, raw: Raw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = fails(capsys, 'reconstruct', raw(), '--output', tmp_path / 'a' / 'out', *options)
-    assert __import__('re').search(message, error), error
+    assert re.search(message, error), error
     assert nothing_is_left(tmp_path)
+
+
+def test_weights_of_another_architecture(raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / 'other.safetensors'
+    save_weights(ModelConfig(n_features=2).build(), ModelConfig(n_features=4), {}, path)
+    error = fails(capsys, 'reconstruct', raw(), '--output', tmp_path / 'out', '--model', path)
+    assert 'another architecture' in error
+
+
+def test_output_folder_must_be_empty(raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, output = raw(), tmp_path / 'out'
+    output.mkdir()
+    reconstruct(file, output, '--weight', '1')
+    before = sorted(output.iterdir())
+    assert 'not empty' in fails(capsys, 'reconstruct', file, '--output', output)
+    assert sorted(output.iterdir()) == before
+    assert 'is a file' in fails(capsys, 'reconstruct', file, '--output', file)
+    assert nothing_is_left(tmp_path, 'out')
+
+
+def test_interrupt_leaves_nothing(
+    raw: WriteRaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mrpro_lambda.cli.write_report', interrupt)
+    assert main(['reconstruct', str(raw()), '--output', str(tmp_path / 'a' / 'b' / 'out')]) == 130
+    assert capsys.readouterr().err == 'mrpro-lambda: interrupted\n'
+    assert nothing_is_left(tmp_path)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['reconstruct', 'absent.h5', '--output', str(tmp_path / 'out'), '--debug']) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('Traceback')
+    assert error.splitlines()[-1] == 'mrpro-lambda: error: There is no file absent.h5.'
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for argument in ('--version', '--help'):
+        assert main([argument]) == 0
+    assert capsys.readouterr().out.startswith(f'mrpro-lambda {mrpro_lambda.__version__}\n')
+    assert 'COMMAND' in fails(capsys)
+    assert 'invalid choice' in fails(capsys, 'reconstrct')
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['list']) == 0
+    text = capsys.readouterr().out
+    assert all(name in text and f'test of {name}' in text for name in NAMES)
+    assert main(['list', '--json']) == 0
+    assert json.loads(capsys.readouterr().out) == {name: {'purpose': f'test of {name}'} for name in NAMES}
+
+
+def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Configuration and options reach the training; its errors are found before it."""
+    calls: list[Any] = []
+
+    def train(*args: object, **options: object) -> str:
+        calls.append((args, options))
+        return 'weights.safetensors'
+
+    module = types.ModuleType('train')
+    monkeypatch.setattr(module, 'train', train, raising=False)
+    monkeypatch.setitem(sys.modules, 'mrpro_lambda.training.train', module)
+    config = tmp_path / 'config.toml'
+    text = 'noise = [0.1, 0.2]\nvalidation_noise = [0.1]\nimages = []\nvalidation_images = []\nseed = 3\n[model]\n'
+    sampling = "[sampling]\nname = 'CentralBox'\n[validation_sampling]\nname = 'CentralBox'\n"
+    config.write_text(text + sampling)
+    arguments = ['train', '--config', str(config), '--output', str(tmp_path / 'out')]
+    assert main([*arguments, '--resume', '--no-progress']) == 0
+    ((loaded, output), options) = calls[0]
+    assert (loaded.seed, output, options) == (3, tmp_path / 'out', {'resume': True, 'progress': False})
+    assert 'weights.safetensors' in capsys.readouterr().out
+
+    for content, message in (
+        (text + 'learning_rat = 1\n' + sampling, r'Unknown key.*learning_rat.*\[model\]'),
+        (text, 'Missing key.*sampling'),
+        (text + sampling.replace('CentralBox', 'Box'), "'Box'"),
+        ('noise = ', 'Invalid value'),
+    ):
+        config.write_text(content)
+        assert re.search(message, fails(capsys, *arguments))
+    config.unlink()
+    assert 'No such file' in fails(capsys, *arguments)
+    assert len(calls) == 1
+
+
+def test_train_without_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr('mrpro_lambda.cli.TrainingConfig.from_toml', lambda *_: None)
+    monkeypatch.delitem(sys.modules, 'mrpro_lambda.training.train', raising=False)
+    monkeypatch.setitem(sys.modules, 'lightning', None)
+    assert "install 'mrpro-lambda[train]'" in fails(capsys, 'train', '--config', 'a.toml', '--output', tmp_path / 'out')

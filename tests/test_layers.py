@@ -16,7 +16,7 @@ LAYERS['regularizers'] = {'operators'}
 LAYERS['solvers'] = {'operators', 'regularizers'}
 LAYERS['models'] = LAYERS['dictionary'] = {'solvers', 'regularizers', 'nets', 'operators'}
 LAYERS['reconstruction'] = LAYERS['datasets'] = set(LAYERS)
-LAYERS['pretrained'] = LAYERS['plotting'] = set(LAYERS)
+LAYERS['pretrained'] = LAYERS['plotting'] = LAYERS['raw_data'] = set(LAYERS)
 LAYERS['training'] = set(LAYERS)
 LAYERS['export'] = set(LAYERS)
 LAYERS['demo'] = set(LAYERS)

@@ -10,34 +10,22 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-import h5py
 import torch
-from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
-from mrpro.data import CsmData, KData, KNoise, traj_calculators
+from mrpro.data import CsmData
 from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
 from mrpro_lambda.demo import metrics_table, run_demo
 from mrpro_lambda.export import output_folder, write_images, write_report
 from mrpro_lambda.models import LambdaMapModel
-from mrpro_lambda.operators.BandLimitOp import BandLimitOp
-from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
+from mrpro_lambda.raw_data import TRAJECTORIES, prewhiten, read_kdata, sampled_fraction, to_unit_range, upsample
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction, estimate_noise_std
-from mrpro_lambda.reconstruction.LearnedReconstruction import check_kdata
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
-_TRAJECTORIES: dict[str, Callable[[], Any]] = {
-    'cartesian': traj_calculators.KTrajectoryCartesian,
-    'ismrmrd': traj_calculators.KTrajectoryIsmrmrd,
-    'radial2d': traj_calculators.KTrajectoryRadial2D,
-    'spiral2d': traj_calculators.KTrajectorySpiral2D,
-    'sunflower-rpe': traj_calculators.KTrajectorySunflowerGoldenRpe,
-}
 _CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
 
 
@@ -116,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     positive = _number(float, 0, above=True)
     rec.add_argument('--noise-std', type=positive, metavar='S', help='noise level, default: estimated from the data')
     rec.add_argument('--noise-file', metavar='FILE', help="noise measurement for prewhitening; 'none': no prewhitening")
-    rec.add_argument('--trajectory', choices=_TRAJECTORIES, default='cartesian', help='default: %(default)s')
+    rec.add_argument('--trajectory', choices=TRAJECTORIES, default='cartesian', help='default: %(default)s')
     rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: walsh, or none for one coil')
     rec.add_argument('--upsample', type=_number(float, 1), metavar='F', help='F times finer grid, default: 2 or 1')
     rec.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s')
@@ -174,23 +162,31 @@ def _reconstruct(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     with output_folder(args.output) as folder, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        for message in ('There are different numbers of', 'K-space points lie outside'):
-            warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise ValueError('This computer has no CUDA device: use --device cpu.')
         name, (model, card) = args.model, (None, {}) if args.model is None else _load(args.model)
-        kdata, prewhitened = _prewhiten(_read(args.file, args.trajectory), args.file, args.noise_file)
-        fraction = _sampled_fraction(kdata)
+        kdata, prewhitened = read_kdata(args.file, args.trajectory), False
+        if args.noise_file != 'none':
+            noise_file = Path(args.noise_file or args.file)
+            kdata, prewhitened = prewhiten(kdata, noise_file, required=args.noise_file is not None)
+        kdata, factor = to_unit_range(kdata)
+        if factor != 1:
+            warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
+        fraction = sampled_fraction(kdata)
         if model is None and args.weight is None:
             name = 'tv-low-field' if fraction is not None and fraction > 0.9 else 'tv-variable-density'
             model, card = _load(name)
-        upsample = args.upsample or (2.0 if name == 'tv-low-field' else 1.0)
-        kdata = _upsample(kdata, upsample).to(args.device)
+        refinement = args.upsample or (2.0 if name == 'tv-low-field' else 1.0)
+        kdata = upsample(kdata, refinement).to(args.device)
         fourier_op = FourierOp.from_kdata(kdata)
-        noise_std = args.noise_std or (1.0 if prewhitened else estimate_noise_std(kdata, fourier_op))
+        if args.noise_std is not None or prewhitened:
+            noise_std = factor * (args.noise_std or 1.0)
+        else:
+            noise_std = estimate_noise_std(kdata, fourier_op)
         if not noise_std > 0:
             raise ValueError('The noise level can not be estimated from these data: give --noise-std.')
         csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'walsh')
+
         options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
         if model is not None:
             solver = model.solver
@@ -216,7 +212,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
             'card': card,
             'prewhitened': prewhitened,
             'noise_given': args.noise_std is not None,
-            'settings': options | {'trajectory': args.trajectory, 'csm': csm, 'upsample': upsample},
+            'settings': options | {'trajectory': args.trajectory, 'csm': csm, 'upsample': refinement},
             'notes': list(dict.fromkeys(notes)),
         }
         text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
@@ -228,73 +224,3 @@ def _load(name: str) -> tuple[LambdaMapModel, dict[str, str]]:
     if name.endswith('.safetensors') or Path(name).is_file():
         return load_weights(name)
     return load_pretrained(name), list_pretrained()[name]
-
-
-def _datasets(path: Path) -> list[int]:
-    """Return the indices of the ISMRMRD datasets of a file."""
-    if not path.is_file():
-        raise ValueError(f'There is no file {path}.')
-    found = []
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            parts = [set(group) if isinstance(group, h5py.Group) else set() for group in file.values()]
-        found = [i for i, part in enumerate(parts) if {'xml', 'data'} <= part]
-    if not found:
-        raise ValueError(f"{path} is no ISMRMRD file: it must be HDF5 with a dataset that holds 'xml' and 'data'.")
-    return found
-
-
-def _read(path: Path, trajectory: str) -> KData:
-    """Read raw data, check them, and remove the oversampling of a Cartesian readout."""
-    datasets = _datasets(path)
-    try:
-        kdata = KData.from_file(path, _TRAJECTORIES[trajectory](), dataset_idx=datasets[-1])
-        check_kdata(kdata)
-        if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
-            kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
-        FourierOp.from_kdata(kdata)
-    except Exception as error:
-        raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {error}') from error
-    n_encoded, n_image = kdata.header.encoding_matrix.x, kdata.header.recon_matrix.x
-    oversampled = trajectory == 'cartesian' and kdata.data.shape[-1] == n_encoded > n_image
-    return kdata.remove_readout_os() if oversampled else kdata
-
-
-def _prewhiten(kdata: KData, path: Path, noise_file: str | None) -> tuple[KData, bool]:
-    """Prewhiten with a noise measurement, if there is one, and say if it was done."""
-    if noise_file == 'none':
-        return kdata, False
-    path = path if noise_file is None else Path(noise_file)
-    noise = None
-    try:
-        for index in _datasets(path):
-            with suppress(ValueError):  # this dataset holds no noise
-                noise = KNoise.from_file(path, dataset_idx=index).data
-        if noise is not None:  # all acquisitions of noise together give one covariance of the coils
-            return prewhiten_kspace(kdata, KNoise(noise.transpose(0, -2))), True
-    except RuntimeError as error:
-        rule = f'noise of {kdata.data.shape[-4]} coil(s), or --noise-file none to leave it out'
-        raise ValueError(f'The noise measurement of {path} does not fit, it must be {rule}: {error}') from error
-    if noise_file is not None:
-        raise ValueError(f'{path} holds no noise measurement.')
-    return kdata, False
-
-
-def _sampled_fraction(kdata: KData) -> float | None:
-    """Return the fraction of the points of the measured band that are sampled; `None` if this is not Cartesian."""
-    op = FourierOp.from_kdata(kdata)
-    if op._non_uniform_fast_fourier_op is not None:
-        return None
-    if op._cart_sampling_op is None or (mask := op._cart_sampling_op.gram.mask) is None:
-        return 1.0
-    gram = CirculantGramOp(torch.fft.ifftshift(mask, dim=op._fft_dims), op._fft_dims)
-    band = BandLimitOp.from_gram(gram)
-    return (mask > 0).double().mean().item() / (1.0 if band is None else band.band.mean().item())
-
-
-def _upsample(kdata: KData, factor: float) -> KData:
-    """Refine the grid of the image within the same field of view; the samples then fill a central box of k-space."""
-    kdata = kdata.clone()
-    for matrix in (kdata.header.encoding_matrix, kdata.header.recon_matrix):
-        matrix.y, matrix.x = round(factor * matrix.y), round(factor * matrix.x)
-    return kdata

@@ -92,11 +92,14 @@ def write_images(folder: Path, result: LearnedSolution, noise_std: float, *, com
         Whether the figures were written. They are left out if matplotlib is not installed.
     """
     header = result.idata.cpu().header
-    magnitude, initial = (_magnitude(idata.data) for idata in (result.idata, result.initial_idata))
+    # not the data of the IData, where mrpro merges equal slices
+    img = result.solution.img.detach().cpu()
+    magnitude = _magnitude(img)
+    initial = _magnitude(result.initial_idata.data).expand_as(magnitude)
     write_dicom(folder / 'dicom', IData(magnitude, header))
     write_nifti(folder / 'image.nii.gz', magnitude, header)
     if complex_image:
-        coils = result.idata.data.split(1, dim=-4)
+        coils = img.split(1, dim=-4)
         for i, coil in enumerate(coils):
             write_nifti(folder / f'image_complex{f"_{i}" if len(coils) > 1 else ""}.nii.gz', coil, header)
     maps: list[torch.Tensor] = []
@@ -139,9 +142,9 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
     gap = solution.gap / solution.objective if solution.objective > 0 else 0.0
     reached = solution.reason == 'tolerance reached'
     # in the units of the noise levels of a training; without meaning for data that are not on a grid
-    relative_noise = noise_std / (_magnitude(result.idata.data).square().mean().sqrt().item() or float('inf'))
+    relative_noise = noise_std / (_magnitude(result.solution.img).square().mean().sqrt().item() or float('inf'))
     report = report | {
-        'image_shape': list(result.idata.data.shape),
+        'image_shape': list(result.solution.img.shape),
         'noise_std': noise_std,
         'noise_relative_to_image': relative_noise if report['sampled_fraction'] is not None else None,
         'certificate': {

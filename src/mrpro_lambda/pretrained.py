@@ -15,7 +15,10 @@ from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.ModelConfig import ModelConfig
 
 _FOLDER = Path(__file__).parent / 'weights'
-_SHA256: dict[str, str] = {}
+_SHA256: dict[str, str] = {
+    'tv-low-field': '61c65f1990029ebabd41c19d75d65717a5a6227281718285e4525dda6590021d',
+    'tv-variable-density': '636b37b8e2d43808df522074f59b7864bc952e86155d8bd58b64f757eddea323',
+}
 
 
 def list_pretrained() -> dict[str, dict[str, str]]:

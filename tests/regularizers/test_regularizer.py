@@ -1,6 +1,7 @@
-"""What every regularizer has to fulfill: a linear transform, a weighted norm of it, and a projection to the dual ball."""
+"""What every regularizer has to fulfill: a linear transform, a weighted norm, a projection to the dual ball."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -34,8 +35,8 @@ def test_adjointness(case: Case, dtype: torch.dtype) -> None:
 
 @all_cases
 @real_and_complex
-@pytest.mark.parametrize('alpha', [-0.7, torch.tensor(2.5, dtype=torch.float64)], ids=['number', 'tensor'])
-def test_in_place_forms(case: Case, dtype: torch.dtype, alpha: float | torch.Tensor) -> None:
+@pytest.mark.parametrize('alpha', [-0.7, 1.0])
+def test_in_place_forms(case: Case, dtype: torch.dtype, alpha: float) -> None:
     img, coefficients, _ = random_inputs(case, dtype)
     out = coefficients.clone()
     case.regularizer.add_transform_(out, img, alpha)
@@ -193,7 +194,7 @@ def test_lambda_map_reaches_the_coefficients(case: Case) -> None:
     expected = regularizer.expand(regularizer.lambda_map(full, img), img)
     assert expected.shape == regularizer.transform(img).shape
     assert not expected.is_complex()
-    weights = [numbers, torch.tensor(numbers), full[(..., *(slice(0, 1),) * img.ndim)]]
+    weights: list[Any] = [numbers, torch.tensor(numbers), full.narrow(1, 0, 1).narrow(-1, 0, 1)]
     if regularizer.n_maps == 1:
         weights.append(numbers[0])
     for weight in weights:

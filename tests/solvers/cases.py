@@ -67,7 +67,7 @@ def create_case(
     (data,) = acquisition_op(piecewise_constant(shape, dtype, rng))
     noise = 0.05 * rng.randn_tensor(data.shape, data.dtype)
     data = data + (noise if isinstance(acquisition_op, FourierOp) else noise * (data != 0))
-    lambda_map = rng._rand((regularizer.n_maps, *shape), 0.02, 0.2, dtype.to_real())
+    lambda_map = rng._rand((regularizer.n_maps, *shape[:-4], 1, *shape[-3:]), 0.02, 0.2, dtype.to_real())
     (initial_image,) = acquisition_op.adjoint(data)
     # that of a single coil fits the data already: start from another one, so that nothing is zero at the start
     initial_image = initial_image + 0.05 * rng.randn_tensor(shape, dtype)
@@ -107,13 +107,14 @@ def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:
     return fourier_op @ SensitivityOp(coil_maps((*shape[:-4], 2, *shape[-3:]), torch.complex128))
 
 
-SINGLE, BATCH, DYNAMIC = (1, 1, 1, 8, 7), (2, 1, 1, 7, 6), (3, 1, 1, 6, 6)
+SINGLE, COILS, BATCH, DYNAMIC = (1, 1, 1, 8, 7), (1, 3, 1, 8, 7), (2, 1, 1, 7, 6), (3, 1, 1, 6, 6)
 TV = TotalVariation((-2, -1))
 _CASES: dict[str, Callable[[], Case]] = {
     'single coil': lambda: create_case(TV, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128),
     'three coils': lambda: create_case(
         TV, CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)), BATCH, torch.complex128
     ),
+    'coil images': lambda: create_case(TV, CartesianAcquisitionOp(mask(SINGLE)), COILS, torch.complex128),
     'real denoising': lambda: create_case(TV, IdentityOp(), SINGLE, torch.float64),
     'dynamic': lambda: create_case(
         TotalVariation((-5, -2, -1)), CartesianAcquisitionOp(mask(DYNAMIC)), DYNAMIC, torch.complex128

@@ -31,7 +31,8 @@ def objective(case: Case, img: torch.Tensor) -> float:
     """Evaluate the objective by its definition."""
     assert isinstance(case.regularizer, TotalVariation)
     residual = case.acquisition_op(img)[0] - case.data
-    return 0.5 * float(residual.abs().square().sum()) + total_variation(case.regularizer, img, case.lambda_map)
+    lambda_map = case.lambda_map.expand(-1, *img.shape)
+    return 0.5 * float(residual.abs().square().sum()) + total_variation(case.regularizer, img, lambda_map)
 
 
 @solver_case_parameters()

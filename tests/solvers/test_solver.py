@@ -1,6 +1,7 @@
 """The loop that all solvers share: when it stops, what it leaves alone, and what it refuses."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -171,7 +172,8 @@ def with_value(tensor: torch.Tensor, value: float) -> torch.Tensor:
 def test_numbers_that_are_not_finite_are_refused(cls: SolverClass, bad: float, name: str) -> None:
     """Also in one entry of a batch, where they would spoil the others through the norms."""
     case = get_case('three coils')
-    case = case._replace(**{name: with_value(getattr(case, name), bad)})
+    bad_one: Any = with_value(getattr(case, name), bad)
+    case = case._replace(**{name: bad_one})
     solver = cls(TV, n_iterations=3)
     for call in (solver, solver.solve):
         with pytest.raises(ValueError, match=rf'{name} must be finite, got 1 NaN or Inf in shape \(2, '):

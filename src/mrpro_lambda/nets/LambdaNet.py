@@ -117,12 +117,12 @@ class LambdaNet(torch.nn.Module):
             If the noise level is missing, not positive, or given to a network that does not use it, or if an image is
             zero.
         """
-        energy = initial_image.abs().square()
-        reduced = tuple(self.dim)
-        total = energy.sum(reduced, keepdim=True)
-        if not bool((total > 0).all()):
+        modulus = initial_image.abs()
+        largest = modulus.detach().amax(self.dim, keepdim=True)
+        if not bool((largest > 0).all()):
             raise ValueError(f'The initial image must not be zero, got shape {tuple(initial_image.shape)}.')
-        intensity = (energy.square().sum(reduced, keepdim=True) / total).sqrt()
+        energy = (modulus / largest).square()  # fourth powers of raw data would leave the range of single precision
+        intensity = largest * (energy.square().sum(self.dim, keepdim=True) / energy.sum(self.dim, keepdim=True)).sqrt()
 
         normalized = initial_image / intensity
         if self.features == 'magnitude':

@@ -132,8 +132,8 @@ class LearnedReconstruction(DirectReconstruction):
         solution = self.model.solve(kdata.data, acquisition_op, initial_image, lambda_map, progress=self.progress)
         self.certificate = solution._replace(img=solution.img.new_empty(0))
         return LearnedSolution(
-            IData.from_tensor_and_kheader(solution.img, kdata.header),
-            IData.from_tensor_and_kheader(initial_image, kdata.header),
+            _to_idata(solution.img, kdata),
+            _to_idata(initial_image, kdata),
             lambda_map,
             noise_std,
             solution,
@@ -161,6 +161,13 @@ class LearnedReconstruction(DirectReconstruction):
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
         """Return the Lambda map."""
         return self.model.estimate(initial_image, noise_std)
+
+
+def _to_idata(img: torch.Tensor, kdata: KData) -> IData:
+    """Create image data with the header of k-space data."""
+    idata = IData.from_tensor_and_kheader(img, kdata.header)
+    idata.data = img  # mrpro replaces axes along which values differ by less than 1e-6, in any unit, by one value
+    return idata
 
 
 def check_kdata(kdata: KData) -> None:

@@ -1,0 +1,166 @@
+"""Raw data files of the command line: reading with checks, prewhitening, and the grid of the image."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
+from mrpro.data import KData, KNoise, traj_calculators
+from mrpro.operators import FourierOp
+
+from mrpro_lambda.operators.BandLimitOp import BandLimitOp
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.reconstruction.LearnedReconstruction import check_kdata
+
+TRAJECTORIES: dict[str, Callable[[], Any]] = {
+    'cartesian': traj_calculators.KTrajectoryCartesian,
+    'ismrmrd': traj_calculators.KTrajectoryIsmrmrd,
+    'radial2d': traj_calculators.KTrajectoryRadial2D,
+    'spiral2d': traj_calculators.KTrajectorySpiral2D,
+    'sunflower-rpe': traj_calculators.KTrajectorySunflowerGoldenRpe,
+}
+"""Trajectories by their names on the command line."""
+
+_SMALLEST = 1e-5
+_TOO_SMALL = 'mrpro takes values that differ by less than 1e-6 as equal, so multiply the data of the file by a constant'
+
+
+def read_kdata(path: Path, trajectory: str) -> KData:
+    """Read an ISMRMRD file, check that it can be reconstructed, and remove the oversampling of a Cartesian readout.
+
+    Of several data sets in the file, the last one is read.
+
+    Parameters
+    ----------
+    path
+        HDF5 file.
+    trajectory
+        One of `TRAJECTORIES`.
+
+    Raises
+    ------
+    ValueError
+        If the file is no ISMRMRD file or lacks the trajectory, if its data hold NaN or Inf, are all zero or below
+        1e-5, if the slices have different numbers of readouts, or if samples are outside of the encoding matrix.
+    """
+    datasets = _datasets(path)
+    try:
+        with warnings.catch_warnings():
+            for message in ('There are different numbers of', 'K-space points lie outside'):
+                warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
+            kdata = KData.from_file(path, TRAJECTORIES[trajectory](), dataset_idx=datasets[-1])
+            check_kdata(kdata)
+            if (largest := kdata.data.abs().max().item()) < _SMALLEST:
+                raise ValueError(f'the largest value is {largest:.1e}, but {_TOO_SMALL}.')
+            if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
+                kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
+            FourierOp.from_kdata(kdata)
+    except Exception as error:
+        raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {error}') from error
+    n_encoded, n_image = kdata.header.encoding_matrix.x, kdata.header.recon_matrix.x
+    oversampled = trajectory == 'cartesian' and kdata.data.shape[-1] == n_encoded > n_image
+    return kdata.remove_readout_os() if oversampled else kdata
+
+
+def prewhiten(kdata: KData, path: Path, *, required: bool) -> tuple[KData, bool]:
+    """Prewhiten data with the noise measurement of a file.
+
+    All acquisitions of noise together give one covariance of the coils. mrpro takes one for each acquisition, and
+    expects as many of them as there are slices.
+
+    Parameters
+    ----------
+    kdata
+        k-space data.
+    path
+        ISMRMRD file.
+    required
+        Whether a file without noise measurement is an error.
+
+    Returns
+    -------
+        Data, and whether they were prewhitened.
+
+    Raises
+    ------
+    ValueError
+        If the file is no ISMRMRD file, if it holds no noise although required, or if the noise does not fit the data.
+    """
+    noise = None
+    try:
+        for index in _datasets(path):
+            with suppress(ValueError):  # this data set holds no noise
+                noise = KNoise.from_file(path, dataset_idx=index).data
+        if noise is not None and noise.shape[-1] == 1:
+            raise ValueError(f'The noise measurement of {path} is too small: {_TOO_SMALL}.')
+        if noise is not None:
+            return prewhiten_kspace(kdata, KNoise(noise.transpose(0, -2))), True
+    except RuntimeError as error:
+        raise ValueError(
+            f'The noise measurement of {path} does not fit the data, it must be noise of {kdata.data.shape[-4]} '
+            f'coil(s), or --noise-file none to leave it out: {error}'
+        ) from error
+    if required:
+        raise ValueError(f'{path} holds no noise measurement.')
+    return kdata, False
+
+
+def to_unit_range(kdata: KData) -> tuple[KData, float]:
+    """Multiply small data by a power of ten such that the largest magnitude is from 1 to 10.
+
+    mrpro would otherwise take images of small values as constant.
+
+    Returns
+    -------
+        Data, and the factor, which is 1 for data with a largest magnitude of at least 1.
+    """
+    largest = kdata.data.abs().max().item()
+    factor = 10.0 ** math.ceil(-math.log10(largest)) if largest < 1 else 1.0
+    return KData(kdata.header, kdata.data * factor, kdata.traj), factor
+
+
+def sampled_fraction(kdata: KData) -> float | None:
+    """Return the fraction of the points of the measured band that are sampled, `None` if it is not Cartesian.
+
+    The band is the smallest symmetric box of k-space that holds all samples, see
+    `~mrpro_lambda.operators.BandLimitOp`.
+    """
+    op = FourierOp.from_kdata(kdata)
+    if op._non_uniform_fast_fourier_op is not None:
+        return None
+    if op._cart_sampling_op is None or (mask := op._cart_sampling_op.gram.mask) is None:
+        return 1.0
+    band = BandLimitOp.from_gram(CirculantGramOp(torch.fft.ifftshift(mask, dim=op._fft_dims), op._fft_dims))
+    return (mask > 0).double().mean().item() / (1.0 if band is None else band.band.mean().item())
+
+
+def upsample(kdata: KData, factor: float) -> KData:
+    """Refine the grid of the image in the plane, within the same field of view.
+
+    The samples then fill a central box of k-space.
+    """
+    kdata = kdata.clone()
+    for matrix in (kdata.header.encoding_matrix, kdata.header.recon_matrix):
+        matrix.y, matrix.x = round(factor * matrix.y), round(factor * matrix.x)
+    return kdata
+
+
+def _datasets(path: Path) -> list[int]:
+    """Return the indices of the ISMRMRD data sets of a file."""
+    if not path.is_file():
+        raise ValueError(f'There is no file {path}.')
+    found = []
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            parts = [set(group) if isinstance(group, h5py.Group) else set() for group in file.values()]
+        found = [i for i, part in enumerate(parts) if {'xml', 'data'} <= part]
+    if not found:
+        raise ValueError(f"{path} is no ISMRMRD file: it must be HDF5 with a data set that holds 'xml' and 'data'.")
+    return found

@@ -1,0 +1,109 @@
+"""The description of a model."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import torch
+from mrpro_lambda.models import LambdaMapModel, ModelConfig
+from mrpro_lambda.nets import UNet
+from mrpro_lambda.regularizers import TotalVariation
+from mrpro_lambda.solvers import ADMM, PDHG
+
+SMALL: dict[str, Any] = {'n_features': 2, 'n_resolutions': 2, 'padding': 3, 'n_iterations': 4}
+
+
+def weights(model: LambdaMapModel) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(model.parameters())
+
+
+def test_build_depends_on_the_seed_only() -> None:
+    config = ModelConfig(**SMALL)
+    first = weights(config.build(3))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(17)
+        assert torch.equal(weights(config.build(3)), first)
+    assert not torch.equal(weights(config.build(4)), first)
+    assert torch.equal(weights(config.build()), weights(config.build(0)))
+    assert torch.equal(weights(config.build(3, inference=True)), first)
+
+
+@pytest.mark.parametrize(
+    ('options', 'n_channels_in', 'n_maps'),
+    [
+        ({}, 2, 1),
+        ({'features': 'magnitude'}, 1, 1),
+        ({'noise_level': True}, 3, 1),
+        ({'features': 'magnitude', 'noise_level': True, 'solver': 'PDHG'}, 2, 1),
+        ({'dim': (-5, -2, -1), 'net_dim': (-5, -2, -1)}, 2, 2),
+        ({'dim': (-5, -2, -1), 'boundary': 'neumann'}, 2, 2),
+        ({'dim': (-3, -2, -1), 'net_dim': (-3, -2, -1), 'band_limit': False, 'initial_scale': 0.5}, 2, 1),
+    ],
+)
+def test_build(options: dict[str, Any], n_channels_in: int, n_maps: int) -> None:
+    """The model is as described, and fits together."""
+    config = ModelConfig(**SMALL | options)
+    model = config.build()
+    net = model.lambda_net
+    assert net is not None
+    assert isinstance(net.backbone, UNet)
+    assert net.backbone.n_channels_in == n_channels_in
+    assert net.backbone.n_channels_out == n_maps == model.solver.regularizer.n_maps
+    assert (net.dim, net.features, net.noise_level, net.padding) == (
+        config.net_dim,
+        config.features,
+        config.noise_level,
+        3,
+    )
+    assert net.log_scale.exp().item() == pytest.approx(config.initial_scale)
+    assert model.band_limit == config.band_limit
+    assert isinstance(model.solver, PDHG if options.get('solver') == 'PDHG' else ADMM)
+    assert model.solver.n_iterations == 4
+    assert isinstance(model.solver.regularizer, TotalVariation)
+    assert model.solver.regularizer.dim == config.dim
+    assert model.solver.regularizer.operator.boundary == config.boundary
+    img = torch.ones(4, 1, 3, 8, 7, dtype=torch.complex64)
+    lambda_map = model.estimate(img, 0.1 if config.noise_level else None)
+    assert lambda_map.shape == (n_maps, *img.shape)
+
+
+def test_penalty_factor_reaches_admm() -> None:
+    solver = ModelConfig(**SMALL, penalty_factor=0.7).build().solver
+    assert isinstance(solver, ADMM)
+    assert solver.penalty_factor == 0.7
+
+
+def test_iterations_in_use() -> None:
+    config = ModelConfig(**SMALL, inference_iterations=9)
+    assert config.build().solver.n_iterations == 4
+    assert config.build(inference=True).solver.n_iterations == 9
+    assert ModelConfig(**SMALL).build(inference=True).solver.n_iterations == 4
+
+
+def test_round_trip_through_json() -> None:
+    """Lists become tuples again."""
+    config = ModelConfig(**SMALL, dim=(-5, -2, -1), solver='PDHG', inference_iterations=7)
+    assert ModelConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    assert ModelConfig.from_dict({}) == ModelConfig()
+
+
+def test_unknown_keys() -> None:
+    with pytest.raises(ValueError, match=r"Unknown key\(s\) \['features_', 'n'\] in section \[model\].*'n_features'"):
+        ModelConfig.from_dict({'n': 3, 'n_features': 2, 'features_': 'magnitude'})
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'solver': 'CG'}, "solver must be 'ADMM' or 'PDHG', got 'CG'"),
+        ({'boundary': 'reflect'}, 'boundary must be one of'),
+        ({'features': 'phase'}, 'features must be one of'),
+        ({'dim': (0, 1)}, 'negative axes'),
+        ({'n_features': 0}, 'n_features must be positive'),
+        ({'n_iterations': 0}, 'number of iterations must be positive'),
+    ],
+)
+def test_invalid_values(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelConfig.from_dict(SMALL | options).build()

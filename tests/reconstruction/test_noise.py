@@ -1,0 +1,100 @@
+"""The noise level that networks use."""
+
+from math import sqrt
+from typing import Any
+
+import pytest
+import torch
+from mrpro.data import KData
+from mrpro.operators import FourierOp
+from mrpro_lambda.reconstruction import LearnedReconstruction, estimate_noise_std
+
+from tests.reconstruction.cases import cartesian_kdata, csm_data, learned_model, noise_measurement, radial_kdata
+
+SIZE = (128, 96)
+FULL_BAND: dict[str, dict[str, Any]] = {
+    'full': {'lines': range(-64, 64)},
+    'box': {'lines': range(-24, 25)},
+    'oversampled readout': {'lines': range(-64, 64), 'oversampling': 2},
+}
+UNDERSAMPLED: dict[str, dict[str, Any]] = {
+    'partial Fourier': {'lines': range(-16, 64)},
+    'dense center': {'lines': [*range(-64, -12, 3), *range(-12, 12), *range(12, 64, 3)]},
+    'regular': {'lines': range(-64, 64, 2)},
+}
+
+
+def acquire(name: str, noise: float, n_coils: int, seed: int = 0) -> KData:
+    options = (FULL_BAND | UNDERSAMPLED)[name]
+    return cartesian_kdata(size=SIZE, n_coils=n_coils, noise=noise, seed=seed, **options)
+
+
+@pytest.mark.parametrize('seed', [0, 1])
+@pytest.mark.parametrize('n_coils', [1, 3])
+@pytest.mark.parametrize(
+    ('name', 'noise'),
+    [
+        *((name, noise) for name in FULL_BAND for noise in (0.01, 0.1, 1.0)),
+        # beyond the edges of k-space of a noise-free image the noise must be visible: see the next test
+        *((name, noise) for name in UNDERSAMPLED for noise in (0.2, 1.0)),
+    ],
+)
+def test_estimate_is_within_15_percent(name: str, noise: float, n_coils: int, seed: int) -> None:
+    kdata = acquire(name, noise, n_coils, seed)
+    assert estimate_noise_std(kdata, FourierOp.from_kdata(kdata)) == pytest.approx(noise, rel=0.15)
+
+
+@pytest.mark.parametrize('name', UNDERSAMPLED)
+def test_hidden_noise_is_over_estimated(name: str) -> None:
+    """An undersampled acquisition with signal above the noise in all of k-space gives an upper bound."""
+    kdata = acquire(name, 0.001, 3)
+    assert estimate_noise_std(kdata, FourierOp.from_kdata(kdata)) > 0.001
+
+
+def test_scale_equivariance() -> None:
+    kdata = acquire('dense center', 0.3, 3)
+    fourier_op = FourierOp.from_kdata(kdata)
+    expected = estimate_noise_std(kdata, fourier_op)
+    for scale in (1e-12, 1e12):
+        scaled = kdata.clone()
+        scaled.data *= scale
+        assert estimate_noise_std(scaled, fourier_op) == pytest.approx(scale * expected, rel=1e-5)
+
+
+def test_radial() -> None:
+    kdata = radial_kdata(noise=0.5, n_spokes=200)
+    assert estimate_noise_std(kdata, FourierOp.from_kdata(kdata)) == pytest.approx(0.5, rel=0.15)
+
+
+def test_coils_are_averaged_as_squares() -> None:
+    kdata = acquire('full', 0.3, 3)
+    kdata.data *= torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1, 1)
+    expected = 0.3 * sqrt((1 + 4 + 9) / 3)
+    assert estimate_noise_std(kdata, FourierOp.from_kdata(kdata)) == pytest.approx(expected, rel=0.15)
+
+
+def test_noise_level_of_a_reconstruction() -> None:
+    """Given, known from the prewhitening, or estimated; `None` for models that do not use it."""
+    kdata = acquire('dense center', 0.3, 3)
+    csm, noise = csm_data(kdata), noise_measurement()
+    model = learned_model(noise_level=True)
+
+    def noise_std(**options: Any) -> float | None:
+        return LearnedReconstruction(kdata, csm=csm, model=model, **options).solve(kdata).noise_std
+
+    assert noise_std() == pytest.approx(0.3, rel=0.15)
+    assert noise_std() == estimate_noise_std(kdata, FourierOp.from_kdata(kdata))
+    assert noise_std(noise_std=0.7) == 0.7
+    prewhitened = LearnedReconstruction(kdata, csm=csm, noise=noise, model=model)
+    assert prewhitened.solve(kdata).noise_std == 1.0
+    prewhitened.noise_std = 2.0
+    assert prewhitened.solve(kdata).noise_std == 2.0
+    without = LearnedReconstruction(kdata, csm=csm, noise=noise, model=learned_model())
+    assert without.solve(kdata).noise_std is None
+
+
+@pytest.mark.parametrize('noise_std', [0.0, -1.0, float('nan'), float('inf')])
+def test_invalid_noise_level(noise_std: float) -> None:
+    kdata = acquire('full', 0.3, 1)
+    with pytest.raises(ValueError, match='noise_std must be positive and finite'):
+        LearnedReconstruction(kdata, model=learned_model(noise_level=True), noise_std=noise_std)
