@@ -144,7 +144,7 @@ def test_noise_measurement_of_coils(raw: WriteRaw, tmp_path: Path) -> None:
     noise = 0.05 * RandomGenerator(seed=2).complex64_tensor((5, 3, 40))
     file = raw(simulate_kspace(n_coils=3), noise=noise)
     report = reconstruct(file, tmp_path / 'white', '--weight', '1')
-    assert (report['prewhitened'], report['noise_std'], report['settings']['csm']) == (True, 1, 'walsh')
+    assert (report['prewhitened'], report['noise_std'], report['settings']['csm']) == (True, 1, 'inati')
     assert report['image_shape'][1] == 1
     assert image(tmp_path / 'white').shape == (2, N_Y, N_X)
     report = reconstruct(file, tmp_path / 'raw', '--weight', '1', '--noise-file', 'none', '--csm', 'none')

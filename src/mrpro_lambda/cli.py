@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     rec.add_argument('--noise-std', type=positive, metavar='S', help='noise level, default: estimated from the data')
     rec.add_argument('--noise-file', metavar='FILE', help="noise measurement for prewhitening; 'none': no prewhitening")
     rec.add_argument('--trajectory', choices=TRAJECTORIES, default='cartesian', help='default: %(default)s')
-    rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: walsh, or none for one coil')
+    rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: inati, or none for one coil')
     rec.add_argument('--upsample', type=_number(float, 1), metavar='F', help='F times finer grid, default: 2 or 1')
     rec.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s')
     rec.add_argument('--tolerance', type=positive, default=1e-2, help='relative certified gap, default: %(default)s')
@@ -185,7 +185,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
             noise_std = estimate_noise_std(kdata, fourier_op)
         if not noise_std > 0:
             raise ValueError('The noise level can not be estimated from these data: give --noise-std.')
-        csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'walsh')
+        csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'inati')
 
         options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
         if model is not None:

@@ -118,6 +118,7 @@ def save_weights(model: LambdaMapModel, config: ModelConfig, card: Mapping[str, 
     path = Path(path)
     partial = path.with_name(path.name + '.partial')
     save_file(state, partial, metadata=metadata)
+    partial.chmod(0o644)  # safetensors makes it readable by its owner only
     partial.replace(path)
 
 

@@ -65,7 +65,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         noise
             Noise measurement for prewhitening. `None`: no prewhitening.
         dcf
-            Density compensation of the initial image of a non-Cartesian acquisition. If `None`, set up from `kdata`.
+            Density compensation, see `LearnedReconstruction`.
         max_iterations
             Largest number of iterations.
         tolerance

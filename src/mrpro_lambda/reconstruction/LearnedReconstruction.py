@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
@@ -70,7 +70,8 @@ class LearnedReconstruction(DirectReconstruction):
         noise
             Noise measurement for prewhitening. `None`: no prewhitening.
         dcf
-            Density compensation of the initial image of a non-Cartesian acquisition. If `None`, set up from `kdata`.
+            Density compensation of the initial image and of the images that coil sensitivities are calculated from. If
+            `None`, set up from `kdata` for non-Cartesian acquisitions; Cartesian ones have none.
         model
             Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
         noise_std
@@ -86,6 +87,9 @@ class LearnedReconstruction(DirectReconstruction):
         """
         if kdata is not None:
             check_kdata(kdata)
+            fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
+            if dcf is None and _is_cartesian(fourier_op):
+                dcf = _unit_dcf(kdata)
         super().__init__(kdata, fourier_op, csm, noise, dcf)
         if noise_std is not None and not 0 < noise_std < float('inf'):
             raise ValueError(f'noise_std must be positive and finite, got {noise_std=}.')
@@ -126,7 +130,8 @@ class LearnedReconstruction(DirectReconstruction):
         if self.noise is not None:
             kdata = prewhiten_kspace(kdata, self.noise)
         acquisition_op = self.fourier_op if self.csm_op is None else self.fourier_op @ self.csm_op
-        initial_image = self._initial_image(kdata.data, acquisition_op)
+        compensated = kdata.data if self.dcf_op is None else self.dcf_op(kdata.data)[0]
+        (initial_image,) = acquisition_op.adjoint(compensated)
         noise_std = self._noise_std(kdata)
         lambda_map = self._lambda_map(initial_image, noise_std)
         solution = self.model.solve(kdata.data, acquisition_op, initial_image, lambda_map, progress=self.progress)
@@ -139,16 +144,18 @@ class LearnedReconstruction(DirectReconstruction):
             solution,
         )
 
-    def _initial_image(self, data: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:
-        """Return the adjoint of the data, density compensated for non-Cartesian acquisitions.
+    def recalculate_fourierop(self, kdata: KData) -> Self:
+        """Update (in place) the Fourier operator and the density compensation, e.g. for a new trajectory.
 
-        The networks are trained with zero-filled images. The density compensation of mrpro weighs the samples of an
-        undersampled Cartesian acquisition as well, which amplifies the noise of the sparse ones.
+        Parameters
+        ----------
+        kdata
+            k-space data to determine trajectory and matrix sizes from.
         """
-        cartesian = isinstance(self.fourier_op, FourierOp) and self.fourier_op._non_uniform_fast_fourier_op is None
-        if self.dcf_op is not None and not cartesian:
-            (data,) = self.dcf_op(data)
-        return acquisition_op.adjoint(data)[0]
+        self.fourier_op = FourierOp.from_kdata(kdata)
+        dcf = _unit_dcf(kdata) if _is_cartesian(self.fourier_op) else DcfData.from_traj_voronoi(kdata.traj)
+        self.dcf_op = dcf.as_operator()
+        return self
 
     def _noise_std(self, kdata: KData) -> float | None:
         """Return the noise level if the network uses it."""
@@ -168,6 +175,21 @@ def _to_idata(img: torch.Tensor, kdata: KData) -> IData:
     idata = IData.from_tensor_and_kheader(img, kdata.header)
     idata.data = img  # mrpro replaces axes along which values differ by less than 1e-6, in any unit, by one value
     return idata
+
+
+def _is_cartesian(fourier_op: LinearOperator) -> bool:
+    """Tell whether a Fourier operator needs no NUFFT."""
+    return isinstance(fourier_op, FourierOp) and fourier_op._non_uniform_fast_fourier_op is None
+
+
+def _unit_dcf(kdata: KData) -> DcfData:
+    """Return no density compensation, for Cartesian acquisitions.
+
+    mrpro weighs the samples of an undersampled Cartesian acquisition with the areas around them. This amplifies the
+    aliasing of the sparse ones in the images that coil sensitivities are estimated from, and in the initial image, which
+    the networks know without weights.
+    """
+    return DcfData(torch.ones(1, 1, 1, 1, 1, device=kdata.data.device))
 
 
 def check_kdata(kdata: KData) -> None:

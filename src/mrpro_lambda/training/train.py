@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from mrpro_lambda.datasets import SimulatedAcquisitions
 from mrpro_lambda.pretrained import load_weights, save_weights
@@ -17,14 +20,35 @@ from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
-class _SetEpoch(Callback):
-    """Tell the simulation the epoch, so that each one draws new acquisitions, also after resuming."""
+class _Order(Sampler[int]):
+    """Random order of the images, another one in each epoch, that an interrupted training takes up where it was.
 
-    def __init__(self, data: SimulatedAcquisitions) -> None:
+    On several devices it goes on with the epoch that was interrupted, but not with the same images.
+    """
+
+    def __init__(self, data: SimulatedAcquisitions, batch_size: int, seed: int, n_steps: int) -> None:
+        """Start after a number of steps."""
         self.data = data
+        self.seed = seed
+        n_batches = max(1, len(data) // batch_size)
+        self.first_epoch = n_steps // n_batches
+        self.n_done = n_steps % n_batches * batch_size
+        self.set_epoch(self.first_epoch)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        self.data.set_epoch(trainer.current_epoch)
+    def set_epoch(self, epoch: int) -> None:
+        """Draw another order and new acquisitions. Lightning calls it before each epoch."""
+        self.data.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the indices. Those of the first epoch that were used before the interruption come last."""
+        epoch = self.data.epoch
+        seed = np.random.SeedSequence((self.seed, epoch)).generate_state(1, np.uint64)
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(int(seed[0])))
+        return iter(order.roll(-self.n_done if epoch == self.first_epoch else 0).tolist())
+
+    def __len__(self) -> int:
+        """Get number of images."""
+        return len(self.data)
 
 
 def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, progress: bool = True) -> Path:
@@ -68,6 +92,7 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     if config.initial_weights is not None and not resume:
         initial, _ = load_weights(config.initial_weights)
         module.model.load_state_dict(initial.state_dict())
+    n_steps = torch.load(last, weights_only=True)['global_step'] if resume else 0
     loader_options: dict[str, Any] = {
         'num_workers': config.n_workers,
         'persistent_workers': config.n_workers > 0,
@@ -75,9 +100,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     loader = DataLoader(
         data,
         batch_size=config.batch_size,
-        shuffle=True,
+        sampler=_Order(data, config.batch_size, config.seed, n_steps),
         drop_last=True,
-        generator=torch.Generator().manual_seed(config.seed),
         **loader_options,
     )
     trainer = Trainer(
@@ -92,7 +116,6 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         log_every_n_steps=20,
         logger=[CSVLogger(output, name='csv'), TensorBoardLogger(output, name='tensorboard')],
         callbacks=[
-            _SetEpoch(data),
             LearningRateMonitor('step'),
             # saved before the validation as well, so that an interrupted training loses little
             ModelCheckpoint(
@@ -107,9 +130,11 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(
-        module, loader, DataLoader(validation_data, batch_size=1), ckpt_path=last if resume else None, weights_only=True
-    )
+    with warnings.catch_warnings():
+        if trainer.world_size == 1:  # `_Order` is resumable in its own way
+            warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
+        validation_loader = DataLoader(validation_data, batch_size=1)
+        trainer.fit(module, loader, validation_loader, ckpt_path=last if resume else None, weights_only=True)
     card = {**config.card, 'steps': str(trainer.global_step)}
     validation = {key: value for key, value in trainer.callback_metrics.items() if key.startswith(('psnr', 'ssim'))}
     card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}

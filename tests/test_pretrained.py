@@ -1,0 +1,209 @@
+"""Weights in files, and those that ship with the package."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import mrpro_lambda.pretrained
+import pytest
+import torch
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.models import LambdaMapModel, ModelConfig
+from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights, save_weights
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+CONFIG = ModelConfig(n_features=2, n_resolutions=2, padding=3, n_iterations=4, inference_iterations=6)
+CARD = {'purpose': 'tests', 'data': 'none, ünïcode'}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """File with weights of seed 3."""
+    path = tmp_path / 'weights.safetensors'
+    save_weights(CONFIG.build(3), CONFIG, CARD, path)
+    return path
+
+
+def image(model: LambdaMapModel) -> torch.Tensor:
+    acquisition_op = CartesianAcquisitionOp(torch.ones(1, 1, 1, 12, 12))
+    img = RandomGenerator(0).randn_tensor((1, 1, 1, 12, 12), torch.complex64)
+    with torch.no_grad():
+        return model(acquisition_op(img)[0], acquisition_op, img)
+
+
+def rewrite(path: Path, *, config: Any = None, tensors: dict[str, torch.Tensor] | None = None) -> None:
+    """Change a part of a file."""
+    with safe_open(str(path), framework='pt') as file:
+        metadata = file.metadata()
+    if config is not None:
+        metadata['config'] = json.dumps(config)
+    save_file(load_file(path) if tensors is None else tensors, path, metadata=metadata)
+
+
+def test_round_trip(path: Path) -> None:
+    """The image is that of the saved model with the number of iterations for use."""
+    model, card = load_weights(path)
+    assert card == CARD
+    assert not model.training
+    assert model.solver.n_iterations == 6
+    torch.testing.assert_close(image(model), image(CONFIG.build(3, inference=True)), rtol=0, atol=0)
+    assert not torch.equal(image(model), image(CONFIG.build(4, inference=True)))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert load_weights(str(path))[1] == CARD
+
+
+def test_every_option_of_the_model_survives(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        CONFIG,
+        dim=(-5, -2, -1),
+        boundary='neumann',
+        band_limit=False,
+        features='magnitude',
+        noise_level=True,
+        solver='PDHG',
+        initial_scale=0.3,
+    )
+    save_weights(config.build(), config, {}, tmp_path / 'file')
+    model, card = load_weights(tmp_path / 'file')
+    assert card == {}
+    expected = config.build(inference=True)
+    assert type(model.solver) is type(expected.solver)
+    assert model.band_limit == expected.band_limit
+    assert vars(model.solver.regularizer).keys() == vars(expected.solver.regularizer).keys()
+    assert model.solver.regularizer.dim == (-5, -2, -1)
+    assert not model.solver.regularizer.circulant
+    assert model.lambda_net is not None
+    assert model.lambda_net.noise_level
+    assert model.lambda_net.features == 'magnitude'
+
+
+def test_file_holds_the_network_only(path: Path) -> None:
+    model = CONFIG.build()
+    assert model.lambda_net is not None
+    image(model)
+    save_weights(model, CONFIG, CARD, path)
+    expected = model.lambda_net.state_dict()
+    stored = load_file(path)
+    assert stored.keys() == expected.keys()
+    for name, tensor in stored.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=0)
+    with safe_open(str(path), framework='pt') as file:
+        assert file.metadata().keys() == {'config', 'card'}
+
+
+def test_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+
+    def fail(_: Any, partial: Path, **__: Any) -> None:
+        partial.write_bytes(b'half')
+        raise OSError('disk full')
+
+    monkeypatch.setattr(mrpro_lambda.pretrained, 'save_file', fail)
+    with pytest.raises(OSError, match='disk full'):
+        save_weights(CONFIG.build(4), CONFIG, CARD, path)
+    assert path.read_bytes() == before
+
+
+def test_model_without_a_network_has_no_weights(tmp_path: Path) -> None:
+    model = LambdaMapModel(None, CONFIG.build().solver)
+    with pytest.raises(ValueError, match='without a network has no weights'):
+        save_weights(model, CONFIG, {}, tmp_path / 'file')
+
+
+@pytest.mark.parametrize(
+    ('changes', 'n_different'),
+    [({'n_features': 3}, 10), ({'n_resolutions': 1}, 9), ({'noise_level': True}, 1), ({'dim': (-5, -2, -1)}, 2)],
+)
+def test_other_architecture(path: Path, changes: dict[str, Any], n_different: int) -> None:
+    rewrite(path, config=dataclasses.asdict(CONFIG) | changes)
+    with pytest.raises(ValueError, match=r'another architecture: (\d+) tensor\(s\) differ, the first is') as error:
+        load_weights(path)
+    found = re.search(r'(\d+) tensor', str(error.value))
+    assert found is not None
+    assert int(found[1]) == n_different
+
+
+def test_missing_tensor(path: Path) -> None:
+    tensors = load_file(path)
+    del tensors['log_scale']
+    rewrite(path, tensors=tensors)
+    with pytest.raises(
+        ValueError, match=r'1 tensor\(s\) differ, the first is log_scale with shape None, expected \(\)'
+    ):
+        load_weights(path)
+
+
+@pytest.mark.parametrize('content', [b'', b'not a safetensors file', b'\x08\0\0\0\0\0\0\0{}      '])
+def test_other_files(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / 'file'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f'{path} is no weights file of mrpro_lambda'):
+        load_weights(path)
+
+
+def test_safetensors_of_someone_else(tmp_path: Path) -> None:
+    path = tmp_path / 'file.safetensors'
+    for metadata in (None, {'format': 'pt'}, {'config': '{', 'card': '{}'}):
+        save_file({'x': torch.zeros(2)}, path, metadata=metadata)
+        with pytest.raises(ValueError, match='is no weights file of mrpro_lambda'):
+            load_weights(path)
+
+
+def test_configuration_of_a_newer_version(path: Path) -> None:
+    rewrite(path, config=dataclasses.asdict(CONFIG) | {'new_option': 1})
+    with pytest.raises(ValueError, match=r"Unknown key\(s\) \['new_option'\]"):
+        load_weights(path)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_weights(tmp_path / 'missing.safetensors')
+
+
+@pytest.fixture
+def published(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Publish the weights under the name `weights`."""
+    monkeypatch.setattr(mrpro_lambda.pretrained, '_FOLDER', path.parent)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(mrpro_lambda.pretrained, '_SHA256', {'weights': digest, 'a-lost-one': digest})
+    return path
+
+
+def test_published_weights(published: Path) -> None:
+    torch.testing.assert_close(image(load_pretrained('weights')), image(load_weights(published)[0]), rtol=0, atol=0)
+
+
+def test_unknown_name(published: Path) -> None:
+    with pytest.raises(ValueError, match=r"no weights 'weight'; there are \['a-lost-one', 'weights'\]"):
+        load_pretrained('weight')
+
+
+def test_changed_file(published: Path) -> None:
+    save_weights(CONFIG.build(4), CONFIG, CARD, published)
+    with pytest.raises(ValueError, match=r'not those that were published: SHA-256 [0-9a-f]{64}, expected [0-9a-f]{64}'):
+        load_pretrained('weights')
+
+
+def test_lost_file(published: Path) -> None:
+    with pytest.raises(ValueError, match='not those that were published: SHA-256 no file'):
+        load_pretrained('a-lost-one')
+
+
+def test_weights_that_ship_with_the_package() -> None:
+    """Each loads, has a card and gives an image."""
+    for name, card in list_pretrained().items():
+        assert card
+        model = load_pretrained(name)
+        assert model.lambda_net is not None
+        if not model.lambda_net.noise_level:
+            assert bool(image(model).isfinite().all())
+
+
+def test_list(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(mrpro_lambda.pretrained._SHA256, 'a-lost-one')
+    assert list_pretrained() == {'weights': CARD}

@@ -1,0 +1,189 @@
+"""A small training from images to weights."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mrpro_lambda.datasets import AcquisitionSample, CentralBox, acquisition_op
+from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.pretrained import load_weights, save_weights
+from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.train import train
+from mrpro_lambda.training.TrainingConfig import TrainingConfig
+from torch.utils.data import default_collate
+
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:Checkpoint directory .* exists and is not empty'),
+    pytest.mark.filterwarnings('ignore:The number of training batches'),
+    pytest.mark.filterwarnings('ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning'),
+]
+
+Losses = list[float]
+
+
+@pytest.fixture
+def config(folder: Path) -> TrainingConfig:
+    return TrainingConfig.from_toml(folder / 'config.toml')
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> Losses:
+    """Losses of all training steps."""
+    found: Losses = []
+    step = LambdaMapModule.training_step
+
+    def recorded(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+        loss = step(self, sample, batch_idx)
+        found.append(loss.item())
+        return loss
+
+    monkeypatch.setattr(LambdaMapModule, 'training_step', recorded)
+    return found
+
+
+def weights(path: Path) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(load_weights(path)[0].parameters()).detach()
+
+
+def single_coil(config: TrainingConfig, **options: Any) -> TrainingConfig:
+    return dataclasses.replace(config, n_coils=(1,), **options)
+
+
+def initial_weights(config: TrainingConfig) -> torch.Tensor:
+    return torch.nn.utils.parameters_to_vector(config.model.build(config.seed).parameters()).detach()
+
+
+def test_training(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:
+    """Three steps and a validation; the file with the weights gives the image of the trained model."""
+    config = single_coil(config, max_steps=3, validation_interval=3)
+    path = train(config, tmp_path / 'output', progress=False)
+    assert path == tmp_path / 'output' / 'weights.safetensors'
+    assert len(losses) == 3
+    assert all(0 < loss < 100 for loss in losses)
+    assert not torch.equal(weights(path), initial_weights(config))
+
+    model, card = load_weights(path)
+    assert card['steps'] == '3'
+    assert card['data'] == 'none'
+    assert {key for key in card if key.startswith('validation')} == {
+        'validation_psnr',
+        'validation_psnr_foreground',
+        'validation_psnr_initial',
+        'validation_ssim_foreground',
+    }
+    checkpoint = torch.load(tmp_path / 'output' / 'last.ckpt', weights_only=True)
+    trained = LambdaMapModule(config.model)
+    trained.load_state_dict(checkpoint['state_dict'])
+    sample = default_collate([config.validation_data()[0]])
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(sample.data, acquisition_op(sample), sample.initial_image), trained(sample), rtol=0, atol=0
+        )
+
+
+def test_same_seed_gives_the_same_weights(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:
+    config = single_coil(config, max_steps=3, validation_interval=10)
+    first = weights(train(config, tmp_path / 'a', progress=False))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(17)
+        assert torch.equal(weights(train(config, tmp_path / 'b', progress=False)), first)
+    assert losses[:3] == losses[3:]
+    other = dataclasses.replace(config, seed=4)
+    assert not torch.equal(weights(train(other, tmp_path / 'c', progress=False)), first)
+
+
+def test_loss_falls(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:
+    config = single_coil(
+        config, max_steps=60, validation_interval=100, sampling=CentralBox(0.9), noise=(0.3, 0.3), learning_rate=3e-2
+    )
+    train(config, tmp_path / 'output', progress=False)
+    assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
+
+
+@pytest.mark.parametrize('n_workers', [0, 1])
+@pytest.mark.parametrize(
+    ('interval', 'stop'),
+    [
+        pytest.param(4, 6, id='from the end of an epoch'),
+        pytest.param(3, 5, id='from within the first epoch'),
+        pytest.param(6, 9, id='from within a later epoch'),
+    ],
+)
+def test_interrupted_training_goes_on_to_the_same_weights(
+    config: TrainingConfig,
+    losses: Losses,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    interval: int,
+    stop: int,
+    n_workers: int,
+) -> None:
+    """Images, their order, the simulation, optimizer and schedule go on. An epoch has four steps."""
+    if n_workers and stop != 9:
+        pytest.skip('starting processes takes time: one case is enough')
+    config = single_coil(config, max_steps=11, validation_interval=interval, n_workers=n_workers)
+    expected = weights(train(config, tmp_path / 'uninterrupted', progress=False))
+    uninterrupted = losses.copy()
+    step: Callable[..., torch.Tensor] = LambdaMapModule.training_step
+
+    def interrupted(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+        if self.trainer.global_step == stop:
+            raise RuntimeError('power failure')
+        return step(self, sample, batch_idx)
+
+    with monkeypatch.context() as context:
+        context.setattr(LambdaMapModule, 'training_step', interrupted)
+        with pytest.raises(RuntimeError, match='power failure'):
+            train(config, tmp_path / 'interrupted', progress=False)
+    losses.clear()
+    resumed = train(config, tmp_path / 'interrupted', resume=True, progress=False)
+    assert losses == uninterrupted[interval:]
+    torch.testing.assert_close(weights(resumed), expected, rtol=0, atol=0)
+    assert load_weights(resumed)[1]['steps'] == '11'
+
+
+def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
+    """Where a training with a tiny learning rate starts, it ends."""
+    start = config.model.build(seed=9)
+    save_weights(start, config.model, {}, tmp_path / 'start.safetensors')
+    config = single_coil(config, max_steps=1, learning_rate=1e-9, initial_weights=str(tmp_path / 'start.safetensors'))
+    found = weights(train(config, tmp_path / 'output', progress=False))
+    torch.testing.assert_close(found, torch.nn.utils.parameters_to_vector(start.parameters()).detach())
+    assert not torch.allclose(found, initial_weights(config))
+
+
+def test_noise_level_and_iterations_in_use(config: TrainingConfig, tmp_path: Path) -> None:
+    config = single_coil(config, max_steps=1, validation_interval=1)
+    model = dataclasses.replace(config.model, noise_level=True, inference_iterations=9)
+    loaded, _ = load_weights(train(dataclasses.replace(config, model=model), tmp_path / 'output', progress=False))
+    assert isinstance(loaded, LambdaMapModel)
+    assert loaded.solver.n_iterations == 9
+    assert loaded.lambda_net is not None
+    assert loaded.lambda_net.noise_level
+
+
+def test_output_folder(config: TrainingConfig, tmp_path: Path) -> None:
+    config = single_coil(config, max_steps=1, validation_interval=1)
+    occupied = tmp_path / 'occupied'
+    occupied.mkdir()
+    (occupied / 'notes.txt').write_text('precious')
+    with pytest.raises(ValueError, match=r'output folder must be empty, or give resume: .*occupied'):
+        train(config, occupied, progress=False)
+    assert [path.name for path in occupied.iterdir()] == ['notes.txt']
+    with pytest.raises(ValueError, match=r'no checkpoint to resume from: .*last\.ckpt'):
+        train(config, occupied, resume=True, progress=False)
+    with pytest.raises(ValueError, match='no checkpoint to resume from'):
+        train(config, tmp_path / 'missing', resume=True, progress=False)
+    (tmp_path / 'empty').mkdir()
+    assert train(config, tmp_path / 'empty', progress=False).exists()
+    with pytest.raises(ValueError, match='must be empty'):
+        train(config, tmp_path / 'empty', progress=False)
+
+
+@pytest.mark.cuda
+def test_cuda(config: TrainingConfig, tmp_path: Path) -> None:
+    config = single_coil(config, max_steps=2, accelerator='cuda', devices=1)
+    assert bool(weights(train(config, tmp_path / 'output', progress=False)).isfinite().all())

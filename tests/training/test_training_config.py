@@ -1,0 +1,111 @@
+"""Configuration of a training, read from a file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mrpro_lambda.datasets import CartesianLines, CentralBox, VariableDensityRandom
+from mrpro_lambda.models import ModelConfig
+from mrpro_lambda.training.TrainingConfig import TrainingConfig
+
+from tests.training.conftest import CONFIG
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    assert CONFIG.count(old) == 1, old
+    path = folder / 'changed.toml'
+    path.write_text(CONFIG.replace(old, new))
+    return path
+
+
+def test_from_toml(folder: Path) -> None:
+    config = TrainingConfig.from_toml(folder / 'config.toml')
+    assert config.noise == (0.1, 0.3)
+    assert config.validation_noise == (0.1, 0.2)
+    assert config.n_coils == (1, 2)
+    assert config.model == ModelConfig(n_features=2, n_resolutions=2, padding=3, n_iterations=4)
+    assert config.sampling == CartesianLines((1.5, 2.0), 4)
+    assert config.validation_sampling == CartesianLines(2.0, 4)
+    assert config.images[0].source.path == folder / 'training.npy'
+    assert config.images[0].repeat == 2
+    assert config.validation_images[0].source.slices == slice(0, 2)
+    assert config.card == {'data': 'none'}
+    assert (config.max_steps, config.batch_size, config.seed, config.crop) == (4, 2, 3, 16)
+
+
+def test_folder_of_the_images(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp('other')
+    path = other / 'config.toml'
+    path.write_text(CONFIG.replace('seed = 3', "seed = 3\ninitial_weights = 'start.safetensors'"))
+    config = TrainingConfig.from_toml(path, folder)
+    assert config.images[0].source.path == folder / 'training.npy'
+    assert config.initial_weights == str(folder / 'start.safetensors')
+    assert len(config.training_data()) == 8
+    config = TrainingConfig.from_toml(path)
+    assert config.images[0].source.path == other / 'training.npy'
+    with pytest.raises((FileNotFoundError, ValueError), match='training.npy'):
+        config.training_data()
+
+
+def test_data(folder: Path) -> None:
+    """Each validation image at each noise level, with all coils; training crops with any number of coils."""
+    config = TrainingConfig.from_toml(folder / 'config.toml')
+    data, validation = config.training_data(), config.validation_data()
+    assert len(data) == 8
+    assert len(validation) == 4
+    assert data[0].img.shape == (1, 1, 16, 16)
+    assert {len(data[i].csm) for i in range(8)} == {1, 2}
+    assert {len(validation[i].csm) for i in range(4)} == {2}
+    assert validation[0].img.shape == (1, 1, 20, 18)
+    torch.testing.assert_close(validation[2].img, validation[0].img, rtol=0, atol=0)
+    ratio = validation[2].noise_std / validation[0].noise_std
+    torch.testing.assert_close(ratio, torch.full_like(ratio, 2.0))
+    # training and validation do not share random numbers
+    assert not torch.equal(data[0].img, data[1].img)
+    assert not torch.equal(data[0].mask, validation[0].mask[..., :16, :16])
+
+
+@pytest.mark.parametrize(
+    ('section', 'sampling'),
+    [
+        ("'CentralBox'\nfraction = [0.4, 0.6]", CentralBox((0.4, 0.6))),
+        ("'VariableDensityRandom'\nacceleration = 3.0", VariableDensityRandom(3.0)),
+    ],
+)
+def test_samplings(folder: Path, section: str, sampling: Any) -> None:
+    path = changed(folder, "'CartesianLines'\nacceleration = [1.5, 2.0]\nn_center_lines = 4", section)
+    assert TrainingConfig.from_toml(path).sampling == sampling
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ('seed = 3', 'sed = 3', r"Unknown key\(s\) \['sed'\] in section \[top level\]"),
+        ('padding = 3', 'paddding = 3', r"Unknown key\(s\) \['paddding'\] in section \[model\]"),
+        (
+            'acceleration = 2.0',
+            'fraction = 2.0',
+            r"Unknown key\(s\) \['fraction'\] in section \[validation_sampling\]",
+        ),
+        ('repeat = 2', 'repeats = 2', r"Unknown key\(s\) \['repeats'\] in section \[images\]"),
+        ("path = 'validation.npy'", '', r"Missing key\(s\) \['path'\] in section \[validation_images\]"),
+        ('noise = [0.1, 0.3]', '', r"Missing key\(s\) \['noise'\]"),
+        ('[model]\n', '[modell]\n', r"Unknown key\(s\) \['modell'\]"),
+        ("name = 'CartesianLines'\nacceleration = 2.0", "name = 'Spiral'", r"\[validation_sampling\].*got 'Spiral'"),
+        ("name = 'CartesianLines'\nacceleration = 2.0", 'acceleration = 2.0', 'got None'),
+    ],
+)
+def test_errors(folder: Path, old: str, new: str, message: str) -> None:
+    text = CONFIG.replace(old, new, 1)
+    assert text != CONFIG
+    (folder / 'changed.toml').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig.from_toml(folder / 'changed.toml')
+
+
+def test_missing_section(folder: Path) -> None:
+    text = CONFIG.replace('[model]\nn_features = 2\nn_resolutions = 2\npadding = 3\nn_iterations = 4\n', '')
+    (folder / 'changed.toml').write_text(text)
+    with pytest.raises(ValueError, match=r"Missing key\(s\) \['model'\]"):
+        TrainingConfig.from_toml(folder / 'changed.toml')
