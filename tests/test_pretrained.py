@@ -116,25 +116,24 @@ def test_model_without_a_network_has_no_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('changes', 'n_different'),
-    [({'n_features': 3}, 10), ({'n_resolutions': 1}, 9), ({'noise_level': True}, 1), ({'dim': (-5, -2, -1)}, 2)],
+    'changes', [{'n_features': 3}, {'n_resolutions': 1}, {'n_convs': 1}, {'noise_level': True}, {'dim': (-5, -2, -1)}]
 )
-def test_other_architecture(path: Path, changes: dict[str, Any], n_different: int) -> None:
-    rewrite(path, config=dataclasses.asdict(CONFIG) | changes)
-    with pytest.raises(ValueError, match=r'another architecture: (\d+) tensor\(s\) differ, the first is') as error:
+def test_other_architecture(path: Path, changes: dict[str, Any]) -> None:
+    """The error tells how many tensors have another shape, or are in one of the networks only."""
+    other = dataclasses.replace(CONFIG, **changes)
+    rewrite(path, config=dataclasses.asdict(other))
+    stored, expected = ({k: v.shape for k, v in c.build().state_dict().items()} for c in (CONFIG, other))
+    n_different = sum(stored.get(key) != expected.get(key) for key in {*stored, *expected})
+    message = rf'{re.escape(str(path))} are those of another architecture: {n_different} tensor\(s\) differ'
+    with pytest.raises(ValueError, match=message):
         load_weights(path)
-    found = re.search(r'(\d+) tensor', str(error.value))
-    assert found is not None
-    assert int(found[1]) == n_different
 
 
 def test_missing_tensor(path: Path) -> None:
     tensors = load_file(path)
     del tensors['log_scale']
     rewrite(path, tensors=tensors)
-    with pytest.raises(
-        ValueError, match=r'1 tensor\(s\) differ, the first is log_scale with shape None, expected \(\)'
-    ):
+    with pytest.raises(ValueError, match=r'1 tensor\(s\) differ, the first is log_scale with shape None'):
         load_weights(path)
 
 

@@ -24,7 +24,7 @@ RECONSTRUCTIONS: list[Any] = concrete_subclasses(DirectReconstruction, mrpro_lam
 
 def network(*, noise_level: bool = False) -> LambdaNet:
     """Create a small network."""
-    return LambdaNet(UNet(2, 2 + noise_level, 1, n_features=2), noise_level=noise_level, padding=3, initial_scale=0.1)
+    return LambdaNet(UNet(2, 2 + noise_level, 1, n_features=2), noise_level=noise_level, padding=3, initial_scale=0.02)
 
 
 def learned_model(*, noise_level: bool = False) -> LambdaMapModel:

@@ -130,7 +130,7 @@ def test_foreground_mask() -> None:
     expected = torch.zeros(2, 1, 2, 8, 8, dtype=torch.bool)
     for i in range(2):
         for z in range(2):
-            target[i, 0, z, 1 + i : 6 + i, 1 + z : 6 + z] = 0.2j * (1 + i + z)
+            target[i, 0, z, 1 + i : 6 + i, 1 + z : 6 + z] = 0.2 * (1 + i + z)
             target[i, 0, z, 3 + i, 3 + z] = 0  # a hole
             target[i, 0, z, 0, 0] = 0.01  # noise in air
             target[i, 0, z, 5 + i, 5 + z] = 1.5 * (1 + i + z)

@@ -44,7 +44,7 @@ def test_folder_of_the_images(folder: Path, tmp_path_factory: pytest.TempPathFac
     assert len(config.training_data()) == 8
     config = TrainingConfig.from_toml(path)
     assert config.images[0].source.path == other / 'training.npy'
-    with pytest.raises((FileNotFoundError, ValueError), match='training.npy'):
+    with pytest.raises((FileNotFoundError, ValueError), match=r'training\.npy'):
         config.training_data()
 
 
@@ -63,7 +63,7 @@ def test_data(folder: Path) -> None:
     torch.testing.assert_close(ratio, torch.full_like(ratio, 2.0))
     # training and validation do not share random numbers
     assert not torch.equal(data[0].img, data[1].img)
-    assert not torch.equal(data[0].mask, validation[0].mask[..., :16, :16])
+    assert not torch.equal(data[0].csm, validation[0].csm[..., :16, :16])
 
 
 @pytest.mark.parametrize(

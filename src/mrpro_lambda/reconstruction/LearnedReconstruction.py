@@ -186,8 +186,8 @@ def _unit_dcf(kdata: KData) -> DcfData:
     """Return no density compensation, for Cartesian acquisitions.
 
     mrpro weighs the samples of an undersampled Cartesian acquisition with the areas around them. This amplifies the
-    aliasing of the sparse ones in the images that coil sensitivities are estimated from, and in the initial image, which
-    the networks know without weights.
+    aliasing of the sparse ones in the images that coil sensitivities are estimated from, and in the initial image,
+    which the networks know without weights.
     """
     return DcfData(torch.ones(1, 1, 1, 1, 1, device=kdata.data.device))
 
