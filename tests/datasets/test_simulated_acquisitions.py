@@ -17,7 +17,9 @@ from mrpro_lambda.datasets import (
     RadialSample,
     SimulatedAcquisitions,
     VariableDensityRandom,
+    acquisition_op,
 )
+from torch.utils.data import default_collate
 
 IMAGES = torch.rand(4, 24, 20, generator=torch.Generator().manual_seed(0)) + 0.1
 SAMPLINGS: list[CartesianSampling | Radial] = [
@@ -240,3 +242,15 @@ def test_bad_epoch_and_index() -> None:
         dataset.set_epoch(-1)
     with pytest.raises(IndexError, match='4'):
         dataset[4]
+
+
+@pytest.mark.parametrize('sampling', [CentralBox(0.5), Radial(6)])
+def test_different_numbers_of_coils_batch(sampling: CentralBox | Radial) -> None:
+    """Coils of zero sensitivity fill up, and change neither the number of real coils nor the adjoint."""
+    image = torch.rand(12, 12, generator=torch.Generator().manual_seed(0))
+    data = SimulatedAcquisitions([image] * 8, sampling, noise=0.1, n_coils=(1, 3))
+    batch = default_collate([data[i] for i in range(8)])
+    n_coils = batch.csm.abs().amax((-3, -2, -1)).count_nonzero(1)
+    assert set(n_coils.tolist()) == {1, 3}
+    assert torch.equal(batch.data.abs().amax((-3, -2, -1)).count_nonzero(1), n_coils)
+    torch.testing.assert_close(acquisition_op(batch).adjoint(batch.data)[0], batch.initial_image)

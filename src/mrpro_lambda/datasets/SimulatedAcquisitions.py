@@ -56,7 +56,8 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
             k-space, combined over coils. With the orthonormal FFT this is the root mean square of the image over the
             field of view. A range `(low, high)` is drawn from uniformly on a logarithmic scale.
         n_coils
-            Number of coils, or several numbers to draw from.
+            Number of coils, or several numbers to draw from. Then samples with fewer coils than the largest number are
+            filled with coils of zero sensitivity and zero data, so that they can be batched.
         crop
             Size in pixels of the square that is used of each image. Images are padded with zeros if they are smaller.
             If `None`, the size of each image is kept; samples of different sizes cannot be batched.
@@ -169,7 +170,9 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
             (signal,) = radial_op(img)
             noise_std = noise * float(img.norm()) / traj.shape[-1]  # the fully sampled grid has this number squared
             data = signal + complex_noise(signal.shape, noise_std, noise_rng)
-            return RadialSample(img, data, traj, csm, radial_op.adjoint(data)[0], torch.full((1, 1, 1, 1), noise_std))
+            (initial_image,) = radial_op.adjoint(data)
+            noise_tensor = torch.full((1, 1, 1, 1), noise_std)
+            return RadialSample(img, self._filled(data), traj, self._filled(csm), initial_image, noise_tensor)
 
         mask = self.sampling.mask(shape, sampling_rng)[None, None]
         cartesian_op = CartesianAcquisitionOp(mask, csm)
@@ -181,7 +184,12 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
             weight = noise_std * k1_noise_weight(mask[0, 0], edge_factors)
         data = signal + mask * complex_noise(signal.shape, weight, noise_rng)
         initial_image = cartesian_op.adjoint(data)[0]
-        return AcquisitionSample(img, data, mask, csm, initial_image, torch.full((1, 1, 1, 1), noise_std))
+        noise_tensor = torch.full((1, 1, 1, 1), noise_std)
+        return AcquisitionSample(img, self._filled(data), mask, self._filled(csm), initial_image, noise_tensor)
+
+    def _filled(self, coils: torch.Tensor) -> torch.Tensor:
+        """Fill with zeros up to the largest number of coils."""
+        return pad_or_crop(coils, (max(self.n_coils),), dim=(0,)) if len(coils) < max(self.n_coils) else coils
 
     def _cropped(self, index: int) -> torch.Tensor:
         """Center of an image."""

@@ -8,7 +8,7 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
-from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
+from mrpro_lambda.datasets import AcquisitionSample, RadialSample, acquisition_op
 from mrpro_lambda.models.ModelConfig import ModelConfig
 from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
 
@@ -68,19 +68,19 @@ class LambdaMapModule(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
-    def forward(self, sample: AcquisitionSample) -> torch.Tensor:
+    def forward(self, sample: AcquisitionSample | RadialSample) -> torch.Tensor:
         """Reconstruct a batch."""
         net = self.model.lambda_net
         noise_std = sample.noise_std if net is not None and net.noise_level else None
         return self.model(sample.data, acquisition_op(sample), sample.initial_image, noise_std=noise_std)
 
-    def training_step(self, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
+    def training_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Return the loss of a batch."""
         loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight)
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 
-    def validation_step(self, sample: AcquisitionSample, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> None:  # noqa: ARG002
         """Log the metrics of a batch, in the whole image and in the foreground."""
         img, target, mask = self(sample), sample.img, foreground_mask(sample.img)
         metrics = {

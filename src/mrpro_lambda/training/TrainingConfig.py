@@ -16,15 +16,17 @@ from mrpro_lambda.datasets import (
     CartesianSampling,
     CentralBox,
     ImageSource,
+    Radial,
     SimulatedAcquisitions,
     VariableDensityRandom,
     read_images,
 )
 from mrpro_lambda.models.ModelConfig import ModelConfig, dataclass_from_dict
 
-_SAMPLING: dict[str, type[CartesianSampling]] = {
+_SAMPLING: dict[str, type[CartesianSampling | Radial]] = {
     'CartesianLines': CartesianLines,
     'CentralBox': CentralBox,
+    'Radial': Radial,
     'VariableDensityRandom': VariableDensityRandom,
 }
 
@@ -45,9 +47,9 @@ class TrainingConfig:
     """Training images."""
     validation_images: tuple[Images, ...]
     """Validation images, of other persons."""
-    sampling: CartesianSampling
+    sampling: CartesianSampling | Radial
     """Family of acquisitions to train with."""
-    validation_sampling: CartesianSampling
+    validation_sampling: CartesianSampling | Radial
     """Family of acquisitions to validate with."""
     model: ModelConfig
     """Model."""
@@ -140,7 +142,7 @@ class TrainingConfig:
         )
 
 
-def _sampling(values: dict[str, Any], section: str) -> CartesianSampling:
+def _sampling(values: dict[str, Any], section: str) -> CartesianSampling | Radial:
     """Create a family of acquisitions from its name and parameters."""
     name = values.pop('name', None)
     if name not in _SAMPLING:
