@@ -191,11 +191,6 @@ def test_colored_noise_falls_towards_the_edges() -> None:
         assert 0.17 < std[edge] / std[30:34].mean() < 0.35
 
 
-def test_number_of_coils_is_drawn() -> None:
-    dataset = SimulatedAcquisitions(IMAGES[:1].expand(20, -1, -1), SAMPLINGS[0], noise=0.1, n_coils=(2, 5))
-    assert {len(dataset[i].csm) for i in range(20)} == {2, 5}
-
-
 @pytest.mark.parametrize('crop', [16, 30, None])
 def test_without_augmentation_the_center_is_used(crop: int | None) -> None:
     """The pixel n // 2 of the image becomes the pixel n // 2 of the crop, and zeros are outside of the image."""
