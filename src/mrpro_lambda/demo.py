@@ -52,8 +52,8 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
     ValueError
         If the extra `demo` is not installed, or if the folder is not empty.
     """
-    image = _image()
     with output_folder(output) as folder:
+        image = _image()
         model = load_pretrained(WEIGHTS)
         sample = SimulatedAcquisitions([image], VariableDensityRandom(acceleration=4), noise=0.1, seed=seed)[0]
         if not isinstance(sample, AcquisitionSample):

@@ -85,7 +85,6 @@ def test_solution(cls: Any, name: str) -> None:
     before = reconstruction.certificate
     assert before is None
     solution = reconstruction.solve(kdata)
-    torch.testing.assert_close(reconstruction(kdata).data, solution.idata.data, rtol=0, atol=0)
     torch.testing.assert_close(solution.solution.img, solution.idata.data, rtol=0, atol=0)
     assert solution.lambda_map.shape[0] == 1
     assert torch.broadcast_shapes(solution.lambda_map.shape[1:], solution.idata.data.shape) == solution.idata.data.shape
@@ -95,6 +94,8 @@ def test_solution(cls: Any, name: str) -> None:
     assert certificate.gap > 0
     assert certificate.objective > 0
     assert certificate.n_iterations > 0
+    # the NUFFT adds up in parallel, so that two calls differ by rounding
+    assert relative_image_difference(reconstruction(kdata).data, solution.idata.data) < 1e-4
     # the image of the network is the adjoint, and for non-Cartesian data that of the compensated data
     reference = DirectReconstruction(kdata, csm=reconstruction.csm_op)
     if name == 'undersampled':

@@ -216,6 +216,18 @@ def test_gradient_reaches_the_lambda_map(case: Case) -> None:
     assert torch.autograd.gradcheck(value, lambda_map)
 
 
+@all_cases
+@real_and_complex
+def test_gradient_is_finite_where_coefficients_are_zero(case: Case, dtype: torch.dtype) -> None:
+    """There the projection does nothing."""
+    _, coefficients, threshold = random_inputs(case, dtype)
+    zero, threshold = torch.zeros_like(coefficients).requires_grad_(), (threshold + 0.1).requires_grad_()
+    projected = case.regularizer.project(zero, threshold)
+    gradient = torch.autograd.grad(projected, (zero, threshold), coefficients, materialize_grads=True)
+    torch.testing.assert_close(gradient[0], coefficients, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient[1], torch.zeros_like(threshold), rtol=0, atol=0)
+
+
 ONE_IMAGE = torch.zeros(2, 1, 1, 3, 4)
 TV = CASES['circular'].regularizer
 

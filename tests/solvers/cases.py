@@ -15,6 +15,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import Regularizer, TotalVariation
 from mrpro_lambda.solvers import (
     ADMM,
+    PDHG,
     ActiveSetBackward,
     Backward,
     CheckpointedBackward,
@@ -150,6 +151,11 @@ SolverClass = Callable[..., Solver]
 SOLVERS: list[SolverClass] = concrete_subclasses(Solver, mrpro_lambda.solvers)
 REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero')}
 """Problems that a solver can not solve and says so."""
+UNUSUAL_OPTIONS: dict[SolverClass, dict[str, float]] = {
+    PDHG: {'step_ratio': 0.3, 'relaxation': 0.6},
+    ADMM: {'penalty_factor': 0.4, 'over_relaxation': 1.3},
+}
+"""Parameters that are not the default."""
 
 _BACKWARDS: dict[type[Backward], Callable[[int], Backward]] = {
     FullBackward: lambda _: FullBackward(),

@@ -22,6 +22,7 @@ from tests.helper import relative_image_difference
 from tests.solvers.cases import (
     BACKWARDS,
     TV,
+    UNUSUAL_OPTIONS,
     Case,
     SolverClass,
     all_solvers,
@@ -41,8 +42,8 @@ class Gradients(NamedTuple):
     initial_image: torch.Tensor
 
 
-def gradients(cls: SolverClass, case: Case, backward: Backward, n_iterations: int = 13) -> Gradients:
-    solver = cls(case.regularizer, n_iterations=n_iterations, backward=backward)
+def gradients(cls: SolverClass, case: Case, backward: Backward, **options: float) -> Gradients:
+    solver = cls(case.regularizer, n_iterations=13, backward=backward, **options)
     data, img, lambda_map = (x.detach().clone().requires_grad_() for x in (case.data, *case[3:]))
     output = solver(data, case.acquisition_op, img, lambda_map)
     direction = RandomGenerator(5).randn_tensor(output.shape, output.dtype)
@@ -64,6 +65,16 @@ def test_all_ways_give_the_same_gradient(cls: SolverClass, name: str, backward: 
             assert not value.any()  # the exact ADMM does not depend on it
         else:
             assert relative_image_difference(value, expected) < tolerance, field
+
+
+@pytest.mark.parametrize('backward', BACKWARDS)
+@all_solvers
+def test_gradient_with_other_parameters(cls: SolverClass, backward: type[Backward]) -> None:
+    case = get_case('dynamic')
+    reference = gradients(cls, case, FullBackward(), **UNUSUAL_OPTIONS[cls])
+    found = gradients(cls, case, exact_backward(backward, 13), **UNUSUAL_OPTIONS[cls])
+    for field, expected, value in zip(Gradients._fields, reference, found, strict=True):
+        assert relative_image_difference(value, expected) < 1e-9, field
 
 
 @pytest.mark.parametrize('backward', BACKWARDS)

@@ -10,14 +10,26 @@ from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM, PDHG, Problem
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import REFUSED, TV, SolverClass, all_solvers, get_case, mask, solver_case_parameters
+from tests.solvers.cases import (
+    REFUSED,
+    SOLVERS,
+    TV,
+    UNUSUAL_OPTIONS,
+    SolverClass,
+    all_solvers,
+    get_case,
+    mask,
+    solver_case_parameters,
+)
 
 
+@pytest.mark.parametrize('unusual', [False, True])
 @solver_case_parameters()
-def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str) -> None:
+def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: bool) -> None:
     """State by state, with and without a record of the activity."""
     case = get_case(name)
-    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
+    options = UNUSUAL_OPTIONS[cls] if unusual else {}
+    iteration = cls(case.regularizer, n_iterations=1, **options).iteration(case.problem)
     state = iteration.init()
     in_place, recorded = iteration.owned(state), iteration.owned(state)
     tolerance = 2e-5 if case.single_precision else 1e-12
@@ -140,24 +152,18 @@ def test_invalid_parameters(cls: SolverClass, name: str, values: tuple[float, ..
 
 
 @pytest.mark.parametrize(
-    ('options', 'cls'),
-    [
-        ({'step_ratio': 0.3}, PDHG),
-        ({'step_ratio': 3.0}, PDHG),
-        ({'penalty_factor': 0.3}, ADMM),
-        ({'penalty_factor': 3.0}, ADMM),
-        ({'over_relaxation': 1.0}, ADMM),
-    ],
+    ('cls', 'name', 'value'), [(cls, *option) for cls in SOLVERS for option in UNUSUAL_OPTIONS[cls].items()]
 )
-def test_parameters_change_the_way_and_not_the_minimizer(options: dict[str, float], cls: SolverClass) -> None:
+def test_parameters_change_the_way_and_not_the_minimizer(cls: SolverClass, name: str, value: float) -> None:
     case = get_case('three coils')
 
-    def solve(**values: float) -> torch.Tensor:
-        return cls(TV, **values)(*case[1:])
+    def solve(**options: float) -> torch.Tensor:
+        return cls(TV, **options)(*case[1:])
 
-    assert relative_image_difference(solve(n_iterations=5, **options), solve(n_iterations=5)) > 1e-3
+    unusual = {name: value}
+    assert relative_image_difference(solve(n_iterations=5, **unusual), solve(n_iterations=5)) > 1e-3
     exact = {'max_iterations': 5000, 'tolerance': 1e-10}
-    assert relative_image_difference(solve(**exact, **options), solve(**exact)) < 1e-6
+    assert relative_image_difference(solve(**exact, **unusual), solve(**exact)) < 1e-6
 
 
 def with_value(tensor: torch.Tensor, value: float) -> torch.Tensor:
