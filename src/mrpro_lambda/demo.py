@@ -20,11 +20,11 @@ from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.plotting import plot_comparison
 from mrpro_lambda.pretrained import load_pretrained
-from mrpro_lambda.solvers import Solution
+from mrpro_lambda.solvers import ADMM, Solution
 from mrpro_lambda.training.metrics import foreground_mask, nrmse, psnr, ssim
 
 WEIGHTS = 'tv-variable-density'
-_COARSE, _FINE = 9, 7  # number of weights that are solved at once in the two stages of the search
+_COARSE, _FINE = 9, 5  # number of weights that are solved at once in the two stages of the search
 
 
 def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -145,10 +145,11 @@ def _best_weight(
 ) -> float:
     """Return the weight relative to the noise level for which total variation has the highest PSNR.
 
-    A coarse grid, a fine one around its maximum, then the vertex of a parabola in the logarithm of the weight.
+    A coarse grid with fewer iterations, a fine one around its maximum, then the vertex of a parabola in the logarithm
+    of the weight.
     """
 
-    def quality(weights: torch.Tensor) -> torch.Tensor:
+    def quality(weights: torch.Tensor, model: LambdaMapModel) -> torch.Tensor:
         n = len(weights)
         batch = (data.expand(n, -1, -1, -1, -1), acquisition_op, initial.expand(n, -1, -1, -1, -1))
         with torch.no_grad():
@@ -157,9 +158,10 @@ def _best_weight(
         return psnr(img, target.expand_as(img))
 
     weights = torch.logspace(-1.3, 0.5, _COARSE)
-    i = int(quality(weights).argmax().clamp(1, _COARSE - 2))
+    short = LambdaMapModel(None, ADMM(model.solver.regularizer, n_iterations=96), band_limit=model.band_limit)
+    i = int(quality(weights, short).argmax().clamp(1, _COARSE - 2))
     weights = torch.logspace(float(weights[i - 1].log10()), float(weights[i + 1].log10()), _FINE)
-    values = quality(weights).double()
+    values = quality(weights, model).double()
     i = int(values.argmax())
     if i in (0, _FINE - 1):
         return weights[i].item()

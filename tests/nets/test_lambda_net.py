@@ -3,8 +3,9 @@
 import cmath
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
@@ -93,6 +94,30 @@ def test_any_size(size: tuple[int, int], padding: int) -> None:
     lambda_map = LambdaNet(unet(2), padding=padding)(random_image((1, 1, 1, *size)))
     assert lambda_map.shape == (1, 1, 1, 1, *size)
     assert bool((lambda_map.isfinite() & (lambda_map > 0)).all())
+
+
+@pytest.mark.parametrize(('padding', 'divisor'), [(0, 1), (2, 1), (9, 1), (3, 4), (0, 8)])
+@pytest.mark.parametrize(('circular_dim', 'mode'), [((), 'reflect'), ((-2, -1), 'wrap')])
+def test_image_is_continued_at_all_sides(
+    circular_dim: Sequence[int], mode: Literal['reflect', 'wrap'], padding: int, divisor: int
+) -> None:
+    """As NumPy does it, also beyond the image once more, up to a multiple of what the backbone needs."""
+    seen: list[torch.Tensor] = []
+
+    class Recorder(torch.nn.Module):
+        size_divisor = divisor
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return x[:, :1]
+
+    img = random_image((2, 1, 1, 5, 3))
+    LambdaNet(Recorder(), dim=(-2, -1), padding=padding, circular_dim=circular_dim)(img)
+    n_y, n_x = (-(-(n + 2 * padding) // divisor) * divisor for n in (5, 3))
+    widths = ((0, 0), (padding, n_y - 5 - padding), (padding, n_x - 3 - padding))
+    ratio = seen[0][:, 0, padding, padding] / img[:, 0, 0, 0, 0].real
+    expected = torch.from_numpy(np.pad(img[:, 0, 0].numpy(), widths, mode=mode)) * ratio[:, None, None]
+    torch.testing.assert_close(seen[0], torch.stack((expected.real, expected.imag), 1))
 
 
 @pytest.mark.parametrize('n_maps', [1, 2])

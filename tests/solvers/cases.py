@@ -49,7 +49,7 @@ class Case(NamedTuple):
     @property
     def tolerance(self) -> float:
         """Relative gap to solve to. The solvers are slow in the end for grouped norms."""
-        return 2e-5 if self.single_precision else 1e-11 if self.regularizer.elementwise else 1e-7
+        return 1e-4 if self.single_precision else 1e-11 if self.regularizer.elementwise else 1e-7
 
 
 def piecewise_constant(shape: tuple[int, ...], dtype: torch.dtype, rng: RandomGenerator) -> torch.Tensor:
@@ -95,7 +95,10 @@ def radial(shape: tuple[int, ...]) -> LinearOperator:
     trajectory = KTrajectoryRadial2D()(n_k0=2 * n, k0_center=n, k1_idx=spokes)
     matrix = SpatialDimension(1, n, n)
     fourier_op = FourierOp(matrix, SpatialDimension(1, 2 * n, 2 * n), trajectory)
-    return fourier_op @ SensitivityOp(coil_maps((*shape[:-4], 3, *shape[-3:]), torch.complex64))
+    # smooth sensitivities, as the sampling density that ADMM uses means little for others
+    x, coil = torch.linspace(-1, 1, n), torch.arange(3).reshape(3, 1, 1, 1)
+    csm = torch.polar(torch.exp(-(x - (coil - 1)).square()), 0.5 * coil * x[:, None])
+    return fourier_op @ SensitivityOp((csm / csm.abs().square().sum(0, keepdim=True).sqrt())[None])
 
 
 def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:

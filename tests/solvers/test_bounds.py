@@ -1,12 +1,11 @@
 """Step sizes and the system matrix of ADMM come from true upper bounds."""
 
-import importlib
-
 import pytest
 import torch
-from mrpro.operators import LinearOperator
+from mrpro.operators import LinearOperator, ZeroPadOp
+from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.solvers import ADMM
+from mrpro_lambda.solvers.circulant_bound import _sampling_density, circulant_bound
 from mrpro_lambda.solvers.gram_norm import gram_norm
 
 from tests.solvers.cases import TV, Case, get_case, mask
@@ -51,13 +50,14 @@ def test_gram_norm_of_power_iteration_scales_with_the_operator() -> None:
 def test_circulant_of_admm_is_an_upper_bound_of_the_gram_operator(name: str) -> None:
     """Where ADMM takes it as equal, it is; where frames with different masks are coupled, it is above all of them."""
     case = get_case(name)
-    transfer, dim, exact = importlib.import_module(ADMM.__module__)._circulant_bound(case.problem)
+    bound = circulant_bound(case.problem)
+    transfer, dim, exact = bound.transfer, bound.dim, bound.exact
     basis = torch.eye(case.initial_image.numel(), dtype=torch.complex128).reshape(-1, *case.initial_image.shape)
-    circulant = torch.fft.ifftn(transfer * torch.fft.fftn(basis, dim=dim), dim=dim).flatten(1).mT
+    spectrum = transfer * (torch.fft.fftn(basis, dim=dim) if dim else basis)
+    circulant = (torch.fft.ifftn(spectrum, dim=dim) if dim else spectrum).flatten(1).mT
     above = torch.linalg.eigvalsh(circulant - dense(case.problem.gram, case).to(torch.complex128))
     assert above.min() > (-1e-5 if case.single_precision else -1e-12)
     assert exact == bool(above.max() < 1e-12)
-    assert set(dim) >= set(case.regularizer.dim)
 
 
 def test_unregularized_axes_may_have_different_masks() -> None:
@@ -65,12 +65,28 @@ def test_unregularized_axes_may_have_different_masks() -> None:
     acquisition_op = CartesianAcquisitionOp(mask((3, 1, 1, 6, 6)))
     case = get_case('dynamic')
     problem = case._replace(regularizer=TV, lambda_map=case.lambda_map[:1], acquisition_op=acquisition_op).problem
-    assert importlib.import_module(ADMM.__module__)._circulant_bound(problem)[2]
+    assert circulant_bound(problem).exact
 
 
 def test_cases_differ_in_their_gram_operator() -> None:
     """The tests above would be empty if all operators were circulant."""
-    exact = {
-        name: importlib.import_module(ADMM.__module__)._circulant_bound(get_case(name).problem)[2] for name in CASES
-    }
+    exact = {name: circulant_bound(get_case(name).problem).exact for name in CASES}
     assert {name for name, is_exact in exact.items() if is_exact} == {'single coil', 'coil images', 'real denoising'}
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 1, 4, 5), (2, 1, 1, 5, 4)])
+def test_sampling_density_is_the_closest_circulant(shape: tuple[int, ...]) -> None:
+    """By definition, its entries are the means of the Toeplitz matrix over the diagonals that wrap around."""
+    n_y, n_x = shape[-2:]
+    rng = RandomGenerator(0)
+    acquisition_op = CartesianAcquisitionOp(rng.float64_tensor((shape[0], 1, 1, 2 * n_y, 2 * n_x), low=0.0))
+    crop = ZeroPadOp((-2, -1), (n_y, n_x), (2 * n_y, 2 * n_x))
+    toeplitz = crop.H @ acquisition_op.gram @ crop
+    density = _sampling_density(toeplitz, torch.zeros(shape, dtype=torch.complex128), (-2, -1))
+
+    basis = torch.eye(n_y * n_x, dtype=torch.complex128).reshape(-1, 1, 1, 1, n_y, n_x)
+    for entry in range(shape[0]):
+        columns = torch.stack([toeplitz(b.expand(shape))[0][entry, 0, 0] for b in basis])
+        wrapped = [c.roll((-(i // n_x), -(i % n_x)), (0, 1)) for i, c in enumerate(columns)]
+        kernel = torch.stack(wrapped).mean(0)
+        torch.testing.assert_close(density[entry, 0, 0], torch.fft.fftn(kernel).real.clamp_min(0))

@@ -33,7 +33,8 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
     state = iteration.init()
     in_place, recorded = iteration.owned(state), iteration.owned(state)
     tolerance = 2e-5 if case.single_precision else 1e-12
-    for _ in range(6):
+    active = False
+    for _ in range(8):
         state = iteration.step(state)
         assert iteration.step_(in_place) is None
         pattern = iteration.step_(recorded, record=True)
@@ -47,7 +48,8 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
             parts = torch.view_as_real(dual) if dual.is_complex() else dual.unsqueeze(-1)
             at_the_bound = torch.where(pattern != 0, parts - pattern * bound, 0)
             torch.testing.assert_close(at_the_bound, torch.zeros_like(at_the_bound), rtol=0, atol=1e-6)
-            assert (pattern != 0).any()
+            active |= bool((pattern != 0).any())
+    assert active or not case.regularizer.elementwise
 
 
 @solver_case_parameters()
@@ -61,7 +63,9 @@ def test_same_input_gives_the_same_image_and_nothing_else_changes(cls: SolverCla
     assert torch.equal(state, torch.random.get_rng_state())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(17)
-        assert torch.equal(solver(*case[1:]), first)
+        second = solver(*case[1:])
+    # the NUFFT adds up in parallel, so that two calls differ by rounding
+    assert torch.equal(second, first) if name != 'radial' else relative_image_difference(second, first) < 1e-5
     for tensor, before in zip((case.data, case.initial_image, case.lambda_map), inputs, strict=True):
         assert torch.equal(tensor, before)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from mrpro_lambda.datasets import AcquisitionSample, CentralBox, acquisition_op
+from mrpro_lambda.datasets import AcquisitionSample, CentralBox, Radial, acquisition_op
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
@@ -82,6 +82,18 @@ def test_training(config: TrainingConfig, losses: Losses, tmp_path: Path) -> Non
         torch.testing.assert_close(
             model(sample.data, acquisition_op(sample), sample.initial_image), trained(sample), rtol=0, atol=0
         )
+
+
+def test_several_coils_and_radial(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:
+    """Batches of different numbers of coils, and of non-Cartesian acquisitions."""
+    config = dataclasses.replace(config, max_steps=2, validation_interval=2)
+    radial = single_coil(config, sampling=Radial(9), validation_sampling=Radial(9))
+    for name, options in (('cartesian', config), ('radial', radial)):
+        path = train(options, tmp_path / name, progress=False)
+        assert bool(weights(path).isfinite().all())
+        assert not torch.equal(weights(path), initial_weights(config))
+    assert len(losses) == 4
+    assert all(0 < loss < 100 for loss in losses)
 
 
 def test_same_seed_gives_the_same_weights(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
-from mrpro_lambda.solvers.gram_norm import gram_norm
+from mrpro_lambda.solvers.circulant_bound import circulant_bound
 from mrpro_lambda.solvers.Iteration import Gradient, Iteration, active_pattern, as_real, real_bound
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
@@ -37,11 +36,12 @@ class ADMM(Solver):
         u_{n+1} &= \mathrm{clip}(h_{n+1}, -\Lambda / \mu, \Lambda / \mu), \qquad z_{n+1} = h_{n+1} - u_{n+1}
 
     For a single-coil Cartesian acquisition :math:`P` is the whole system matrix and this is the exact ADMM, without a
-    Gram operator. Otherwise :math:`C` is the smallest multiple of the identity that is known to bound :math:`A^H A`.
+    Gram operator. For Cartesian acquisitions with several coils :math:`C` is a multiple of the identity, and for
+    non-Cartesian ones it follows the sampling density.
 
-    The penalty is scale-free: :math:`\mu = \kappa \|\Lambda\| / \|K x_0\|`, an estimate of the ratio of the sizes of
-    dual and primal solution, for each image that the regularizer does not couple with others. It is not differentiated:
-    the minimizer does not depend on it.
+    The penalty is scale-free: :math:`\mu = \kappa \|\Lambda\| / \|K x'\|`, an estimate of the ratio of the sizes of
+    dual and primal solution, for each image that the regularizer does not couple with others; :math:`x'` is the adjoint
+    of the data, compensated for the sampling density. It is not differentiated: the minimizer does not depend on it.
 
     References
     ----------
@@ -101,10 +101,11 @@ class ADMMIteration(Iteration[ADMMState]):
         super().__init__(problem)
         self.over_relaxation = over_relaxation
         img, regularizer = problem.initial_image, problem.regularizer
-        transfer, self._dim, exact = _circulant_bound(problem)
-        self._exact = exact and regularizer.circulant
-        self.penalty = penalty_factor * _dual_to_primal_ratio(problem, self._dim)
-        system = transfer / self.penalty.to(torch.float64) + regularizer.symbol(img.shape, img.device)
+        bound = circulant_bound(problem)
+        self._dim = tuple(sorted({*regularizer.dim, *bound.dim}))
+        self._exact = bound.exact and regularizer.circulant
+        self.penalty = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs), self._dim)
+        system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(img.shape, img.device)
         if not bool((system > 0).all()):
             raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')
         self._inverse = (1 / system).to(img.dtype.to_real())
@@ -193,23 +194,9 @@ class ADMMIteration(Iteration[ADMMState]):
         return self.penalty * state.dual
 
 
-def _circulant_bound(problem: Problem) -> tuple[torch.Tensor, tuple[int, ...], bool]:
-    """Return a circulant bound of the Gram operator, its axes with those of the regularizer, and if it is equal."""
-    gram, dim = problem.gram, problem.regularizer.dim
-    if not isinstance(gram, CirculantGramOp) or not gram.circulant:
-        bound = torch.tensor(gram_norm(problem), dtype=torch.float64, device=problem.rhs.device)
-        return bound, dim, False
-    transfer = gram.transfer.to(torch.float64)
-    # a transfer function that differs between entries which the regularizer couples is not circulant
-    coupled = tuple(d for d in dim if d not in gram.dim and -d <= transfer.ndim and transfer.shape[d] > 1)
-    if coupled:
-        transfer = transfer.amax(dim=coupled, keepdim=True)
-    return transfer, tuple(sorted({*dim, *gram.dim})), not coupled
-
-
-def _dual_to_primal_ratio(problem: Problem, coupled_dim: tuple[int, ...]) -> torch.Tensor:
-    r"""Return :math:`\|\Lambda\| / \|K x_0\|` for each image that is not coupled with others."""
-    coefficients = problem.regularizer.transform(problem.initial_image)
+def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> torch.Tensor:
+    r"""Return :math:`\|\Lambda\| / \|K x\|` for each image that is not coupled with others."""
+    coefficients = problem.regularizer.transform(img)
     bound = real_bound(problem.threshold, coefficients)
     axes = (0, *(d - 1 for d in sorted({*coupled_dim, -4})), -1)
     threshold_norm = bound.square().sum(axes, keepdim=True).sqrt()

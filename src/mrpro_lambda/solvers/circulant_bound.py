@@ -1,0 +1,124 @@
+"""Circulant upper bound of a Gram operator."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from mrpro.operators import FourierOp, LinearOperator, SensitivityOp
+from mrpro.operators.LinearOperator import LinearOperatorComposition
+
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.solvers.gram_norm import gram_norm
+from mrpro_lambda.solvers.Problem import Problem
+
+
+class CirculantBound(NamedTuple):
+    r"""A circulant operator :math:`C \ge A^H A`, given as a multiple of the sampling density."""
+
+    density: torch.Tensor
+    """Sampling density (float64) in the order of `torch.fft.fftn`, broadcastable to the image."""
+    factor: float
+    """Factor that makes the density a bound."""
+    dim: tuple[int, ...]
+    """Axes along which the density varies."""
+    exact: bool
+    r"""Whether :math:`C = A^H A`."""
+
+    @property
+    def transfer(self) -> torch.Tensor:
+        """Transfer function of the bound."""
+        return self.factor * self.density
+
+    def compensate(self, img: torch.Tensor) -> torch.Tensor:
+        """Divide the spectrum of an image by the density, where there is any."""
+        inverse = torch.where(self.density > 0, 1 / self.density, 0).to(img.dtype.to_real())
+        if not self.dim:
+            return img * inverse
+        compensated = torch.fft.ifftn(torch.fft.fftn(img, dim=self.dim) * inverse, dim=self.dim)
+        return compensated if img.is_complex() else compensated.real
+
+
+def circulant_bound(problem: Problem) -> CirculantBound:
+    r"""Find a circulant upper bound of the Gram operator of a problem.
+
+    For a single-coil Cartesian acquisition it is the Gram operator itself, unless the regularizer couples images that
+    are sampled differently. With coil sensitivities it is a multiple of the identity. For non-Cartesian acquisitions it
+    is the circulant operator next to the Toeplitz operator :math:`F^H F` [CHA1988]_, the sampling density, times the
+    smallest factor that makes it a bound, from a power iteration.
+
+    Parameters
+    ----------
+    problem
+        Problem.
+
+    References
+    ----------
+    .. [CHA1988] Chan T (1988) An optimal circulant preconditioner for Toeplitz systems. SIAM J Sci Stat Comput 9(4)
+       https://doi.org/10.1137/0909051
+    """
+    gram, dim = problem.gram, problem.regularizer.dim
+    if isinstance(gram, CirculantGramOp):
+        if not gram.circulant:
+            return _multiple_of_identity(problem)
+        transfer, coupled = _union(gram.transfer.to(torch.float64), gram.dim, dim)
+        return CirculantBound(transfer, 1.0, gram.dim, not coupled)
+    fourier_op = _fourier_op(problem.acquisition_op)
+    if fourier_op is None:
+        return _multiple_of_identity(problem)
+    axes = tuple(sorted({*fourier_op._nufft_dims, *fourier_op._fft_dims}))
+    density, _ = _union(_sampling_density(gram_operator(fourier_op), problem.rhs, axes), axes, dim)
+    # Weakly sampled frequencies keep a tenth of the largest weight, so that the factor stays small: 1.5 instead of 3.5
+    # with a hundredth, for 48 spokes and 8 coils at 144 x 144. With it the objective was 4 to 15 times closer to the
+    # minimum than with a multiple of the identity, after 20 to 150 iterations.
+    density = density + 0.1 * density.amax()
+    return CirculantBound(density, gram_norm(problem, density, axes), axes, False)
+
+
+def _multiple_of_identity(problem: Problem) -> CirculantBound:
+    """Take the norm of the Gram operator for all frequencies."""
+    norm = torch.tensor(gram_norm(problem), dtype=torch.float64, device=problem.rhs.device)
+    return CirculantBound(norm, 1.0, (), False)
+
+
+def _union(transfer: torch.Tensor, axes: tuple[int, ...], coupled_dim: tuple[int, ...]) -> tuple[torch.Tensor, bool]:
+    """Take the maximum over images that the regularizer couples; tell whether they differed."""
+    coupled = tuple(d for d in coupled_dim if d not in axes and -d <= transfer.ndim and transfer.shape[d] > 1)
+    return (transfer.amax(dim=coupled, keepdim=True) if coupled else transfer), bool(coupled)
+
+
+def _fourier_op(acquisition_op: LinearOperator) -> FourierOp | None:
+    """Return the Fourier operator of an acquisition with or without coil sensitivities."""
+    if isinstance(acquisition_op, LinearOperatorComposition) and isinstance(acquisition_op._operator2, SensitivityOp):
+        acquisition_op = acquisition_op._operator1
+    return acquisition_op if isinstance(acquisition_op, FourierOp) else None
+
+
+def _sampling_density(gram: LinearOperator, img: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    r"""Return the transfer function of the circulant operator that is closest to a Toeplitz operator.
+
+    With the responses :math:`t` of the Toeplitz operator, the circulant one has
+    :math:`c_k = (1 - k/n)\, t_k + (k/n)\, t_{k-n}` along each axis of size :math:`n`. The responses at lags of all
+    signs are those to impulses in the corners of the image.
+    """
+    kernel = torch.zeros_like(img)
+    shape = img.shape
+    for corner in product((0, -1), repeat=len(axes)):
+        impulse = torch.zeros_like(img)
+        index: list[slice | int] = [slice(None)] * img.ndim
+        for axis, position in zip(axes, corner, strict=True):
+            index[axis] = position
+        impulse[tuple(index)] = 1
+        (response,) = gram(impulse)
+        for axis, position in zip(axes, corner, strict=True):
+            n = shape[axis]
+            lag = torch.arange(n, device=img.device)
+            # an impulse at the end shows lags from 1 - n to 0, which wrap around to 1 ... n
+            weight = 1 - lag / n if position == 0 else (lag + 1) / n * (lag + 1 < n)
+            response = response * weight.reshape(n, *(1,) * (-axis - 1))
+            response = response if position == 0 else response.roll(1, axis)
+        kernel += response
+    density: torch.Tensor = torch.fft.fftn(kernel.to(torch.complex128), dim=axes).real
+    return density.clamp_min(0)
