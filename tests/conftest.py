@@ -1,9 +1,14 @@
 """Settings and fixtures for all tests."""
 
+import os
+
+# pytest-xdist starts one process per core, so more than one thread per process would only compete for the cores; the
+# variable is for FINUFFT, and has to be set before it is loaded
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import pytest
 import torch
 
-# pytest-xdist starts one process per core, so more than one thread per process would only compete for the cores.
 torch.set_num_threads(1)
 
 

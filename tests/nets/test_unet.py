@@ -118,3 +118,9 @@ def test_cuda(n_dim: int) -> None:
     output = net.cuda()(x.cuda())
     assert output.is_cuda
     torch.testing.assert_close(output.cpu(), expected, rtol=1e-2, atol=1e-3)
+
+
+def test_global_random_numbers_are_not_touched() -> None:
+    state = torch.random.get_rng_state()
+    UNet(2, 1, 1, 4)
+    assert torch.equal(torch.random.get_rng_state(), state)

@@ -69,6 +69,16 @@ def test_forms_of_a_weight() -> None:
     assert relative_image_difference(image(STATIC, regularization_weight=lambda_map), images[0]) > 1e-2
 
 
+def test_one_weight_for_each_axis_as_in_mrpro() -> None:
+    """With as many numbers as axes, each axis has its own; equal numbers are the same as one."""
+    one = image(STATIC, regularization_weight=0.05)
+    torch.testing.assert_close(image(STATIC, regularization_weight=[0.05, 0.05]), one)
+    strong_y = image(STATIC, regularization_weight=(0.5, 0.005))
+    strong_x = image(STATIC, regularization_weight=torch.tensor([0.005, 0.5]))
+    assert strong_y.diff(dim=-2).abs().sum() < 0.8 * strong_x.diff(dim=-2).abs().sum()
+    assert strong_x.diff(dim=-1).abs().sum() < 0.8 * strong_y.diff(dim=-1).abs().sum()
+
+
 def test_one_weight_for_space_and_one_for_time() -> None:
     dim = (-5, -2, -1)
     both = image(DYNAMIC, dim, regularization_weight=[0.05, 0.2])
@@ -77,7 +87,7 @@ def test_one_weight_for_space_and_one_for_time() -> None:
     each = image(DYNAMIC, regularization_weight=0.05, tolerance=1e-4)
     assert relative_image_difference(no_coupling, each) < 1e-2
     assert relative_image_difference(both, no_coupling) > 2e-2
-    for weight in ([0.05], [0.05, 0.2, 0.2]):
+    for weight in ([0.05], [0.05, 0.2, 0.2, 0.2]):
         with pytest.raises(ValueError, match='n_maps=2'):
             image(DYNAMIC, dim, regularization_weight=weight)
 

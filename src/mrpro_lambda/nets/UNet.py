@@ -85,10 +85,11 @@ class UNet(Module):
             return Sequential(*layers)
 
         features = [n_features * 2**i for i in range(n_resolutions)]
-        self.encoder = ModuleList(block(n_in, n_out) for n_in, n_out in pairwise([n_channels_in, *features]))
-        self.upsampling = ModuleList(conv(n_in, n_out) for n_in, n_out in pairwise(features[::-1]))
-        self.decoder = ModuleList(block(2 * n_out, n_out) for n_out in features[-2::-1])
-        self.last = _CONV[n_dim](features[0], n_channels_out, kernel_size=1)
+        with torch.random.fork_rng(devices=()):  # torch draws weights that are replaced below
+            self.encoder = ModuleList(block(n_in, n_out) for n_in, n_out in pairwise([n_channels_in, *features]))
+            self.upsampling = ModuleList(conv(n_in, n_out) for n_in, n_out in pairwise(features[::-1]))
+            self.decoder = ModuleList(block(2 * n_out, n_out) for n_out in features[-2::-1])
+            self.last = _CONV[n_dim](features[0], n_channels_out, kernel_size=1)
         self._initialize(torch.Generator().manual_seed(0) if generator is None else generator)
 
     def _initialize(self, generator: torch.Generator) -> None:

@@ -75,7 +75,8 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
             Axes along which the total variation is taken.
         regularization_weight
             A number, one number for each group of directions, or a map of shape `(n_maps, *other, 1, z, y, x)`.
-            Directions are grouped as in `~mrpro_lambda.regularizers.TotalVariation`.
+            Directions are grouped as in `~mrpro_lambda.regularizers.TotalVariation`. As many numbers as axes, as in
+            mrpro, make each axis a group of its own.
         lambda_net
             Network that chooses the map, in place of `regularization_weight`.
         boundary
@@ -100,6 +101,9 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
                 raise ValueError(f'Without kdata, axes must be negative, got {regularization_dim=}.')
             regularization_dim = tuple(normalize_index(kdata.ndim, d) - kdata.ndim for d in regularization_dim)
         regularizer = TotalVariation(regularization_dim, boundary=boundary)
+        weight_shape = () if regularization_weight is None else torch.as_tensor(regularization_weight).shape
+        if weight_shape == (len(regularizer.dim),) != (regularizer.n_maps,):
+            regularizer = TotalVariation(regularization_dim, groups=[(d,) for d in regularizer.dim], boundary=boundary)
         solver: Solver
         if boundary == 'zero':
             solver = PDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)
