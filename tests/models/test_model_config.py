@@ -107,3 +107,8 @@ def test_unknown_keys() -> None:
 def test_invalid_values(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ModelConfig.from_dict(SMALL | options).build()
+
+
+def test_setting_of_another_solver() -> None:
+    with pytest.raises(ValueError, match='penalty_factor is a setting of ADMM'):
+        ModelConfig(solver='PDHG', penalty_factor=0.5).build()

@@ -92,6 +92,8 @@ class ModelConfig:
         if self.solver == 'ADMM':
             solver = ADMM(regularizer, n_iterations=n_iterations, penalty_factor=self.penalty_factor)
         elif self.solver == 'PDHG':
+            if self.penalty_factor != 1.0:
+                raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for PDHG.')
             solver = PDHG(regularizer, n_iterations=n_iterations)
         else:
             raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")

@@ -14,7 +14,7 @@ _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
 
 
 class UNet(Module):
-    """Plain U-Net [RON2015]_, as the backbone of TV-Lambda and CDL-Lambda.
+    """Plain U-Net [RON2015]_, as the backbone of TV-Lambda.
 
     Each resolution has `n_convs` convolutions of width 3 with leaky ReLU, and twice the features of the one above it.
     On the way up, features are interpolated linearly, halved by a convolution without activation and joined with those

@@ -69,8 +69,8 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         max_iterations
             Largest number of iterations.
         tolerance
-            Stop when the certified gap of the objective is below `tolerance` times the objective. The true error of the
-            objective was 40 to 100 times smaller than the gap in the problems where it was measured.
+            Stop when the certified gap of the objective is below `tolerance` times the objective. The gap is an upper
+            bound, the true error of the objective is usually much smaller.
         regularization_dim
             Axes along which the total variation is taken.
         regularization_weight

@@ -39,7 +39,7 @@ class FullBackward(Backward):
 
 
 class TruncatedBackward(Backward):
-    """Back-propagation through the last iterations only. The gradient is biased (58 % at 32 of 128 for one problem)."""
+    """Back-propagation through the last iterations only: less memory, and a biased gradient."""
 
     def __init__(self, n_iterations: int) -> None:
         """Initialize.
@@ -102,8 +102,8 @@ class ActiveSetBackward(Backward):
 
     Each step is a linear map followed by a clip. Where the clip was active decides its derivative, so the transposes of
     the steps need this pattern and no iterate. The gradient with respect to the Lambda map, the data and the initial
-    image is that of `FullBackward`, at a tenth of its time and a twentieth of its memory. It can not be differentiated
-    again. The regularizer must be elementwise; the acquisition operator gets no gradient.
+    image is that of `FullBackward`, in a fraction of its time and memory. It can not be differentiated again. The
+    regularizer must be elementwise; the acquisition operator gets no gradient.
     """
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
