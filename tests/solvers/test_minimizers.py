@@ -94,10 +94,11 @@ def test_gap_is_an_upper_bound_and_vanishes(cls: SolverClass, name: str) -> None
     problem = case.problem
     iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
     state = iteration.owned(iteration.init())
-    gaps = []
+    gaps, done = [], 0
     for n_steps in [10] * 10 + [50] * 18:
-        iteration.run(state, n_steps)
-        value, gap = problem.certificate(state.img, iteration.dual(state))
+        iteration.run(state, done, n_steps)
+        done += n_steps
+        value, gap = problem.certificate(state.primal, iteration.dual(state))
         assert gap >= value - smallest - rounding * smallest
         gaps.append(gap / smallest)
         if gaps[-1] < case.tolerance:
@@ -113,8 +114,8 @@ def test_dual_is_feasible(cls: SolverClass, name: str) -> None:
     problem = case.problem
     iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
     state = iteration.owned(iteration.init())
-    for _ in range(5):
-        iteration.step_(state)
+    for index in range(5):
+        iteration.step_(state, index)
         dual = iteration.dual(state)
         torch.testing.assert_close(case.regularizer.project(dual, problem.threshold), dual, rtol=1e-6, atol=1e-9)
 

@@ -70,9 +70,9 @@ def test_iterates_are_those_of_mrpro(name: str, precision: torch.dtype, step_rat
     assert len(states) == 20
     tolerance = 1e-5 if precision == torch.float32 else 1e-10
     state = iteration.init()
-    for img, relaxed, (data_dual, dual) in states:
-        state = iteration.step(state)
-        assert relative_image_difference(state.img, img) < tolerance
+    for index, (img, relaxed, (data_dual, dual)) in enumerate(states):
+        state = iteration.step(state, index)
+        assert relative_image_difference(state.primal, img) < tolerance
         assert relative_image_difference(state.relaxed, relaxed) < tolerance
         assert relative_image_difference(state.dual, dual) < tolerance
-        assert relative_image_difference(state.residual, acquisition_op.adjoint(data_dual)[0]) < 10 * tolerance
+        assert relative_image_difference(iteration.residual(state), acquisition_op.adjoint(data_dual)[0]) < 10 * tolerance

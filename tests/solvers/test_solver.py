@@ -34,10 +34,10 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
     in_place, recorded = iteration.owned(state), iteration.owned(state)
     tolerance = 2e-5 if case.single_precision else 1e-12
     active = False
-    for _ in range(8):
-        state = iteration.step(state)
-        assert iteration.step_(in_place) is None
-        pattern = iteration.step_(recorded, record=True)
+    for index in range(8):
+        state = iteration.step(state, index)
+        assert iteration.step_(in_place, index) is None
+        pattern = iteration.step_(recorded, index, record=True)
         for field, expected, plain, with_record in zip(state._fields, state, in_place, recorded, strict=True):
             assert torch.equal(plain, with_record), field
             assert relative_image_difference(plain, expected) < tolerance, field
@@ -81,10 +81,10 @@ def test_fixed_number_of_iterations(cls: SolverClass) -> None:
     assert torch.equal(solution.img, solver(*case[1:]))
     iteration = solver.iteration(case.problem)
     state = iteration.init()
-    for _ in range(23):
-        state = iteration.step(state)
-    assert relative_image_difference(solution.img, state.img) < 1e-12
-    certificate = case.problem.certificate(state.img, iteration.dual(state))
+    for index in range(23):
+        state = iteration.step(state, index)
+    assert relative_image_difference(solution.img, state.primal) < 1e-12
+    certificate = case.problem.certificate(state.primal, iteration.dual(state))
     assert (solution.objective, solution.gap) == pytest.approx(certificate, rel=1e-9)
 
 

@@ -20,14 +20,15 @@ class AcquisitionSample(NamedTuple):
     """Noisy k-space, zero where it is not sampled. Complex64, shape `(coils, k2=1, k1, k0)`."""
 
     mask: torch.Tensor
-    """1 at sampled points of k-space and 0 elsewhere. Float32, shape `(coils=1, k2=1, k1, k0)`."""
+    """Weight of the sampled points of k-space, 0 elsewhere: 1 for white noise, otherwise one over the relative standard
+    deviation of the noise. Float32, shape `(coils=1, k2=1, k1, k0)`."""
 
     csm: torch.Tensor
     """Coil sensitivities, with a sum of squared magnitudes of 1. Complex64, shape `(coils, z=1, y, x)`."""
 
     initial_image: torch.Tensor
-    """Adjoint of the acquisition applied to the data. Complex64, shape `(coils=1, z=1, y, x)`."""
+    """Adjoint of the acquisition, without weights, applied to the data. Complex64, shape `(coils=1, z=1, y, x)`."""
 
     noise_std: torch.Tensor
-    """Standard deviation of the complex noise, root mean square over the sampled points, in units of the data. Float32,
-    shape `(1, 1, 1, 1)`."""
+    """Standard deviation of the complex noise of a sample, in units of the (whitened) data. Float32, shape
+    `(1, 1, 1, 1)`."""

@@ -67,6 +67,8 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         colored_noise
             If the noise varies along `k1`, see `k1_noise_weight`. The factors at the two edges are drawn uniformly from
             a range `(low, high)`, independently; `True` is the range (0.15, 0.9), which covers measurements at 0.055 T.
+            The data are whitened, as those of a scanner are before the reconstruction: data and mask are divided by the
+            relative standard deviation of the noise, the initial image is that of the data as measured.
         seed
             Seed of all random numbers, from 0 to ``2**32 - 1``.
 
@@ -178,12 +180,13 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         cartesian_op = CartesianAcquisitionOp(mask, csm)
         (signal,) = cartesian_op(img)
         noise_std = noise * float(img.norm()) / sqrt(img.numel())
-        weight: float | torch.Tensor = noise_std
+        noise_weight = torch.ones(())
         if self.colored_noise is not None:
             edge_factors = (draw_uniform(self.colored_noise, noise_rng), draw_uniform(self.colored_noise, noise_rng))
-            weight = noise_std * k1_noise_weight(mask[0, 0], edge_factors)
-        data = signal + mask * complex_noise(signal.shape, weight, noise_rng)
+            noise_weight = k1_noise_weight(mask[0, 0], edge_factors)
+        data = signal + mask * complex_noise(signal.shape, noise_std * noise_weight, noise_rng)
         initial_image = cartesian_op.adjoint(data)[0]
+        data, mask = data / noise_weight, mask / noise_weight
         noise_tensor = torch.full((1, 1, 1, 1), noise_std)
         return AcquisitionSample(img, self._filled(data), mask, self._filled(csm), initial_image, noise_tensor)
 

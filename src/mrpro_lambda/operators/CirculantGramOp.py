@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mrpro.operators import LinearOperator, ZeroPadOp
 from mrpro.utils import reduce_repeat
+
+_CHUNK = 2**17
+"""Numbers of the coil images that are treated at once, 1 MiB in single precision."""
 
 
 class CirculantGramOp(LinearOperator):
@@ -44,6 +48,7 @@ class CirculantGramOp(LinearOperator):
         self.dim = tuple(d for d in dim if -d <= self.transfer.ndim and self.transfer.shape[d] > 1)
         self.csm = csm
         self.pad_op = pad_op
+        self._cache: Any = None
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the Gram operator to an image of shape `(*other, 1, z, y, x)`."""
@@ -51,6 +56,8 @@ class CirculantGramOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the Gram operator. Prefer calling the instance."""
+        if self.csm is not None and self.pad_op is None and x.is_complex() and not torch.is_grad_enabled():
+            return (self._in_chunks(x),)
         y = x if self.csm is None else self.csm * x
         if self.pad_op is not None:
             (y,) = self.pad_op(y)
@@ -63,6 +70,41 @@ class CirculantGramOp(LinearOperator):
         if self.csm is not None:
             y = (self.csm.conj() * y).sum(-4, keepdim=True)
         return (y if x.is_complex() or self.csm is not None else y.real,)
+
+    def _in_chunks(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the operator to some coils at a time, in place.
+
+        On a CPU, arrays that do not fit the cache, and new memory for them in each call, took as long as the FFTs.
+        """
+        csm, transfer, axis = self._arranged()
+        x = x.transpose(axis, -1).contiguous()
+        dim = tuple(-1 if d == axis else d for d in self.dim)
+        n_coils = csm.shape[-4]
+        chunk = max(1, _CHUNK // x.numel()) if x.device.type == 'cpu' else n_coils
+        out = torch.zeros_like(x)
+        for s in csm.split(chunk, dim=-4):
+            y = s * x
+            if dim:
+                y = torch.fft.fftn(y, dim=dim)
+            torch.view_as_real(y).mul_(transfer)
+            if dim:
+                y = torch.fft.ifftn(y, dim=dim)
+            out += y.conj_physical_().mul_(s).sum(-4, keepdim=True)
+        return out.conj_physical_().transpose(axis, -1).contiguous()
+
+    def _arranged(self) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Return sensitivities and transfer function (for real and imaginary part) with a transformed axis at the end.
+
+        The FFT along another axis only changes the layout of the memory, and all that follows becomes slow.
+        """
+        if self._cache is None or self._cache[0] is not self.csm or self._cache[1] is not self.transfer:
+            axis = -1 if -1 in self.dim or not self.dim else self.dim[-1]
+            csm = self.csm.transpose(axis, -1).contiguous()
+            transfer = self.transfer.reshape(*(1,) * (4 - self.transfer.ndim), *self.transfer.shape)
+            transfer = transfer.transpose(axis, -1).unsqueeze(-1)
+            transfer = transfer.expand(*transfer.shape[:-1], 2).to(csm.dtype.to_real()).contiguous()
+            self._cache = (self.csm, self.transfer, (csm, transfer, axis))
+        return self._cache[2]
 
     def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the operator itself, which is self-adjoint."""

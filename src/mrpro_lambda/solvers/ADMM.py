@@ -9,7 +9,7 @@ import torch
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.circulant_bound import circulant_bound
-from mrpro_lambda.solvers.Iteration import Gradient, Iteration, active_pattern, as_real, real_bound
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, as_real, real_bound
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -17,7 +17,7 @@ from mrpro_lambda.solvers.Solver import Solver
 class ADMMState(NamedTuple):
     """State of the alternating direction method of multipliers."""
 
-    img: torch.Tensor
+    primal: torch.Tensor
     relaxed: torch.Tensor
     r"""Over-relaxed coefficients plus scaled dual, :math:`h`; the split variable is :math:`z = h - u`."""
     dual: torch.Tensor
@@ -100,94 +100,100 @@ class ADMMIteration(Iteration[ADMMState]):
         """Choose the circulant bound of the Gram operator and the penalty, and invert the system matrix."""
         super().__init__(problem)
         self.over_relaxation = over_relaxation
-        img, regularizer = problem.initial_image, problem.regularizer
+        start, regularizer = problem.start, problem.regularizer
         bound = circulant_bound(problem)
         self._dim = tuple(sorted({*regularizer.dim, *bound.dim}))
         self._exact = bound.exact and regularizer.circulant
         self.penalty = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs), self._dim)
-        system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(img.shape, img.device)
+        system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(start.shape, start.device)
         if not bool((system > 0).all()):
             raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')
-        self._inverse = (1 / system).to(img.dtype.to_real())
+        self._inverse = real_bound((1 / system).to(start.dtype.to_real()), torch.empty(0, dtype=torch.complex64))
         self._scaled_rhs = problem.rhs / self.penalty
-        self._bound = real_bound(problem.threshold / self.penalty, problem.rhs)
-        self._lower = -self._bound
+        self._inverse_penalty = real_bound(1 / self.penalty, problem.rhs)
+        self._clip = Clip(problem, 1 / self.penalty)
+        self._difference = regularizer.transform(torch.zeros_like(start))
 
     def _solve(self, x: torch.Tensor) -> torch.Tensor:
         r"""Apply :math:`\mu P^{-1}`."""
-        y = torch.fft.ifftn(torch.fft.fftn(x, dim=self._dim).mul_(self._inverse), dim=self._dim)
+        spectrum = torch.fft.fftn(x, dim=self._dim)
+        if torch.is_grad_enabled():
+            spectrum = spectrum * self._inverse[..., 0]
+        else:  # the product of a complex and a real tensor takes twice as long as that of two real ones
+            torch.view_as_real(spectrum).mul_(self._inverse)
+        y = torch.fft.ifftn(spectrum, dim=self._dim)
         return y if x.is_complex() else y.real
 
     def init(self) -> ADMMState:
         """Start from the initial image with zero split variable and dual."""
-        img = self.problem.initial_image
-        zero = self.problem.regularizer.transform(torch.zeros_like(img))
-        return ADMMState(img, zero, zero)
+        start = self.problem.start
+        zero = self.problem.regularizer.transform(torch.zeros_like(start))
+        return ADMMState(start, zero, zero)
 
-    def step(self, state: ADMMState) -> ADMMState:
+    def step(self, state: ADMMState, index: int) -> ADMMState:  # noqa: ARG002
         """Return the next state."""
-        img, h, u = state
+        primal, h, u = state
         problem, mu, alpha = self.problem, self.penalty, self.over_relaxation
         regularizer = problem.regularizer
         difference = h - 2 * u
         if self._exact:
-            img = self._solve(problem.rhs / mu + regularizer.transform_adjoint(difference))
+            primal = self._solve(problem.rhs / mu + regularizer.transform_adjoint(difference))
         else:
-            gradient = (problem.gram(img)[0] - problem.rhs) / mu
-            gradient = gradient + regularizer.transform_adjoint(regularizer.transform(img) - difference)
-            img = img - self._solve(gradient)
-        h = alpha * regularizer.transform(img) + (1 - alpha) * h + alpha * u
-        return ADMMState(img, h, regularizer.project(h, problem.threshold / mu))
+            gradient = (problem.gram(primal)[0] - problem.rhs) / mu
+            gradient = gradient + regularizer.transform_adjoint(regularizer.transform(primal) - difference)
+            primal = primal - self._solve(gradient)
+        h = alpha * regularizer.transform(primal) + (1 - alpha) * h + alpha * u
+        return ADMMState(primal, h, regularizer.project(h, problem.threshold / mu))
 
-    def step_(self, state: ADMMState, record: bool = False) -> torch.Tensor | None:
+    def step_(self, state: ADMMState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
         """Turn the state into the next one in place."""
-        img, h, u = state
-        problem, alpha = self.problem, self.over_relaxation
-        regularizer = problem.regularizer
-        difference = torch.sub(h, u, alpha=2)
-        torch.lerp(as_real(h), as_real(u), alpha, out=as_real(h))
+        primal, h, u = state
+        problem, regularizer, difference = self.problem, self.problem.regularizer, self._difference
+        torch.sub(as_real(h), as_real(u), alpha=2, out=as_real(difference))
+        torch.lerp(as_real(h), as_real(u), self.over_relaxation, out=as_real(h))
         if self._exact:
-            img.copy_(self._scaled_rhs)
-            regularizer.add_transform_adjoint_(img, difference, 1.0)
-            img.copy_(self._solve(img))
+            primal.copy_(self._scaled_rhs)
+            regularizer.add_transform_adjoint_(primal, difference, 1.0)
+            primal.copy_(self._solve(primal))
         else:
-            regularizer.add_transform_(difference, img, -1.0)
-            gradient = problem.gram(img)[0].div_(self.penalty).sub_(self._scaled_rhs)
+            regularizer.add_transform_(difference, primal, -1.0)
+            (gradient,) = problem.gram(primal)
+            as_real(gradient).mul_(self._inverse_penalty)
+            gradient.sub_(self._scaled_rhs)
             regularizer.add_transform_adjoint_(gradient, difference, -1.0)
-            img.sub_(self._solve(gradient))
-        regularizer.add_transform_(h, img, alpha)
-        parts = as_real(h)
-        pattern = active_pattern(parts, self._lower, self._bound) if record else None
-        if regularizer.elementwise:
-            torch.clamp(parts, self._lower, self._bound, out=as_real(u))
-        else:
-            u.copy_(regularizer.project(h, problem.threshold / self.penalty))
-        return pattern
+            primal.sub_(self._solve(gradient))
+        regularizer.add_transform_(h, primal, self.over_relaxation)
+        self._clip(h, u)
+        return active_pattern(torch.sub(h, u, out=difference)) if record else None
 
-    def transpose_(self, cotangent: ADMMState, pattern: torch.Tensor, gradient: Gradient) -> None:
+    def transpose_(self, cotangent: ADMMState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""
-        img, h, u = cotangent
-        regularizer, alpha = self.problem.regularizer, self.over_relaxation
+        primal, h, u = cotangent
+        regularizer, alpha, transformed = self.problem.regularizer, self.over_relaxation, self._difference
         gradient.clip_transpose_(u, pattern)
         h.add_(u)
-        regularizer.add_transform_adjoint_(img, h, alpha)
-        torch.mul(h, alpha, out=u)
-        h.mul_(1 - alpha)
-        solved = self._solve(img)
-        transformed = regularizer.transform(solved)
+        regularizer.add_transform_adjoint_(primal, h, alpha)
+        torch.mul(as_real(h), alpha, out=as_real(u))
+        as_real(h).mul_(1 - alpha)
+        solved = self._solve(primal)
+        regularizer.add_transform_(transformed.zero_(), solved, 1.0)
         h.add_(transformed)
-        u.sub_(transformed, alpha=2)
-        gradient.rhs.add_(solved / self.penalty)
+        as_real(u).sub_(as_real(transformed), alpha=2)
+        gradient.add_rhs_(solved, 1.0)
         if self._exact:
-            img.zero_()
+            primal.zero_()
         else:
-            img.sub_(self.problem.gram(solved)[0].div_(self.penalty))
-            regularizer.add_transform_adjoint_(img, transformed, -1.0)
+            (forward,) = self.problem.gram(solved)
+            as_real(forward).mul_(self._inverse_penalty)
+            primal.sub_(forward)
+            regularizer.add_transform_adjoint_(primal, transformed, -1.0)
 
     def transpose_init_(self, cotangent: ADMMState, gradient: Gradient) -> None:
-        """Add the initial image, and account for clips at the threshold divided by the penalty."""
-        gradient.initial_image.add_(cotangent.img)
+        """Add the initial image, and account for the division by the penalty."""
+        gradient.start.add_(cotangent.primal)
         gradient.scale_threshold_(1 / self.penalty)
+        if gradient.rhs is not None:
+            gradient.rhs = gradient.rhs / self.penalty
 
     def dual(self, state: ADMMState) -> torch.Tensor:
         r"""Return the dual variable of the regularizer, :math:`\mu u`."""

@@ -15,10 +15,13 @@ State = TypeVar('State', bound=tuple[torch.Tensor, ...])
 class Iteration(ABC, Generic[State]):
     r"""The iteration of a solver for one problem: its constants, and one step in three forms.
 
-    A step consists of linear maps and one projection to the dual ball. `step` is the plain form, differentiable by
-    autograd. `step_` computes the same in place, without temporaries where it can; it reports on request where the
-    projection was active. With this pattern the step is a linear map, and `transpose_` applies its transpose to the
-    derivative of a loss with respect to the state after the step.
+    A step consists of linear maps and one projection to the dual ball, or one shrinkage. `step` is the plain form,
+    differentiable by autograd. `step_` computes the same in place, without temporaries where it can; it reports on
+    request where the projection was active. With this pattern the step is a linear map, and `transpose_` applies its
+    transpose to the derivative of a loss with respect to the state after the step.
+
+    The first entry of a state is the unknown of the problem, `primal`. Steps are numbered from 0, for algorithms with
+    a momentum that grows.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -30,20 +33,20 @@ class Iteration(ABC, Generic[State]):
         """Return the initial state."""
 
     @abstractmethod
-    def step(self, state: State) -> State:
+    def step(self, state: State, index: int) -> State:
         """Return the next state."""
 
     @abstractmethod
-    def step_(self, state: State, record: bool = False) -> torch.Tensor | None:
+    def step_(self, state: State, index: int, record: bool = False) -> torch.Tensor | None:
         """Turn the state into the next one in place and return the activity pattern (int8: -1, 0 or 1) if asked to."""
 
     @abstractmethod
-    def transpose_(self, cotangent: State, pattern: torch.Tensor, gradient: Gradient) -> None:
+    def transpose_(self, cotangent: State, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:
         """Turn the cotangent of the next state into that of the state in place, and add to the gradient."""
 
     @abstractmethod
     def transpose_init_(self, cotangent: State, gradient: Gradient) -> None:
-        """Add the contribution of the initial state to the gradient."""
+        """Add the contribution of the initial state to the gradient, and bring it to the units of the problem."""
 
     @abstractmethod
     def dual(self, state: State) -> torch.Tensor:
@@ -53,39 +56,85 @@ class Iteration(ABC, Generic[State]):
         """Return a copy of a state that shares no memory with the problem or within itself, for `step_`."""
         return type(state)(*(tensor.detach().clone() for tensor in state))
 
-    def run(self, state: State, n_iterations: int) -> State:
+    def run(self, state: State, start: int, n_iterations: int) -> State:
         """Take steps in place, on a state that the caller owns."""
-        for _ in range(n_iterations):
-            self.step_(state)
+        for index in range(start, start + n_iterations):
+            self.step_(state, index)
         return state
 
 
 class Gradient:
     """Derivatives of a loss with respect to the parts of a problem, filled by the reverse sweep."""
 
-    def __init__(self, problem: Problem) -> None:
-        """Start with zeros."""
-        self.rhs = torch.zeros_like(problem.rhs)
-        self.initial_image = torch.zeros_like(problem.initial_image)
+    def __init__(self, problem: Problem, *, rhs: bool = True) -> None:
+        """Start with zeros.
+
+        Parameters
+        ----------
+        problem
+            Problem.
+        rhs
+            Whether the derivative with respect to the right-hand side is wanted.
+        """
+        self.wants_rhs = rhs
+        self.rhs: torch.Tensor | None = None
+        self.start = torch.zeros_like(problem.start)
         shape = (*problem.threshold.shape, 2 if problem.rhs.is_complex() else 1)
         self._threshold = torch.zeros(shape, dtype=problem.threshold.dtype, device=problem.rhs.device)
+        self._sign = torch.empty_like(self._threshold)
+
+    def add_rhs_(self, term: torch.Tensor, alpha: float) -> None:
+        """Add a multiple of a term to the derivative with respect to the right-hand side."""
+        if not self.wants_rhs:
+            return
+        if self.rhs is None:
+            self.rhs = torch.zeros_like(term)  # in the memory layout of the term
+        as_real(self.rhs).add_(as_real(term), alpha=alpha)
 
     def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
         """Transpose a clip at the threshold: what was clipped moves to the threshold."""
-        parts = as_real(cotangent)
-        sign = pattern.to(parts.dtype)
-        moved = parts * sign
-        self._threshold.add_(moved)
-        parts.addcmul_(moved, sign, value=-1)
+        parts, sign = as_real(cotangent), self._sign.copy_(pattern)
+        self._threshold.addcmul_(parts, sign)
+        parts.addcmul_(parts, sign.abs_(), value=-1)
 
-    def scale_threshold_(self, factor: torch.Tensor) -> None:
+    def shrink_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
+        """Transpose a shrinkage by the threshold: what is not zero afterwards was moved by it."""
+        parts, sign = as_real(cotangent), self._sign.copy_(pattern)
+        self._threshold.addcmul_(parts, sign, value=-1)
+        parts.mul_(sign.abs_())
+
+    def scale_threshold_(self, factor: torch.Tensor | float) -> None:
         """Account for clips at a multiple of the threshold."""
-        self._threshold.mul_(factor.unsqueeze(-1))
+        self._threshold.mul_(factor.unsqueeze(-1) if isinstance(factor, torch.Tensor) else factor)
 
     @property
     def threshold(self) -> torch.Tensor:
         """Derivative with respect to the expanded Lambda map."""
         return self._threshold.sum(-1)
+
+
+class Clip:
+    """Projection of coefficients to the dual ball of the regularizer, times a factor, with its activity pattern."""
+
+    @torch.no_grad()
+    def __init__(self, problem: Problem, scale: torch.Tensor | float = 1.0) -> None:
+        """Expand the threshold times the scale to real numbers in contiguous memory."""
+        self.regularizer = problem.regularizer
+        self.threshold = problem.threshold * scale
+        self.upper = real_bound(self.threshold, problem.rhs)
+        self.lower = -self.upper
+
+    def __call__(self, coefficients: torch.Tensor, out: torch.Tensor) -> None:
+        """Write the projection to `out`, which may be the same memory."""
+        if self.regularizer.elementwise:
+            torch.clamp(as_real(coefficients), self.lower, self.upper, out=as_real(out))
+        else:
+            out.copy_(self.regularizer.project(coefficients, self.threshold))
+
+
+def active_pattern(excess: torch.Tensor) -> torch.Tensor:
+    """Return the signs of the difference of coefficients and their projection, as int8. Overwrites the difference."""
+    return as_real(excess).sign_().to(torch.int8)
 
 
 def as_real(x: torch.Tensor) -> torch.Tensor:
@@ -94,11 +143,6 @@ def as_real(x: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def real_bound(threshold: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
-    """Copy a threshold for the real numbers of the coefficients of an image to contiguous memory."""
-    return threshold.unsqueeze(-1).expand(*threshold.shape, 2 if img.is_complex() else 1).contiguous()
-
-
-def active_pattern(parts: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
-    """Return where a clip is active, as int8: 1 above, -1 below and 0 inside."""
-    return (parts > upper).view(torch.int8).sub_((parts < lower).view(torch.int8))
+def real_bound(threshold: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Copy real factors for the real numbers of real or complex coefficients to contiguous memory."""
+    return threshold.unsqueeze(-1).expand(*threshold.shape, 2 if like.is_complex() else 1).contiguous()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
-from mrpro_lambda.solvers.Iteration import Gradient, Iteration, active_pattern, as_real, real_bound
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, as_real, real_bound
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -18,11 +20,11 @@ from mrpro_lambda.solvers.Solver import Solver
 class PDHGState(NamedTuple):
     """State of the primal-dual hybrid gradient algorithm."""
 
-    img: torch.Tensor
+    primal: torch.Tensor
     relaxed: torch.Tensor
     """Extrapolated image."""
     residual: torch.Tensor
-    r"""The dual variable of the data term in image space, :math:`A^H p`."""
+    r"""The dual variable of the data term, :math:`A^H p`, or its Fourier transform."""
     dual: torch.Tensor
 
 
@@ -95,8 +97,13 @@ class PDHG(Solver):
 
 
 class PDHGIteration(Iteration[PDHGState]):
-    """The iteration of `PDHG` for one problem."""
+    """The iteration of `PDHG` for one problem.
 
+    Where the Gram operator is diagonal in k-space (one coil, Cartesian) the dual variable of the data term is kept
+    there, with the unitary FFT.
+    """
+
+    @torch.no_grad()
     def __init__(self, problem: Problem, step_ratio: float, relaxation: float) -> None:
         """Compute the step sizes."""
         super().__init__(problem)
@@ -104,65 +111,104 @@ class PDHGIteration(Iteration[PDHGState]):
         self.dual_step = 0.97 * step_ratio / bound
         self.primal_step = 0.97 / (step_ratio * bound)
         self.relaxation = relaxation
-        self._bound = real_bound(problem.threshold, problem.rhs)
-        self._lower = -self._bound
-        with torch.no_grad():
-            self._scaled_rhs = problem.rhs * (self.dual_step / (1 + self.dual_step))
+        self._clip = Clip(problem)
+        gram = problem.gram
+        self._dim: tuple[int, ...] = ()
+        if isinstance(gram, CirculantGramOp) and gram.circulant and problem.rhs.is_complex():
+            self._dim = gram.dim
+        with torch.enable_grad():
+            self._rhs = self._analyze(problem.rhs)
+        self._decay = 1 / (1 + self.dual_step)
+        self._scaled_rhs = self._rhs * (-self.dual_step * self._decay)
+        if self._dim:
+            self._transfer = gram.transfer.to(problem.threshold.dtype)
+            self._scaled_transfer = real_bound(self._transfer * (self.dual_step * self._decay), problem.rhs)
+        self._gradient = torch.empty_like(problem.rhs)
+
+    def _analyze(self, img: torch.Tensor) -> torch.Tensor:
+        """Transform an image to the basis of the dual variable of the data term."""
+        return torch.fft.fftn(img, dim=self._dim, norm='ortho') if self._dim else img
+
+    def _synthesize(self, residual: torch.Tensor) -> torch.Tensor:
+        """Invert `_analyze`."""
+        return torch.fft.ifftn(residual, dim=self._dim, norm='ortho') if self._dim else residual
 
     def init(self) -> PDHGState:
         """Start from the initial image with zero duals."""
-        img = self.problem.initial_image
-        dual = self.problem.regularizer.transform(torch.zeros_like(img))
-        return PDHGState(img, img, torch.zeros_like(img), dual)
+        start = self.problem.start
+        dual = self.problem.regularizer.transform(torch.zeros_like(start))
+        return PDHGState(start, start, torch.zeros_like(self._rhs), dual)
 
-    def step(self, state: PDHGState) -> PDHGState:
+    def step(self, state: PDHGState, index: int) -> PDHGState:  # noqa: ARG002
         """Return the next state."""
-        img, relaxed, residual, dual = state
+        primal, relaxed, residual, dual = state
         problem, sigma, tau = self.problem, self.dual_step, self.primal_step
         dual = problem.regularizer.project(dual + sigma * problem.regularizer.transform(relaxed), problem.threshold)
-        residual = (residual + sigma * (problem.gram(relaxed)[0] - problem.rhs)) / (1 + sigma)
-        img_new = img - tau * (residual + problem.regularizer.transform_adjoint(dual))
-        relaxed = img_new + self.relaxation * (img_new - img)
-        return PDHGState(img_new, relaxed, residual, dual)
-
-    def step_(self, state: PDHGState, record: bool = False) -> torch.Tensor | None:
-        """Turn the state into the next one in place."""
-        img, relaxed, residual, dual = state
-        problem, sigma, tau = self.problem, self.dual_step, self.primal_step
-        self.problem.regularizer.add_transform_(dual, relaxed, sigma)
-        pattern = None
-        parts = as_real(dual)
-        if record:
-            pattern = active_pattern(parts, self._lower, self._bound)
-        if problem.regularizer.elementwise:
-            torch.clamp(parts, self._lower, self._bound, out=parts)
+        if self._dim:
+            forward = self._transfer * self._analyze(relaxed)
         else:
-            dual.copy_(problem.regularizer.project(dual, problem.threshold))
-        residual.mul_(1 / (1 + sigma)).sub_(self._scaled_rhs)
-        as_real(residual).add_(as_real(problem.gram(relaxed)[0]), alpha=sigma / (1 + sigma))
-        relaxed.copy_(img)
-        as_real(img).sub_(as_real(residual), alpha=tau)
-        self.problem.regularizer.add_transform_adjoint_(img, dual, -tau)
-        torch.lerp(as_real(relaxed), as_real(img), 1 + self.relaxation, out=as_real(relaxed))
+            (forward,) = problem.gram(relaxed)
+        residual = (residual + sigma * (forward - self._rhs)) / (1 + sigma)
+        gradient = self._synthesize(residual) + problem.regularizer.transform_adjoint(dual)
+        return PDHGState(primal - tau * gradient, primal - tau * (1 + self.relaxation) * gradient, residual, dual)
+
+    def step_(self, state: PDHGState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
+        """Turn the state into the next one in place."""
+        primal, relaxed, residual, dual = state
+        problem, regularizer, gradient = self.problem, self.problem.regularizer, as_real(self._gradient)
+        pattern = None
+        regularizer.add_transform_(dual, relaxed, self.dual_step)
+        if record:
+            self._clip(dual, self._clipped)
+            pattern = active_pattern(dual.sub_(self._clipped))
+            dual.copy_(self._clipped)
+        else:
+            self._clip(dual, dual)
+        parts = as_real(residual)
+        torch.add(as_real(self._scaled_rhs), parts, alpha=self._decay, out=parts)
+        if self._dim:
+            parts.addcmul_(as_real(self._analyze(relaxed)), self._scaled_transfer)
+        else:
+            parts.add_(as_real(problem.gram(relaxed)[0]), alpha=self.dual_step * self._decay)
+        self._gradient.copy_(self._synthesize(residual))
+        regularizer.add_transform_adjoint_(self._gradient, dual, 1.0)
+        torch.add(as_real(primal), gradient, alpha=-self.primal_step * (1 + self.relaxation), out=as_real(relaxed))
+        as_real(primal).add_(gradient, alpha=-self.primal_step)
         return pattern
 
-    def transpose_(self, cotangent: PDHGState, pattern: torch.Tensor, gradient: Gradient) -> None:
+    def transpose_(self, cotangent: PDHGState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""
-        img, relaxed, residual, dual = cotangent
-        sigma, tau, theta = self.dual_step, self.primal_step, self.relaxation
-        img.add_(relaxed, alpha=1 + theta)
-        self.problem.regularizer.add_transform_(dual, img, -tau)
+        primal, relaxed, residual, dual = cotangent
+        problem, sigma, tau = self.problem, self.dual_step, self.primal_step
+        descent = as_real(self._gradient)
+        torch.add(as_real(primal), as_real(relaxed), alpha=1 + self.relaxation, out=descent)
+        primal.add_(relaxed)
+        as_real(residual).add_(as_real(self._analyze(self._gradient)), alpha=-tau)
+        problem.regularizer.add_transform_(dual, self._gradient, -tau)
         gradient.clip_transpose_(dual, pattern)
-        residual.sub_(img, alpha=tau).mul_(1 / (1 + sigma))
-        gradient.rhs.sub_(residual, alpha=sigma)
-        img.sub_(relaxed, alpha=theta)
-        torch.mul(self.problem.gram(residual)[0], sigma, out=relaxed)
-        self.problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)
+        gradient.add_rhs_(residual, -sigma * self._decay)
+        if self._dim:
+            relaxed.copy_(self._synthesize(torch.view_as_complex(as_real(residual) * self._scaled_transfer)))
+        else:
+            torch.mul(as_real(problem.gram(residual)[0]), sigma * self._decay, out=as_real(relaxed))
+        as_real(residual).mul_(self._decay)
+        problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)
 
     def transpose_init_(self, cotangent: PDHGState, gradient: Gradient) -> None:
         """Add the initial image, which is both image and extrapolated image."""
-        gradient.initial_image.add_(cotangent.img).add_(cotangent.relaxed)
+        gradient.start.add_(cotangent.primal).add_(cotangent.relaxed)
+        if gradient.rhs is not None:
+            gradient.rhs = self._synthesize(gradient.rhs)
 
     def dual(self, state: PDHGState) -> torch.Tensor:
         """Return the dual variable of the regularizer."""
         return state.dual
+
+    def residual(self, state: PDHGState) -> torch.Tensor:
+        """Return the dual variable of the data term in image space."""
+        return self._synthesize(state.residual)
+
+    @cached_property
+    def _clipped(self) -> torch.Tensor:
+        """Memory for clipped coefficients."""
+        return self.problem.regularizer.transform(torch.zeros_like(self.problem.rhs))

@@ -33,7 +33,7 @@ class Problem:
     regularizer: Regularizer
     acquisition_op: LinearOperator
     data: torch.Tensor
-    initial_image: torch.Tensor
+    start: torch.Tensor
     gram: LinearOperator
     rhs: torch.Tensor
     threshold: torch.Tensor
@@ -88,7 +88,7 @@ class Problem:
     @property
     def requires_grad(self) -> bool:
         """Whether a gradient with respect to the map, the data or the initial image is wanted."""
-        tensors = (self.rhs, self.initial_image, self.threshold)
+        tensors = (self.rhs, self.start, self.threshold)
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
     def certificate(self, img: torch.Tensor, dual: torch.Tensor) -> Certificate:

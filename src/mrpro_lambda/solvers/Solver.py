@@ -143,13 +143,13 @@ class Solver(torch.nn.Module, ABC):
             while done < limit:
                 # the certificate costs about two iterations: look at it after every tenth of the iterations so far
                 n_steps = min(max(10, done // 10), limit - done)
-                iteration.run(state, n_steps)
+                iteration.run(state, done, n_steps)
                 done += n_steps
                 bar.update(n_steps)
                 if self.n_iterations is None or (certify and done == limit):
-                    objective, gap = problem.certificate(state.img, iteration.dual(state))
+                    objective, gap = problem.certificate(state.primal, iteration.dual(state))
                     bar.set_postfix(gap=f'{gap / objective:.1e}' if objective else '0')
                     if self.n_iterations is None and gap <= self.tolerance * objective:
                         reason = 'tolerance reached'
                         break
-        return Solution(state.img, objective, gap, done, reason)  # type: ignore[arg-type]
+        return Solution(state.primal, objective, gap, done, reason)  # type: ignore[arg-type]

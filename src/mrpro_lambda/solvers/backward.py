@@ -33,9 +33,9 @@ class FullBackward(Backward):
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
         state = iteration.init()
-        for _ in range(n_iterations):
-            state = iteration.step(state)
-        return state.img
+        for index in range(n_iterations):
+            state = iteration.step(state, index)
+        return state.primal
 
 
 class TruncatedBackward(Backward):
@@ -56,12 +56,13 @@ class TruncatedBackward(Backward):
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
         state = iteration.init()
-        if n_iterations > self.n_iterations:
+        first = max(0, n_iterations - self.n_iterations)
+        if first > 0:
             with torch.no_grad():
-                state = iteration.run(iteration.owned(state), n_iterations - self.n_iterations)
-        for _ in range(min(n_iterations, self.n_iterations)):
-            state = iteration.step(state)
-        return state.img
+                state = iteration.run(iteration.owned(state), 0, first)
+        for index in range(first, n_iterations):
+            state = iteration.step(state, index)
+        return state.primal
 
 
 class CheckpointedBackward(Backward):
@@ -84,16 +85,15 @@ class CheckpointedBackward(Backward):
         state = iteration.init()
         done = 0
         for segment in range(1, self.n_segments + 1):
-            n_steps = n_iterations * segment // self.n_segments - done
-            done += n_steps
-            state = checkpoint(_steps, iteration, state, n_steps, use_reentrant=False)
-        return state.img
+            start, done = done, n_iterations * segment // self.n_segments
+            state = checkpoint(_steps, iteration, state, range(start, done), use_reentrant=False)
+        return state.primal
 
 
-def _steps(iteration: Iteration, state: Any, n_steps: int) -> Any:  # noqa: ANN401
+def _steps(iteration: Iteration, state: Any, indices: range) -> Any:  # noqa: ANN401
     """Take steps with autograd."""
-    for _ in range(n_steps):
-        state = iteration.step(state)
+    for index in indices:
+        state = iteration.step(state, index)
     return state
 
 
@@ -114,7 +114,7 @@ class ActiveSetBackward(Backward):
                 'ActiveSetBackward needs a regularizer that treats each real number on its own, got a grouped norm '
                 f'of {type(problem.regularizer).__name__}: use CheckpointedBackward.'
             )
-        return _ActiveSet.apply(problem.rhs, problem.initial_image, problem.threshold, iteration, n_iterations)
+        return _ActiveSet.apply(problem.rhs, problem.start, problem.threshold, iteration, n_iterations)
 
 
 class _ActiveSet(torch.autograd.Function):
@@ -124,26 +124,26 @@ class _ActiveSet(torch.autograd.Function):
     def forward(
         ctx: Any,  # noqa: ANN401
         rhs: torch.Tensor,  # noqa: ARG004
-        initial_image: torch.Tensor,  # noqa: ARG004
+        start: torch.Tensor,  # noqa: ARG004
         threshold: torch.Tensor,  # noqa: ARG004
         iteration: Iteration,
         n_iterations: int,
     ) -> torch.Tensor:
         state = iteration.owned(iteration.init())
-        ctx.patterns = [iteration.step_(state, record=True) for _ in range(n_iterations)]
+        ctx.patterns = [iteration.step_(state, index, record=True) for index in range(n_iterations)]
         ctx.iteration = iteration
         ctx.state_type = type(state)
         ctx.shapes = [(tensor.shape, tensor.dtype) for tensor in state]
-        return state.img
+        return state.primal
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
-        gradient = Gradient(ctx.iteration.problem)
+        gradient = Gradient(ctx.iteration.problem, rhs=ctx.needs_input_grad[0])
         zeros = [torch.zeros(shape, dtype=dtype, device=grad_output[0].device) for shape, dtype in ctx.shapes]
         cotangent = ctx.state_type(*zeros)
-        cotangent.img.copy_(grad_output[0])
-        for pattern in reversed(ctx.patterns):
-            ctx.iteration.transpose_(cotangent, pattern, gradient)
+        cotangent.primal.copy_(grad_output[0])
+        for index in range(len(ctx.patterns) - 1, -1, -1):
+            ctx.iteration.transpose_(cotangent, index, ctx.patterns[index], gradient)
         ctx.iteration.transpose_init_(cotangent, gradient)
-        return gradient.rhs, gradient.initial_image, gradient.threshold, None, None
+        return gradient.rhs, gradient.start, gradient.threshold, None, None

@@ -37,7 +37,7 @@ def gram_norm(
     """
     if isinstance(problem.gram, CirculantGramOp) and transfer is None:
         return problem.gram.norm_squared_bound().item()
-    img = problem.initial_image
+    img = problem.start
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(img.shape, generator=generator, dtype=img.dtype).to(img.device)
     inverse_root = None if transfer is None else transfer.rsqrt().to(img.dtype.to_real())

@@ -59,8 +59,8 @@ class TrainingConfig:
     """Noise levels of the validation."""
     n_coils: tuple[int, ...] = (1,)
     """Numbers of coils to draw from."""
-    colored_noise: bool = False
-    """Noise that varies along the phase-encoding direction."""
+    colored_noise: bool | tuple[float, float] = False
+    """Noise that varies along the phase-encoding direction, see `~mrpro_lambda.datasets.SimulatedAcquisitions`."""
     crop: int = 128
     """Size of the training images in pixels."""
     max_steps: int = 4000
