@@ -8,6 +8,7 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 import torch
+from mrpro.operators import FastFourierOp
 from mrpro_lambda.datasets import (
     AcquisitionSample,
     CartesianLines,
@@ -154,7 +155,7 @@ def test_noise_level(n_coils: int, colored_noise: bool | tuple[float, float]) ->
         rms = sample.img.abs().square().mean().sqrt()
         torch.testing.assert_close(sample.noise_std.squeeze(), 0.3 * rms)
         squares += float((sample.data - reference.data).abs().square().sum()) / float(rms) ** 2
-        n_samples += n_coils * float(sample.mask.sum())
+        n_samples += n_coils * float((sample.mask > 0).sum())
     assert math.isclose(math.sqrt(squares / n_samples), 0.3, rel_tol=0.01)
 
 
@@ -180,15 +181,21 @@ def test_noise_range_is_logarithmic() -> None:
     assert math.isclose((levels < 0.1).float().mean(), 0.5, abs_tol=0.07)
 
 
-def test_colored_noise_falls_towards_the_edges() -> None:
+def test_colored_noise_is_whitened() -> None:
+    """The data are white with weights in the mask; the initial image shows the noise as it was measured."""
     noisy, clean = (
         SimulatedAcquisitions(torch.ones(20, 64, 64), CentralBox(0.5), noise=noise, colored_noise=(0.2, 0.3), seed=2)
         for noise in (0.3, 0.0)
     )
-    noise = torch.stack([noisy[i].data - clean[i].data for i in range(20)])[:, 0, 0, :, 16:48]
-    std = noise.abs().square().mean((0, 2)).sqrt()
+    whitened = torch.stack([(noisy[i].data - clean[i].data) / noisy[i].noise_std for i in range(20)])
+    std = whitened[:, 0, 0, 16:48, 16:48].abs().square().mean((0, 2)).sqrt()
+    assert 0.8 < std.min() < 1 < std.max() < 1.2
+    measured = torch.stack([FastFourierOp()(noisy[i].initial_image - clean[i].initial_image)[0] for i in range(20)])
+    std = measured[:, 0, 0, :, 16:48].abs().square().mean((0, 2)).sqrt()
     for edge in (16, 47):
         assert 0.17 < std[edge] / std[30:34].mean() < 0.35
+        ratio = noisy[0].mask[0, 0, 32, 32] / noisy[0].mask[0, 0, edge, 32]
+        assert 0.15 < ratio < 0.35
 
 
 @pytest.mark.parametrize('crop', [16, 30, None])

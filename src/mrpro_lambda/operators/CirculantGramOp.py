@@ -39,14 +39,15 @@ class CirculantGramOp(LinearOperator):
         dim
             Negative axes of the Fourier transform.
         csm
-            Coil sensitivities, shape `(*other, coils, z, y, x)`; `None` for a single coil without sensitivity.
+            Coil sensitivities, shape `(*other, coils, z, y, x)`; `None` for a single coil without sensitivity. A
+            single coil with a sensitivity of 1 everywhere is taken as none.
         pad_op
             Zero-padding between image and encoded field of view; `None` if they are the same.
         """
         super().__init__()
         self.transfer = reduce_repeat(transfer, tol=0.0, dim=tuple(d for d in dim if -d <= transfer.ndim))
         self.dim = tuple(d for d in dim if -d <= self.transfer.ndim and self.transfer.shape[d] > 1)
-        self.csm = csm
+        self.csm = None if csm is not None and csm.shape[-4] == 1 and bool((csm == 1).all()) else csm
         self.pad_op = pad_op
         self._cache: Any = None
 
