@@ -83,7 +83,8 @@ def test_fully_sampled_file(raw: WriteRaw, weights: Path, tmp_path: Path, capsys
     model, _ = load_weights(weights / 'tv-low-field.safetensors')
     solver = model.solver
     solver.n_iterations, solver.max_iterations, solver.tolerance = None, 1000, 1e-2
-    expected = LearnedReconstruction(kdata, csm=None, model=model).solve(kdata)
+    expected = LearnedReconstruction(kdata, csm=None, model=model, whiten_background=True).solve(kdata)
+    assert report['whitening'] == 'background'
     assert report['noise_std'] == pytest.approx(expected.noise_std)
     np.testing.assert_allclose(image(output), expected.idata.data.abs()[:, 0, 0], rtol=1e-4, atol=1e-5)
     lambda_map = nibabel.Nifti1Image.from_filename(output / 'lambda_map.nii.gz')
@@ -159,6 +160,36 @@ def test_noise_measurement_of_coils(raw: WriteRaw, tmp_path: Path) -> None:
     np.testing.assert_allclose(image(tmp_path / 'c'), image(tmp_path / 'white'), rtol=1e-4)
 
 
+def test_whitening(raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the background by default where it can be found there, and as requested otherwise."""
+    images = {}
+    kspace = simulate_kspace()
+    noise = torch.linspace(0.02, 0.5, N_Y)[:, None] * RandomGenerator(seed=4).randn_tensor(kspace.shape, kspace.dtype)
+    file = raw(kspace + noise)
+    for whitening in ('auto', 'none'):
+        arguments = ['--weight', '1', '--whitening', whitening]
+        report = reconstruct(file, tmp_path / whitening, *arguments)
+        assert report['whitening'] == ('none' if whitening == 'none' else 'background')
+        assert re.search(rf'^whitening +{report["whitening"]}$', capsys.readouterr().out, re.MULTILINE)
+        images[whitening] = image(tmp_path / whitening)
+    assert np.abs(images['none'] - images['auto']).max() > 1e-2 * images['none'].max()
+
+    file.unlink()
+    kspace[:, :, :, N_X // 2] += 20  # signal at all positions along the readout
+    assert reconstruct(raw(kspace), tmp_path / 'signal', '--weight', '1')['whitening'] == 'none'
+    assert 'signal at both ends' in fails(
+        capsys, 'reconstruct', file, '--output', tmp_path / 'x', *arguments[:2], '--whitening', 'background'
+    )
+    file.unlink()
+    options = ['--weight', '1']
+    assert reconstruct(raw(lines=LINES), tmp_path / 'undersampled', *options)['whitening'] == 'none'
+    file.unlink()
+    file = raw(noise=0.05 * RandomGenerator(seed=2).complex64_tensor((5, 1, 40)))
+    assert reconstruct(file, tmp_path / 'noise', *options)['whitening'] == 'noise measurement'
+    report = reconstruct(file, tmp_path / 'both', *options, '--whitening', 'background')
+    assert report['whitening'] == 'noise measurement and background'
+
+
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """Run a command that must fail with one line and without a computation, and return the line."""
     with pytest.MonkeyPatch.context() as patch:
@@ -196,6 +227,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--weight', '1', '--model', 'tv-low-field'], 'not allowed with argument'),
         (['--device', 'cuda'], 'no CUDA device'),
         (['--csm', 'espirit'], "invalid choice: 'espirit'"),
+        (['--whitening', 'yes'], "invalid choice: 'yes'"),
     ],
 )
 def test_invalid_options(

@@ -14,7 +14,14 @@ from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
 from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.raw_data import TRAJECTORIES, prewhiten, read_kdata, sampled_fraction, to_unit_range, upsample
+from mrpro_lambda.raw_data import (
+    TRAJECTORIES,
+    prewhiten_with_file,
+    read_kdata,
+    sampled_fraction,
+    to_unit_range,
+    upsample,
+)
 
 from tests.raw_file import LINES, N_X, N_Y, simulate_kspace, write_raw
 
@@ -115,7 +122,7 @@ def test_all_noise_gives_one_covariance(tmp_path: Path) -> None:
     noise = mix @ RandomGenerator(seed=2).randn_tensor((5, 3, 40), dtype=torch.complex64)
     file = write_raw(tmp_path / 'scan.h5', simulate_kspace(n_coils=3), noise=noise)
     kdata = read_kdata(file, 'cartesian')
-    white, done = prewhiten(kdata, file, required=False)
+    white, done = prewhiten_with_file(kdata, file, required=False)
     assert done
     assert white.data.shape == kdata.data.shape
     covariance = noise.transpose(0, 1).flatten(1) @ noise.transpose(0, 1).flatten(1).mH / 200
@@ -126,18 +133,18 @@ def test_all_noise_gives_one_covariance(tmp_path: Path) -> None:
 def test_noise_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     file = write_raw(tmp_path / 'scan.h5')
     kdata = read_kdata(file, 'cartesian')
-    same, done = prewhiten(kdata, file, required=False)
+    same, done = prewhiten_with_file(kdata, file, required=False)
     assert not done
     torch.testing.assert_close(same.data, kdata.data)
     with pytest.raises(ValueError, match='holds no noise measurement'):
-        prewhiten(kdata, file, required=True)
+        prewhiten_with_file(kdata, file, required=True)
     random = RandomGenerator(seed=3).complex64_tensor((2, 3, 8))
     cases = {'3 coils': random, 'rank 1': random[:, :1].expand(2, 2, 8), 'tiny': 1e-8 * random}
     for name, noise in cases.items():
         n_coils = 1 if name == '3 coils' else noise.shape[1]
         file = write_raw(tmp_path / f'{name}.h5', simulate_kspace(n_coils=n_coils), noise=noise)
         with pytest.raises(ValueError, match='less than 1e-6' if name == 'tiny' else f'noise of {n_coils} coil'):
-            prewhiten(read_kdata(file, 'cartesian'), file, required=False)
+            prewhiten_with_file(read_kdata(file, 'cartesian'), file, required=False)
 
 
 @pytest.mark.parametrize(('scale', 'factor'), [(1e-4, 1e4), (1e-3, 1e3), (10, 1), (1e5, 1)])

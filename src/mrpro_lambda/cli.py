@@ -22,8 +22,20 @@ from mrpro_lambda.demo import metrics_table, run_demo
 from mrpro_lambda.export import output_folder, write_images, write_report
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
-from mrpro_lambda.raw_data import TRAJECTORIES, prewhiten, read_kdata, sampled_fraction, to_unit_range, upsample
-from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction, estimate_noise_std
+from mrpro_lambda.raw_data import (
+    TRAJECTORIES,
+    prewhiten_with_file,
+    read_kdata,
+    sampled_fraction,
+    to_unit_range,
+    upsample,
+)
+from mrpro_lambda.reconstruction import (
+    AdaptiveTotalVariationReconstruction,
+    LearnedReconstruction,
+    estimate_noise_std,
+    estimate_noise_weight,
+)
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 _CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
@@ -104,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     positive = _number(float, 0, above=True)
     rec.add_argument('--noise-std', type=positive, metavar='S', help='noise level, default: estimated from the data')
     rec.add_argument('--noise-file', metavar='FILE', help="noise measurement for prewhitening; 'none': no prewhitening")
+    whitening = ('auto', 'background', 'none')
+    rec.add_argument('--whitening', choices=whitening, default='auto', help='noise weights from the air, default: auto')
     rec.add_argument('--trajectory', choices=TRAJECTORIES, default='cartesian', help='default: %(default)s')
     rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: inati, or none for one coil')
     rec.add_argument('--upsample', type=_number(float, 1), metavar='F', help='F times finer grid, default: 2 or 1')
@@ -168,7 +182,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
         kdata, prewhitened = read_kdata(args.file, args.trajectory), False
         if args.noise_file != 'none':
             noise_file = Path(args.noise_file or args.file)
-            kdata, prewhitened = prewhiten(kdata, noise_file, required=args.noise_file is not None)
+            kdata, prewhitened = prewhiten_with_file(kdata, noise_file, required=args.noise_file is not None)
         kdata, factor = to_unit_range(kdata)
         if factor != 1:
             warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
@@ -185,17 +199,33 @@ def _reconstruct(args: argparse.Namespace) -> None:
             noise_std = estimate_noise_std(kdata, fourier_op)
         if not noise_std > 0:
             raise ValueError('The noise level can not be estimated from these data: give --noise-std.')
+        whitening = 'noise measurement' if prewhitened else 'none'
+        fully_sampled = fraction is not None and fraction > 0.9
+        if args.whitening == 'background' or (args.whitening == 'auto' and fully_sampled and not prewhitened):
+            try:
+                estimate_noise_weight(kdata)
+                whitening = f'{whitening} and background' if prewhitened else 'background'
+            except ValueError:
+                if args.whitening == 'background':
+                    raise
         csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'inati')
 
         options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
+        noise: dict[str, Any] = {'noise_std': noise_std, 'whiten_background': whitening.endswith('background')}
         if model is not None:
             solver = model.solver
             solver.n_iterations, solver.max_iterations, solver.tolerance = None, args.max_iterations, args.tolerance
-            reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, noise_std=noise_std)
+            reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, **noise)
         else:
             name, weight = f'total variation with {args.weight:g} times the noise level', args.weight * noise_std
             reconstruction = AdaptiveTotalVariationReconstruction(
-                kdata, fourier_op, _CSM[csm], regularization_dim=(-2, -1), regularization_weight=weight, **options
+                kdata,
+                fourier_op,
+                _CSM[csm],
+                regularization_dim=(-2, -1),
+                regularization_weight=weight,
+                **noise,
+                **options,
             )
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
@@ -211,6 +241,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
             'model': name,
             'card': card,
             'prewhitened': prewhitened,
+            'whitening': whitening,
             'noise_given': args.noise_std is not None,
             'settings': options | {'trajectory': args.trajectory, 'csm': csm, 'upsample': refinement},
             'notes': list(dict.fromkeys(notes)),

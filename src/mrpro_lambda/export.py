@@ -129,8 +129,8 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
     path
         File to write, in the folder of the images.
     report
-        What led to the result: `file`, `shape`, `sampled_fraction`, `model`, `card`, `prewhitened`, `noise_given`,
-        `settings` and `notes`.
+        What led to the result: `file`, `shape`, `sampled_fraction`, `model`, `card`, `prewhitened`, `whitening`,
+        `noise_given`, `settings` and `notes`.
     result
         Result of a reconstruction.
     noise_std
@@ -170,6 +170,7 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'image': f'{_shape(report["image_shape"])} (other, coils, z, y, x)',
         'noise level': f'{noise_std:.4g} ({source})'
         + (f', {relative_noise:.2f} times the root mean square of the image' if fraction is not None else ''),
+        'whitening': report['whitening'],
         'model': report['model'],
         'trained for': report['card'].get('acquisition', ''),
         'and noise': report['card'].get('noise', ''),

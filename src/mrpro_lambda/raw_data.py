@@ -11,12 +11,12 @@ from typing import Any
 
 import h5py
 import torch
-from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
 from mrpro.data import KData, KNoise, traj_calculators
 from mrpro.operators import FourierOp
 
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.reconstruction import prewhiten
 from mrpro_lambda.reconstruction.LearnedReconstruction import check_kdata
 
 TRAJECTORIES: dict[str, Callable[[], Any]] = {
@@ -69,11 +69,8 @@ def read_kdata(path: Path, trajectory: str) -> KData:
     return kdata.remove_readout_os() if oversampled else kdata
 
 
-def prewhiten(kdata: KData, path: Path, *, required: bool) -> tuple[KData, bool]:
-    """Prewhiten data with the noise measurement of a file.
-
-    All acquisitions of noise together give one covariance of the coils. mrpro takes one for each acquisition, and
-    expects as many of them as there are slices.
+def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KData, bool]:
+    """Prewhiten data with the noise measurement of a file, see `~mrpro_lambda.reconstruction.prewhiten`.
 
     Parameters
     ----------
@@ -97,11 +94,11 @@ def prewhiten(kdata: KData, path: Path, *, required: bool) -> tuple[KData, bool]
     try:
         for index in _datasets(path):
             with suppress(ValueError):  # this data set holds no noise
-                noise = KNoise.from_file(path, dataset_idx=index).data
-        if noise is not None and noise.shape[-1] == 1:
+                noise = KNoise.from_file(path, dataset_idx=index)
+        if noise is not None and noise.data.shape[-1] == 1:
             raise ValueError(f'The noise measurement of {path} is too small: {_TOO_SMALL}.')
         if noise is not None:
-            return prewhiten_kspace(kdata, KNoise(noise.transpose(0, -2))), True
+            return prewhiten(kdata, noise), True
     except RuntimeError as error:
         raise ValueError(
             f'The noise measurement of {path} does not fit the data, it must be noise of {kdata.data.shape[-4]} '

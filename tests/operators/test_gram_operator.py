@@ -53,6 +53,11 @@ def sensitivity_op() -> SensitivityOp:
     return SensitivityOp(RandomGenerator(1).complex64_tensor((N_FRAMES, N_COILS, N_Z, N_Y, N_X)))
 
 
+def weight(*shape: int) -> torch.Tensor:
+    """Complex weights of the samples."""
+    return RandomGenerator(3).complex64_tensor(shape)
+
+
 # operator, axes that still need a Fourier transform; None: not circulant
 CASES = {
     'identity': (lambda: IdentityOp(), ()),
@@ -76,7 +81,17 @@ CASES = {
     'radial': (radial, None),
     'radial with coils': (lambda: radial() @ sensitivity_op(), None),
     'stack of stars': (lambda: radial(stack=True), None),
-    'multiple of an operator': (lambda: 2 * undersampled(), None),
+    'multiple of an operator': (lambda: 2 * undersampled(), (-3, -2)),
+    'multiple of a radial operator': (lambda: 2 * radial(), None),
+    'weighted': (lambda: weight(N_Y, 1) * full(), (-2,)),
+    'weighted with coils': (lambda: weight(N_FRAMES, 1, N_Z - 1, 3, 1) * (undersampled() @ sensitivity_op()), (-3, -2)),
+    'weighted before coils': (lambda: (weight(3, 1) * undersampled()) @ sensitivity_op(), (-3, -2)),
+    'each coil weighted': (lambda: weight(N_COILS, 1, 3, 1) * undersampled() @ sensitivity_op(), (-3, -2)),
+    'weighted, oversampled readout': (
+        lambda: weight(3, 1) * fourier_op(LINES, centered(N_Z), encoding_x=2 * N_X) @ sensitivity_op(),
+        (-2,),
+    ),
+    'weighted radial': (lambda: weight(7, 8) * radial(), None),
     'sum of operators': (lambda: FastFourierOp((-1,)) + IdentityOp(), None),
 }
 
@@ -138,6 +153,17 @@ def test_own_acquisition() -> None:
         assert gram.dim == (-2,)
         assert gram.csm is not None
         torch.testing.assert_close(gram(img), op.adjoint(*op(img)))
+
+
+def test_squares_of_the_weights_are_the_transfer_function() -> None:
+    """In double precision, at the frequencies of the FFT. A weight of 0 is a sample that is left out."""
+    weights = torch.tensor([0.5, 0.0, 2.0], dtype=torch.float64).reshape(3, 1)
+    op = weights * fourier_op(torch.tensor([[-3.0, 0.0, 1.0]]), centered(N_Z))
+    gram = gram_operator(op)
+    assert isinstance(gram, CirculantGramOp)
+    assert gram.transfer.flatten().tolist() == [0, 4, 0, 0.25, 0, 0]
+    img = RandomGenerator(2).randn_tensor(IMAGE_SHAPE, torch.complex128)
+    torch.testing.assert_close(gram(img), op.adjoint(*op(img)))
 
 
 def test_real_images_stay_real() -> None:

@@ -45,7 +45,7 @@ class CirculantGramOp(LinearOperator):
             Zero-padding between image and encoded field of view; `None` if they are the same.
         """
         super().__init__()
-        self.transfer = reduce_repeat(transfer, tol=0.0, dim=tuple(d for d in dim if -d <= transfer.ndim))
+        self.transfer: torch.Tensor = reduce_repeat(transfer, tol=0.0, dim=tuple(d for d in dim if -d <= transfer.ndim))
         self.dim = tuple(d for d in dim if -d <= self.transfer.ndim and self.transfer.shape[d] > 1)
         self.csm = None if csm is not None and csm.shape[-4] == 1 and bool((csm == 1).all()) else csm
         self.pad_op = pad_op
@@ -57,8 +57,10 @@ class CirculantGramOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the Gram operator. Prefer calling the instance."""
-        if self.csm is not None and self.pad_op is None and x.is_complex() and not torch.is_grad_enabled():
-            return (self._in_chunks(x),)
+        same_for_coils = self.transfer.ndim < 4 or self.transfer.shape[-4] == 1
+        in_place = self.pad_op is None and same_for_coils and x.is_complex() and not torch.is_grad_enabled()
+        if self.csm is not None and in_place:
+            return (self._in_chunks(x, self.csm),)
         y = x if self.csm is None else self.csm * x
         if self.pad_op is not None:
             (y,) = self.pad_op(y)
@@ -72,12 +74,12 @@ class CirculantGramOp(LinearOperator):
             y = (self.csm.conj() * y).sum(-4, keepdim=True)
         return (y if x.is_complex() or self.csm is not None else y.real,)
 
-    def _in_chunks(self, x: torch.Tensor) -> torch.Tensor:
+    def _in_chunks(self, x: torch.Tensor, csm: torch.Tensor) -> torch.Tensor:
         """Apply the operator to some coils at a time, in place.
 
         On a CPU, arrays that do not fit the cache, and new memory for them in each call, took as long as the FFTs.
         """
-        csm, transfer, axis = self._arranged()
+        csm, transfer, axis = self._arranged(csm)
         x = x.transpose(axis, -1).contiguous()
         dim = tuple(-1 if d == axis else d for d in self.dim)
         n_coils = csm.shape[-4]
@@ -93,18 +95,18 @@ class CirculantGramOp(LinearOperator):
             out += y.conj_physical_().mul_(s).sum(-4, keepdim=True)
         return out.conj_physical_().transpose(axis, -1).contiguous()
 
-    def _arranged(self) -> tuple[torch.Tensor, torch.Tensor, int]:
+    def _arranged(self, csm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Return sensitivities and transfer function (for real and imaginary part) with a transformed axis at the end.
 
         The FFT along another axis only changes the layout of the memory, and all that follows becomes slow.
         """
-        if self._cache is None or self._cache[0] is not self.csm or self._cache[1] is not self.transfer:
+        if self._cache is None or self._cache[0] is not csm or self._cache[1] is not self.transfer:
             axis = -1 if -1 in self.dim or not self.dim else self.dim[-1]
-            csm = self.csm.transpose(axis, -1).contiguous()
+            arranged = csm.transpose(axis, -1).contiguous()
             transfer = self.transfer.reshape(*(1,) * (4 - self.transfer.ndim), *self.transfer.shape)
             transfer = transfer.transpose(axis, -1).unsqueeze(-1)
             transfer = transfer.expand(*transfer.shape[:-1], 2).to(csm.dtype.to_real()).contiguous()
-            self._cache = (self.csm, self.transfer, (csm, transfer, axis))
+            self._cache = (csm, self.transfer, (arranged, transfer, axis))
         return self._cache[2]
 
     def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:

@@ -4,14 +4,20 @@ from mrpro_lambda.operators import functionals
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
+from mrpro_lambda.operators.DictionaryGramOp import DictionaryGramOp
 from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.LowPassOp import LowPassOp
 
 __all__ = [
     "BandLimitOp",
     "CartesianAcquisitionOp",
     "CirculantGramOp",
+    "ConvolutionalDictionaryOp",
+    "DictionaryGramOp",
     "GradientOp",
+    "LowPassOp",
     "functionals",
     "gram_operator",
 ]

@@ -50,6 +50,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         boundary: Boundary = 'circular',
         band_limit: bool = True,
         noise_std: float | None = None,
+        whiten_background: bool = False,
         progress: bool = False,
     ) -> None:
         """Initialize the reconstruction.
@@ -63,7 +64,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         csm
             Coil sensitivities, or how to calculate them from `kdata`. `None` reconstructs each coil on its own.
         noise
-            Noise measurement for prewhitening. `None`: no prewhitening.
+            Noise measurement for prewhitening, see `~mrpro_lambda.reconstruction.prewhiten`. `None`: no prewhitening.
         dcf
             Density compensation, see `LearnedReconstruction`.
         max_iterations
@@ -85,6 +86,9 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
             Limit the image to the measured band of k-space, see `~mrpro_lambda.operators.BandLimitOp`.
         noise_std
             Standard deviation of the complex noise of a k-space sample, for networks that use it.
+        whiten_background
+            Whiten noise that differs between the phase encodings, as it shows in the air of the data that are
+            reconstructed, see `~mrpro_lambda.reconstruction.estimate_noise_weight`.
         progress
             Show a progress bar.
 
@@ -110,7 +114,17 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         else:
             solver = ADMM(regularizer, max_iterations=max_iterations, tolerance=tolerance)
         model = LambdaMapModel(lambda_net, solver, band_limit=band_limit)
-        super().__init__(kdata, fourier_op, csm, noise, dcf, model=model, noise_std=noise_std, progress=progress)
+        super().__init__(
+            kdata,
+            fourier_op,
+            csm,
+            noise,
+            dcf,
+            model=model,
+            noise_std=noise_std,
+            whiten_background=whiten_background,
+            progress=progress,
+        )
         self.regularization_dim = tuple(regularization_dim)
         self.regularization_weight = None if regularization_weight is None else torch.as_tensor(regularization_weight)
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 import torch
-from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
 from mrpro.algorithms.reconstruction import DirectReconstruction
 from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, FourierOp, LinearOperator, SensitivityOp
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
+from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
+from mrpro_lambda.reconstruction.prewhiten import prewhiten
 from mrpro_lambda.solvers.Solver import Solution
 
 
@@ -29,6 +30,8 @@ class LearnedSolution(NamedTuple):
     """Standard deviation of the noise of a k-space sample, if the model used it."""
     solution: Solution
     """Result of the solver, with its certificate."""
+    noise_weight: torch.Tensor | None = None
+    """Weights of the samples, see `~mrpro_lambda.reconstruction.estimate_noise_weight`, if the noise was whitened."""
 
 
 class LearnedReconstruction(DirectReconstruction):
@@ -37,6 +40,9 @@ class LearnedReconstruction(DirectReconstruction):
     Solves :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda_\theta(x_0) \cdot K x\|_1` with the acquisition model
     :math:`A` (Fourier transform, sampling and coil sensitivities), prewhitened data :math:`y` and the model's
     regularizer. A drop-in replacement of mrpro's reconstructions.
+
+    With `whiten_background`, the data term is :math:`\frac{1}{2} \|W (A x - y)\|_2^2` with the weights :math:`W` of
+    `estimate_noise_weight`. The network sees the same initial image :math:`x_0 = A^H y` as without.
 
     The data term has the factor 1/2. mrpro's `~mrpro.algorithms.reconstruction.TotalVariationRegularizedReconstruction`
     has not, contrary to its documentation: its weight is twice ours.
@@ -55,6 +61,7 @@ class LearnedReconstruction(DirectReconstruction):
         *,
         model: LambdaMapModel,
         noise_std: float | None = None,
+        whiten_background: bool = False,
         progress: bool = False,
     ) -> None:
         """Initialize the reconstruction.
@@ -68,7 +75,7 @@ class LearnedReconstruction(DirectReconstruction):
         csm
             Coil sensitivities, or how to calculate them from `kdata`. `None` reconstructs each coil on its own.
         noise
-            Noise measurement for prewhitening. `None`: no prewhitening.
+            Noise measurement for prewhitening, see `~mrpro_lambda.reconstruction.prewhiten`. `None`: no prewhitening.
         dcf
             Density compensation of the initial image and of the images that coil sensitivities are calculated from. If
             `None`, set up from `kdata` for non-Cartesian acquisitions; Cartesian ones have none.
@@ -77,6 +84,9 @@ class LearnedReconstruction(DirectReconstruction):
         noise_std
             Standard deviation of the complex noise of a k-space sample, for networks that use it. If `None`, it is 1
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
+        whiten_background
+            Whiten noise that differs between the phase encodings, as it shows in the air of the data that are
+            reconstructed, see `~mrpro_lambda.reconstruction.estimate_noise_weight`.
         progress
             Show a progress bar.
 
@@ -95,6 +105,7 @@ class LearnedReconstruction(DirectReconstruction):
             raise ValueError(f'noise_std must be positive and finite, got {noise_std=}.')
         self.model = model
         self.noise_std = noise_std
+        self.whiten_background = whiten_background
         self.progress = progress
         self.certificate = None
 
@@ -124,17 +135,21 @@ class LearnedReconstruction(DirectReconstruction):
         Raises
         ------
         ValueError
-            If the data hold NaN or Inf, or are all zero.
+            If the data hold NaN or Inf, or are all zero, or if the noise can not be estimated from the background.
         """
         check_kdata(kdata)
         if self.noise is not None:
-            kdata = prewhiten_kspace(kdata, self.noise)
+            kdata = prewhiten(kdata, self.noise)
         acquisition_op = self.fourier_op if self.csm_op is None else self.fourier_op @ self.csm_op
         compensated = kdata.data if self.dcf_op is None else self.dcf_op(kdata.data)[0]
         (initial_image,) = acquisition_op.adjoint(compensated)
         noise_std = self._noise_std(kdata)
         lambda_map = self._lambda_map(initial_image, noise_std)
-        solution = self.model.solve(kdata.data, acquisition_op, initial_image, lambda_map, progress=self.progress)
+        data, noise_weight = kdata.data, None
+        if self.whiten_background:
+            noise_weight = estimate_noise_weight(kdata)
+            data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
+        solution = self.model.solve(data, acquisition_op, initial_image, lambda_map, progress=self.progress)
         self.certificate = solution._replace(img=solution.img.new_empty(0))
         return LearnedSolution(
             _to_idata(solution.img, kdata),
@@ -142,6 +157,7 @@ class LearnedReconstruction(DirectReconstruction):
             lambda_map,
             noise_std,
             solution,
+            noise_weight,
         )
 
     def recalculate_fourierop(self, kdata: KData) -> Self:

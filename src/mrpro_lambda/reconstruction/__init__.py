@@ -2,11 +2,15 @@
 
 from mrpro_lambda.reconstruction.AdaptiveTotalVariationReconstruction import AdaptiveTotalVariationReconstruction
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
+from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction, LearnedSolution
+from mrpro_lambda.reconstruction.prewhiten import prewhiten
 
 __all__ = [
     "AdaptiveTotalVariationReconstruction",
     "LearnedReconstruction",
     "LearnedSolution",
     "estimate_noise_std",
+    "estimate_noise_weight",
+    "prewhiten",
 ]

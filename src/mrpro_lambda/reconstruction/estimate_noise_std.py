@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import torch
 from mrpro.data import KData
@@ -11,19 +12,33 @@ from mrpro.operators import FourierOp, LinearOperator
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.reconstruction.estimate_noise_weight import line_variance
+
+_AIR = 1.3
+"""Largest level of a strip of air relative to the smallest one."""
 
 
 def estimate_noise_std(kdata: KData, fourier_op: LinearOperator) -> float:
     r"""Estimate the standard deviation :math:`\sigma` of the complex noise of k-space samples, :math:`E|n|^2=\sigma^2`.
 
-    Where the acquisition samples its whole band, the noise of the image shows in the air at its borders. It is the
-    smallest median of the modulus over the four border strips of a sixteenth of the image, as the modulus of complex
-    Gaussian noise has the median :math:`\sigma \sqrt{\ln 2}`. The corners of k-space are not used here: at 0.055 T they
-    under-estimated the noise by a factor of 1.6 to 2, because the scanner's noise is not white along the phase-encoding
-    direction.
+    Where the acquisition samples its whole band, the noise of the image shows in the air at its borders, in strips of a
+    sixteenth of the image. The modulus of complex Gaussian noise has the median :math:`\sigma \sqrt{\ln 2}`. The rows
+    at the top and at the bottom are used: they hold all positions along the readout, between which the noise may
+    differ. A row counts as air if its level is at most 1.3 times that of the smallest of the four borders; if neither
+    of the two does, the smallest is taken. An undersampled image has aliasing in the air. Then it is the smallest level
+    of 16 shells of k-space of the same number of samples, from the median of the modulus.
 
-    An undersampled image has aliasing in the air. Then the smallest median over 16 shells of k-space of the same number
-    of samples is used, which over-estimates where the signal is above the noise everywhere.
+    If there is air at the ends of a complete readout, the level there is taken if it is smaller, see
+    `estimate_noise_weight`. Undersampling does not matter for it.
+
+    Measured on simulations of 160 x 160 pixels, five images of heads and hearts, with noise of 0.02, 0.05, 0.1 and 0.3
+    times the root mean square of the image; ratio of the estimate to the truth, mean and in brackets the range:
+
+    - one coil, random points with R = 4 or 8: 2.0 (1.8-2.2), 1.3 (1.2-1.4), 1.1 (1.0-1.1), 1.0 (0.9-1.0),
+    - 8 coils, the same: 1.2 (1.1-1.3), 1.0 (1.0-1.1), 1.0 (1.0-1.0), 1.0 (1.0-1.0),
+    - lines of complete readouts with R = 4 or 8, air at their ends: 0.92-1.0, with 8 coils 0.98-1.0,
+    - the same without air: with one coil up to 1.6 (R = 4) and 3.7 (R = 8) at 0.02, up to 1.25 from 0.1,
+    - all of a box: 0.94-1.0 with air, without it up to 3.7, 1.9, 1.5, 1.2, with 8 coils up to 1.8, 1.3, 1.2, 1.2.
 
     Coils are averaged as squares. Data of several coils should be prewhitened.
 
@@ -36,35 +51,46 @@ def estimate_noise_std(kdata: KData, fourier_op: LinearOperator) -> float:
 
     Returns
     -------
-        Standard deviation, in the units of the data.
+        Standard deviation, in the units of the data. For noise that is not white, it is the root mean square over the
+        samples, or that of the shell with the least noise if the data are undersampled.
     """
+    variance = _variance_of_air(kdata, fourier_op)
+    if variance is None:
+        axes = torch.broadcast_tensors(*_axes(kdata))
+        radius = torch.stack(axes).square().sum(0).expand(*kdata.data.shape[:-4], 1, *kdata.data.shape[-3:]).flatten()
+        samples = kdata.data.movedim(-4, 0).flatten(1)[:, radius.argsort()]
+        variance = min(_variance(shell) for shell in samples.tensor_split(min(16, samples.shape[1]), dim=1))
+    with suppress(ValueError):  # there is no air along the readout
+        line_variances, line = line_variance(kdata)
+        variance = min(variance, line_variances[line].mean().item())
+    return math.sqrt(variance)
+
+
+def _variance_of_air(kdata: KData, fourier_op: LinearOperator) -> float | None:
+    """Return the variance of the noise in the air at the borders of the image, `None` for undersampled data."""
     gram = gram_operator(fourier_op)
-    to_std = 1 / math.sqrt(math.log(2))
-    if isinstance(fourier_op, FourierOp) and isinstance(gram, CirculantGramOp):
-        band_limit_op = BandLimitOp.from_gram(gram)
-        band = torch.ones(()) if band_limit_op is None else band_limit_op.band
-        sampled = (gram.transfer > 0).float().mean() / band.mean()
-        if sampled > 0.9:
-            modulus = fourier_op.adjoint(kdata.data)[0].abs()
-            strips = []
-            for dim in (-2, -1):
-                n = modulus.shape[dim]
-                width = max(1, n // 16)
-                strips += [modulus.narrow(dim, 0, width), modulus.narrow(dim, n - width, width)]
-            medians = torch.stack([strip.movedim(-4, 0).flatten(1).median(1).values for strip in strips]).amin(0)
-            # white noise of the samples spreads over the image in proportion to the fraction of sampled points
-            fraction = (gram.transfer > 0).float().mean()
-            return to_std * (medians.square().mean() / fraction).sqrt().item()
-    radius = (
-        torch.stack([k.expand(torch.broadcast_shapes(*(j.shape for j in _axes(kdata)))) for k in _axes(kdata)])
-        .square()
-        .sum(0)
-    )
-    radius = radius.expand(*kdata.data.shape[:-4], 1, *kdata.data.shape[-3:]).flatten()
-    samples = kdata.data.movedim(-4, 0).flatten(1)[:, radius.argsort()]
-    shells = samples.abs().tensor_split(min(16, samples.shape[1]), dim=1)
-    medians = torch.stack([shell.median(1).values for shell in shells]).amin(0)
-    return to_std * medians.square().mean().sqrt().item()
+    if not isinstance(fourier_op, FourierOp) or not isinstance(gram, CirculantGramOp):
+        return None
+    band_limit_op = BandLimitOp.from_gram(gram)
+    band = torch.ones(()) if band_limit_op is None else band_limit_op.band
+    fraction = (gram.transfer > 0).float().mean().item()
+    if fraction <= 0.9 * band.mean().item():
+        return None
+    (img,) = fourier_op.adjoint(kdata.data)
+    variances = []
+    for dim in (-2, -1):
+        n = img.shape[dim]
+        width = max(1, n // 16)
+        strips = (img.narrow(dim, 0, width), img.narrow(dim, n - width, width))
+        variances += [_variance(strip.movedim(-4, 0).flatten(1)) for strip in strips]
+    rows = [variance for variance in variances[:2] if variance <= _AIR**2 * min(variances)]
+    # white noise of the samples spreads over the image in proportion to the fraction of sampled points
+    return (sum(rows) / len(rows) if rows else min(variances)) / fraction
+
+
+def _variance(coils: torch.Tensor) -> float:
+    """Return the variance of complex Gaussian noise of shape `(coils, samples)`, the mean over coils."""
+    return coils.abs().median(1).values.square().mean().item() / math.log(2)
 
 
 def _axes(kdata: KData) -> list[torch.Tensor]:

@@ -7,14 +7,33 @@ from collections.abc import Sequence
 
 import torch
 
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
+
+
+def real_parts(coefficients: torch.Tensor) -> torch.Tensor:
+    """View real and imaginary part as a last axis, of size 1 for real tensors."""
+    return torch.view_as_real(coefficients) if coefficients.is_complex() else coefficients.unsqueeze(-1)
+
 
 class Regularizer(ABC):
-    r"""A weighted norm :math:`R_\Lambda(x) = \|\Lambda \cdot K x\|_1` of a linear transform of the image.
+    r"""A weighted norm :math:`R_\Lambda(x) = \|\Lambda \cdot K x\|_1` of a linear transform of the unknown.
 
     A solver needs four things of it: the transform :math:`K` and its adjoint, the Lambda map brought to the shape of
     :math:`K x`, the value of the weighted norm, and the projection to the unit ball of the dual norm scaled by
     :math:`\Lambda`.
+
+    The unknown is the image, or the coefficients of a synthesis of the image, see `synthesis_op`. The norm is that of
+    all real numbers by themselves; regularizers with another one say so in `elementwise`.
     """
+
+    @property
+    def synthesis_op(self) -> ConvolutionalDictionaryOp | None:
+        """Operator from the unknown to the image. `None`: the unknown is the image."""
+        return None
+
+    def offset(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
+        """Return the part of the image that is not synthesized, `None` if there is none."""
+        return None
 
     @abstractmethod
     def transform(self, img: torch.Tensor) -> torch.Tensor:
@@ -40,6 +59,16 @@ class Regularizer(ABC):
     def symbol(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
         r"""Return the Fourier symbol of a circulant operator that is equal to :math:`K^H K` or above it."""
 
+    @abstractmethod
+    def solve_normal(self, img: torch.Tensor) -> torch.Tensor:
+        r"""Apply the pseudo-inverse of :math:`K^H K`, for the certificate.
+
+        Raises
+        ------
+        ValueError
+            If there is no direct way to do so.
+        """
+
     @property
     @abstractmethod
     def circulant(self) -> bool:
@@ -64,13 +93,20 @@ class Regularizer(ABC):
     def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Bring a validated Lambda map to the shape of the coefficients of an image (a view where possible)."""
 
-    @abstractmethod
     def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Return the weighted norm of coefficients, a float64 scalar."""
+        return (threshold.unsqueeze(-1) * real_parts(coefficients).abs()).sum(dtype=torch.float64)
 
-    @abstractmethod
+    def dual_norm(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the norms that the projection bounds by the threshold, broadcastable to the coefficients."""
+        return real_parts(coefficients).abs().amax(-1)
+
     def project(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Project coefficients to the dual ball, the proximal mapping of the convex conjugate of the norm."""
+        if not coefficients.is_complex():
+            return coefficients.clamp(-threshold, threshold)
+        bound = threshold.unsqueeze(-1)
+        return torch.view_as_complex(torch.view_as_real(coefficients).clamp(-bound, bound))
 
     def lambda_map(self, weight: float | Sequence[float] | torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Turn a weight into a Lambda map and check it.

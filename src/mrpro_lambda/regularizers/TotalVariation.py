@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from mrpro_lambda.operators.GradientOp import Boundary, GradientOp
-from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 
 
 class TotalVariation(Regularizer):
@@ -112,6 +112,15 @@ class TotalVariation(Regularizer):
             raise ValueError("ADMM needs boundary='circular' or 'neumann', got 'zero': use PDHG.")
         return self.operator.laplacian_symbol(shape, device)
 
+    def solve_normal(self, img: torch.Tensor) -> torch.Tensor:
+        """Solve the Poisson equation with circular boundary by FFTs; the constant part of the image is removed."""
+        if not self.circulant:
+            raise ValueError(f"The scaled gap needs boundary='circular', got {self.operator.boundary!r}.")
+        symbol = self.operator.laplacian_symbol(img.shape, img.device)
+        inverse = torch.where(symbol > 0, 1 / symbol, 0).to(img.dtype.to_real())
+        solved = torch.fft.ifftn(torch.fft.fftn(img, dim=self.dim) * inverse, dim=self.dim)
+        return solved if img.is_complex() else solved.real
+
     @property
     def n_maps(self) -> int:
         """Number of groups of directions."""
@@ -129,8 +138,7 @@ class TotalVariation(Regularizer):
 
     def _norm_squared(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the squared norms that one threshold applies to, shape `(n_directions, *img.shape, 1 or 2)`."""
-        parts = torch.view_as_real(coefficients) if coefficients.is_complex() else coefficients.unsqueeze(-1)
-        squared = parts.square()
+        squared = real_parts(coefficients).square()
         if self.complex_modulus:
             squared = squared.sum(-1, keepdim=True)
         if self.isotropic:
@@ -146,13 +154,14 @@ class TotalVariation(Regularizer):
             norm, threshold = norm[first], threshold[first]
         return (threshold.unsqueeze(-1) * norm).sum(dtype=torch.float64)
 
+    def dual_norm(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the norms of the differences of each group."""
+        return self._norm_squared(coefficients).sqrt().amax(-1)
+
     def project(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         r"""Project differences to :math:`\{q : \|q_{g,i}\|_* \le \Lambda_{g,i}\}`."""
         if self.elementwise:
-            if not coefficients.is_complex():
-                return coefficients.clamp(-threshold, threshold)
-            bound = threshold.unsqueeze(-1)
-            return torch.view_as_complex(torch.view_as_real(coefficients).clamp(-bound, bound))
+            return super().project(coefficients, threshold)
         # the square root has no derivative at 0, where the projection does nothing
         norm = self._norm_squared(coefficients).clamp_min(torch.finfo(threshold.dtype).tiny).sqrt()
         bound = threshold.unsqueeze(-1)

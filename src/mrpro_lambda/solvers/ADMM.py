@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import torch
 
-from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.circulant_bound import circulant_bound
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, as_real, real_bound
-from mrpro_lambda.solvers.Problem import Problem
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, real_bound
+from mrpro_lambda.solvers.Problem import GapKind, Problem
 from mrpro_lambda.solvers.Solver import Solver
 
 
@@ -57,6 +57,7 @@ class ADMM(Solver):
         max_iterations: int | None = None,
         tolerance: float | None = None,
         backward: Backward | None = None,
+        gap: GapKind = 'bounded',
         penalty_factor: float = 1.0,
         over_relaxation: float = 1.8,
     ) -> None:
@@ -74,12 +75,14 @@ class ADMM(Solver):
             Stop when the certified gap is below `tolerance` times the objective.
         backward
             How to differentiate the iterations, see `mrpro_lambda.solvers.backward`.
+        gap
+            Which certified gap, see `Problem.certificate`.
         penalty_factor
             :math:`\kappa`. Larger values reach a low objective earlier (1.4), smaller ones an accurate image (0.7).
         over_relaxation
             :math:`\alpha \in (0, 2)`.
         """
-        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
+        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward, gap)
         if not 0 < over_relaxation < 2:
             raise ValueError(f'over_relaxation must be in (0, 2), got {over_relaxation=}.')
         if not 0 < penalty_factor < float('inf'):
@@ -149,8 +152,8 @@ class ADMMIteration(Iteration[ADMMState]):
         """Turn the state into the next one in place."""
         primal, h, u = state
         problem, regularizer, difference = self.problem, self.problem.regularizer, self._difference
-        torch.sub(as_real(h), as_real(u), alpha=2, out=as_real(difference))
-        torch.lerp(as_real(h), as_real(u), self.over_relaxation, out=as_real(h))
+        torch.sub(real_parts(h), real_parts(u), alpha=2, out=real_parts(difference))
+        torch.lerp(real_parts(h), real_parts(u), self.over_relaxation, out=real_parts(h))
         if self._exact:
             primal.copy_(self._scaled_rhs)
             regularizer.add_transform_adjoint_(primal, difference, 1.0)
@@ -158,7 +161,7 @@ class ADMMIteration(Iteration[ADMMState]):
         else:
             regularizer.add_transform_(difference, primal, -1.0)
             (gradient,) = problem.gram(primal)
-            as_real(gradient).mul_(self._inverse_penalty)
+            real_parts(gradient).mul_(self._inverse_penalty)
             gradient.sub_(self._scaled_rhs)
             regularizer.add_transform_adjoint_(gradient, difference, -1.0)
             primal.sub_(self._solve(gradient))
@@ -173,18 +176,18 @@ class ADMMIteration(Iteration[ADMMState]):
         gradient.clip_transpose_(u, pattern)
         h.add_(u)
         regularizer.add_transform_adjoint_(primal, h, alpha)
-        torch.mul(as_real(h), alpha, out=as_real(u))
-        as_real(h).mul_(1 - alpha)
+        torch.mul(real_parts(h), alpha, out=real_parts(u))
+        real_parts(h).mul_(1 - alpha)
         solved = self._solve(primal)
         regularizer.add_transform_(transformed.zero_(), solved, 1.0)
         h.add_(transformed)
-        as_real(u).sub_(as_real(transformed), alpha=2)
+        real_parts(u).sub_(real_parts(transformed), alpha=2)
         gradient.add_rhs_(solved, 1.0)
         if self._exact:
             primal.zero_()
         else:
             (forward,) = self.problem.gram(solved)
-            as_real(forward).mul_(self._inverse_penalty)
+            real_parts(forward).mul_(self._inverse_penalty)
             primal.sub_(forward)
             regularizer.add_transform_adjoint_(primal, transformed, -1.0)
 
@@ -206,7 +209,7 @@ def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor, coupled_dim: tupl
     bound = real_bound(problem.threshold, coefficients)
     axes = (0, *(d - 1 for d in sorted({*coupled_dim, -4})), -1)
     threshold_norm = bound.square().sum(axes, keepdim=True).sqrt()
-    primal_norm = as_real(coefficients).square().sum(axes, keepdim=True).sqrt()
+    primal_norm = real_parts(coefficients).square().sum(axes, keepdim=True).sqrt()
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
     ratio = torch.where(defined, threshold_norm / primal_norm, 1.0)

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.solvers.Problem import Problem
 
 State = TypeVar('State', bound=tuple[torch.Tensor, ...])
@@ -89,17 +90,17 @@ class Gradient:
             return
         if self.rhs is None:
             self.rhs = torch.zeros_like(term)  # in the memory layout of the term
-        as_real(self.rhs).add_(as_real(term), alpha=alpha)
+        real_parts(self.rhs).add_(real_parts(term), alpha=alpha)
 
     def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
         """Transpose a clip at the threshold: what was clipped moves to the threshold."""
-        parts, sign = as_real(cotangent), self._sign.copy_(pattern)
+        parts, sign = real_parts(cotangent), self._sign.copy_(pattern)
         self._threshold.addcmul_(parts, sign)
         parts.addcmul_(parts, sign.abs_(), value=-1)
 
     def shrink_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
         """Transpose a shrinkage by the threshold: what is not zero afterwards was moved by it."""
-        parts, sign = as_real(cotangent), self._sign.copy_(pattern)
+        parts, sign = real_parts(cotangent), self._sign.copy_(pattern)
         self._threshold.addcmul_(parts, sign, value=-1)
         parts.mul_(sign.abs_())
 
@@ -127,19 +128,14 @@ class Clip:
     def __call__(self, coefficients: torch.Tensor, out: torch.Tensor) -> None:
         """Write the projection to `out`, which may be the same memory."""
         if self.regularizer.elementwise:
-            torch.clamp(as_real(coefficients), self.lower, self.upper, out=as_real(out))
+            torch.clamp(real_parts(coefficients), self.lower, self.upper, out=real_parts(out))
         else:
             out.copy_(self.regularizer.project(coefficients, self.threshold))
 
 
 def active_pattern(excess: torch.Tensor) -> torch.Tensor:
     """Return the signs of the difference of coefficients and their projection, as int8. Overwrites the difference."""
-    return as_real(excess).sign_().to(torch.int8)
-
-
-def as_real(x: torch.Tensor) -> torch.Tensor:
-    """View real and imaginary part as a last axis, of size 1 for real tensors."""
-    return torch.view_as_real(x) if x.is_complex() else x.unsqueeze(-1)
+    return real_parts(excess).sign_().to(torch.int8)
 
 
 @torch.no_grad()

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
-from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, as_real, real_bound
-from mrpro_lambda.solvers.Problem import Problem
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, real_bound
+from mrpro_lambda.solvers.Problem import GapKind, Problem
 from mrpro_lambda.solvers.Solver import Solver
 
 
@@ -60,6 +60,7 @@ class PDHG(Solver):
         max_iterations: int | None = None,
         tolerance: float | None = None,
         backward: Backward | None = None,
+        gap: GapKind = 'bounded',
         step_ratio: float = 1.0,
         relaxation: float = 1.0,
     ) -> None:
@@ -77,13 +78,15 @@ class PDHG(Solver):
             Stop when the certified gap is below `tolerance` times the objective.
         backward
             How to differentiate the iterations, see `mrpro_lambda.solvers.backward`.
+        gap
+            Which certified gap, see `Problem.certificate`.
         step_ratio
             :math:`\sqrt{\sigma/\tau}`. The steps are :math:`\sigma = 0.97\, \mathrm{ratio} / L` and
             :math:`\tau = 0.97 / (\mathrm{ratio}\, L)`.
         relaxation
             Extrapolation :math:`\theta \in [0, 1]`.
         """
-        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
+        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward, gap)
         if not (math.isfinite(step_ratio) and step_ratio > 0):
             raise ValueError(f'step_ratio must be positive and finite, got {step_ratio=}.')
         if not 0 <= relaxation <= 1:
@@ -107,7 +110,7 @@ class PDHGIteration(Iteration[PDHGState]):
     def __init__(self, problem: Problem, step_ratio: float, relaxation: float) -> None:
         """Compute the step sizes."""
         super().__init__(problem)
-        bound = math.sqrt(gram_norm(problem) + problem.regularizer.norm(problem.rhs.shape) ** 2)
+        bound = math.sqrt(gram_norm(problem.gram, problem.start) + problem.regularizer.norm(problem.rhs.shape) ** 2)
         self.dual_step = 0.97 * step_ratio / bound
         self.primal_step = 0.97 / (step_ratio * bound)
         self.relaxation = relaxation
@@ -115,13 +118,12 @@ class PDHGIteration(Iteration[PDHGState]):
         gram = problem.gram
         self._dim: tuple[int, ...] = ()
         if isinstance(gram, CirculantGramOp) and gram.circulant and problem.rhs.is_complex():
-            self._dim = gram.dim
+            self._dim, self._transfer = gram.dim, gram.transfer.to(problem.threshold.dtype)
         with torch.enable_grad():
             self._rhs = self._analyze(problem.rhs)
         self._decay = 1 / (1 + self.dual_step)
         self._scaled_rhs = self._rhs * (-self.dual_step * self._decay)
         if self._dim:
-            self._transfer = gram.transfer.to(problem.threshold.dtype)
             self._scaled_transfer = real_bound(self._transfer * (self.dual_step * self._decay), problem.rhs)
         self._gradient = torch.empty_like(problem.rhs)
 
@@ -155,7 +157,7 @@ class PDHGIteration(Iteration[PDHGState]):
     def step_(self, state: PDHGState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
         """Turn the state into the next one in place."""
         primal, relaxed, residual, dual = state
-        problem, regularizer, gradient = self.problem, self.problem.regularizer, as_real(self._gradient)
+        problem, regularizer, gradient = self.problem, self.problem.regularizer, real_parts(self._gradient)
         pattern = None
         regularizer.add_transform_(dual, relaxed, self.dual_step)
         if record:
@@ -164,34 +166,36 @@ class PDHGIteration(Iteration[PDHGState]):
             dual.copy_(self._clipped)
         else:
             self._clip(dual, dual)
-        parts = as_real(residual)
-        torch.add(as_real(self._scaled_rhs), parts, alpha=self._decay, out=parts)
+        parts = real_parts(residual)
+        torch.add(real_parts(self._scaled_rhs), parts, alpha=self._decay, out=parts)
         if self._dim:
-            parts.addcmul_(as_real(self._analyze(relaxed)), self._scaled_transfer)
+            parts.addcmul_(real_parts(self._analyze(relaxed)), self._scaled_transfer)
         else:
-            parts.add_(as_real(problem.gram(relaxed)[0]), alpha=self.dual_step * self._decay)
+            parts.add_(real_parts(problem.gram(relaxed)[0]), alpha=self.dual_step * self._decay)
         self._gradient.copy_(self._synthesize(residual))
         regularizer.add_transform_adjoint_(self._gradient, dual, 1.0)
-        torch.add(as_real(primal), gradient, alpha=-self.primal_step * (1 + self.relaxation), out=as_real(relaxed))
-        as_real(primal).add_(gradient, alpha=-self.primal_step)
+        torch.add(
+            real_parts(primal), gradient, alpha=-self.primal_step * (1 + self.relaxation), out=real_parts(relaxed)
+        )
+        real_parts(primal).add_(gradient, alpha=-self.primal_step)
         return pattern
 
     def transpose_(self, cotangent: PDHGState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""
         primal, relaxed, residual, dual = cotangent
         problem, sigma, tau = self.problem, self.dual_step, self.primal_step
-        descent = as_real(self._gradient)
-        torch.add(as_real(primal), as_real(relaxed), alpha=1 + self.relaxation, out=descent)
+        descent = real_parts(self._gradient)
+        torch.add(real_parts(primal), real_parts(relaxed), alpha=1 + self.relaxation, out=descent)
         primal.add_(relaxed)
-        as_real(residual).add_(as_real(self._analyze(self._gradient)), alpha=-tau)
+        real_parts(residual).add_(real_parts(self._analyze(self._gradient)), alpha=-tau)
         problem.regularizer.add_transform_(dual, self._gradient, -tau)
         gradient.clip_transpose_(dual, pattern)
         gradient.add_rhs_(residual, -sigma * self._decay)
         if self._dim:
-            relaxed.copy_(self._synthesize(torch.view_as_complex(as_real(residual) * self._scaled_transfer)))
+            relaxed.copy_(self._synthesize(torch.view_as_complex(real_parts(residual) * self._scaled_transfer)))
         else:
-            torch.mul(as_real(problem.gram(residual)[0]), sigma * self._decay, out=as_real(relaxed))
-        as_real(residual).mul_(self._decay)
+            torch.mul(real_parts(problem.gram(residual)[0]), sigma * self._decay, out=real_parts(relaxed))
+        real_parts(residual).mul_(self._decay)
         problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)
 
     def transpose_init_(self, cotangent: PDHGState, gradient: Gradient) -> None:

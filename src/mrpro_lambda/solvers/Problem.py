@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, NamedTuple, Self
 
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.DictionaryGramOp import DictionaryGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
-from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
+
+GapKind = Literal['bounded', 'scaled']
 
 
 class Certificate(NamedTuple):
@@ -25,19 +30,26 @@ class Certificate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    r"""The problem :math:`\min_x F(x) = \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1`.
+    r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_1`.
 
-    The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only.
+    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer, the
+    coefficients of a dictionary with :math:`B = A D`, and :math:`y` the data without those of the smooth part.
+
+    The solvers see the data through the Gram operator :math:`B^H B` and the right-hand side :math:`B^H y` only.
     """
 
     regularizer: Regularizer
     acquisition_op: LinearOperator
     data: torch.Tensor
+    r""":math:`y`."""
     start: torch.Tensor
+    """Where the iteration starts: the initial image, or no coefficients."""
+    offset: torch.Tensor | None
+    """Part of the image that is not synthesized."""
     gram: LinearOperator
     rhs: torch.Tensor
     threshold: torch.Tensor
-    r"""Lambda map in the shape of :math:`K x`."""
+    r"""Lambda map in the shape of :math:`K u`."""
 
     @classmethod
     def create(
@@ -75,15 +87,22 @@ class Problem:
                 raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(tensor.shape)}.')
         if not bool(data.detach().any()):
             raise ValueError(f'data must not be all zero, got shape {tuple(data.shape)}.')
+        threshold = regularizer.expand(regularizer.lambda_map(lambda_map, initial_image), initial_image)
+        offset = regularizer.offset(initial_image)
+        if offset is not None:
+            data = data - acquisition_op(offset)[0]
         (rhs,) = acquisition_op.adjoint(data)
         if rhs.shape != initial_image.shape:
             raise ValueError(
                 f'initial_image must have the shape of A^H data, got {tuple(initial_image.shape)} and '
                 f'{tuple(rhs.shape)}.'
             )
-        threshold = regularizer.expand(regularizer.lambda_map(lambda_map, initial_image), initial_image)
-        gram = gram_operator(acquisition_op)
-        return cls(regularizer, acquisition_op, data, initial_image, gram, rhs, threshold)
+        gram, start = gram_operator(acquisition_op), initial_image
+        if regularizer.synthesis_op is not None:
+            (rhs,) = regularizer.synthesis_op.adjoint(rhs)
+            gram = DictionaryGramOp(regularizer.synthesis_op, gram, initial_image.shape)
+            start = torch.zeros_like(rhs)
+        return cls(regularizer, acquisition_op, data, start, offset, gram, rhs, threshold)
 
     @property
     def requires_grad(self) -> bool:
@@ -91,48 +110,119 @@ class Problem:
         tensors = (self.rhs, self.start, self.threshold)
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
-    def certificate(self, img: torch.Tensor, dual: torch.Tensor) -> Certificate:
-        r"""Evaluate the objective and the bounded gap.
+    def image(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Return the image that belongs to a value of the unknown."""
+        synthesized = self._synthesize(unknown)
+        return synthesized if self.offset is None else self.offset + synthesized
 
-        With the residual :math:`r = A^H (A x - y) + K^H q` of the optimality condition, for any feasible dual :math:`q`
+    def certificate(self, unknown: torch.Tensor, dual: torch.Tensor, kind: GapKind = 'bounded') -> Certificate:
+        r"""Evaluate the objective and an upper bound of its distance to the minimum.
+
+        With the residual :math:`r = B^H (B u - y) + K^H q` of the optimality condition, for any feasible dual :math:`q`
 
         .. math::
 
-            F(x) - F(x^*) \le \|\Lambda \cdot K x\|_1 - \mathrm{Re} \langle q, K x \rangle
-            + \mathrm{Re} \langle x, r \rangle + R \|r\|_1
+            F(u) - F(u^*) \le \|\Lambda \cdot K u\|_1 - \mathrm{Re} \langle q, K u \rangle
+            + \mathrm{Re} \langle u, r \rangle + R \|r\|_1
 
-        for every minimizer :math:`x^*` with :math:`|x^*| \le R` at each point. :math:`R` is 1.5 times the largest
-        modulus of :math:`x`: the bound is exact for the problem with this constraint added.
+        for every minimizer :math:`u^*` with :math:`|u^*| \le R` at each point. In the *bounded* gap, :math:`R` is 1.5
+        times the largest modulus of :math:`u`: the bound is exact for the problem with this constraint added.
+
+        The *scaled* gap needs no such assumption. It moves :math:`u` along the null space of :math:`K`, so that
+        :math:`r` is orthogonal to it, and corrects the dual, :math:`q' = q - K (K^H K)^+ r`. Then
+        :math:`B^H p + K^H q' = 0` for :math:`p = B u - y`. Scaled by :math:`k`, so that :math:`k q'` is feasible, the
+        pair gives the lower bound :math:`-\frac{k^2}{2} \|p\|_2^2 - k\, \mathrm{Re} \langle p, y \rangle` of the
+        minimum. It is looser, as a single point decides.
 
         Parameters
         ----------
-        img
-            Image :math:`x`.
+        unknown
+            Unknown :math:`u`.
         dual
             Feasible dual :math:`q`.
+        kind
+            Which gap.
 
         Returns
         -------
             Objective and gap, accumulated in float64.
         """
-        coefficients = self.regularizer.transform(img)
+        coefficients = self.regularizer.transform(unknown)
         regularization = self.regularizer.value(coefficients, self.threshold)
-        difference = self.acquisition_op(img)[0] - self.data
-        residual = self.acquisition_op.adjoint(difference)[0] + self.regularizer.transform_adjoint(dual)
-        radius = 1.5 * img.abs().amax(dim=(-4, -3, -2, -1), keepdim=True)
+        difference = self._forward(unknown) - self.data
+        residual = self._adjoint(difference) + self.regularizer.transform_adjoint(dual)
+        objective = 0.5 * _inner(difference, difference) + regularization
+        if kind == 'scaled':
+            return Certificate(objective.item(), (objective - self._lower_bound(difference, residual, dual)).item())
+        radius = 1.5 * unknown.abs().amax(dim=(-4, -3, -2, -1), keepdim=True)
         gap = (
             regularization
             - _inner(dual, coefficients)
-            + _inner(img, residual)
+            + _inner(unknown, residual)
             + (radius * residual.abs()).sum(dtype=torch.float64)
         )
-        objective = 0.5 * _inner(difference, difference) + regularization
         return Certificate(objective.item(), gap.item())
+
+    @cached_property
+    def double(self) -> Problem:
+        """The problem in double precision."""
+        return replace(
+            self,
+            acquisition_op=copy.deepcopy(self.acquisition_op).to(torch.complex128),
+            gram=copy.deepcopy(self.gram).to(torch.complex128),
+            data=_double(self.data),
+            start=_double(self.start),
+            offset=None if self.offset is None else _double(self.offset),
+            rhs=_double(self.rhs),
+            threshold=_double(self.threshold),
+        )
+
+    def _synthesize(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Return the image that belongs to a value of the unknown, without the offset."""
+        return unknown if self.regularizer.synthesis_op is None else self.regularizer.synthesis_op(unknown)[0]
+
+    def _forward(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Apply :math:`B`."""
+        return self.acquisition_op(self._synthesize(unknown))[0]
+
+    def _adjoint(self, data: torch.Tensor) -> torch.Tensor:
+        """Apply :math:`B^H`."""
+        (img,) = self.acquisition_op.adjoint(data)
+        return img if self.regularizer.synthesis_op is None else self.regularizer.synthesis_op.adjoint(img)[0]
+
+    def _lower_bound(self, difference: torch.Tensor, residual: torch.Tensor, dual: torch.Tensor) -> torch.Tensor:
+        """Return a lower bound of the minimum from a feasible pair of dual variables."""
+        regularizer = self.regularizer
+        axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if residual.shape[-4] == 1 else set())))
+        if (
+            regularizer.synthesis_op is None
+        ):  # constants are the null space of a gradient, for each part that it couples
+            if any(residual.shape[d] > 1 and d not in regularizer.dim for d in (-3, -2, -1)):
+                raise ValueError(
+                    f'The scaled gap needs a total variation along all axes of the image, got dim={regularizer.dim} '
+                    f'for an image of shape {tuple(residual.shape)}: use the bounded gap.'
+                )
+            response = self._forward(torch.ones_like(residual))
+            curvature = self._adjoint(response)
+            shift = -residual.sum(axes, keepdim=True) / curvature.sum(axes, keepdim=True)
+            difference, residual = difference + shift * response, residual + shift * curvature
+        dual = dual - regularizer.transform(regularizer.solve_normal(residual))
+        norm = regularizer.dual_norm(dual)
+        violation = torch.where(norm > 0, norm / self.threshold, 0).amax(0).amax(axes, keepdim=True)
+        power = real_parts(difference).square().sum(-1, dtype=torch.float64).sum(axes, keepdim=True)
+        product = real_parts(difference) * real_parts(self.data)
+        correlation = product.sum(-1, dtype=torch.float64).sum(axes, keepdim=True)
+        scale = (1 / violation.double().clamp_min(1)).minimum(-correlation / power.clamp_min(1e-300)).clamp_min(0)
+        return (-0.5 * scale.square() * power - scale * correlation).sum()
 
 
 def _inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the real part of the inner product, accumulated in float64."""
-    product = a.real * b.real
-    if a.is_complex() and b.is_complex():
-        product = product + a.imag * b.imag
-    return product.sum(dtype=torch.float64)
+    if a.is_complex() != b.is_complex():
+        a, b = a.real, b.real
+    return (real_parts(a) * real_parts(b)).sum(dtype=torch.float64)
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    """Convert to double precision."""
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from mrpro.operators import LinearOperator
 from tqdm import tqdm
 
 from mrpro_lambda.regularizers.Regularizer import Regularizer
-from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward
+from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
 from mrpro_lambda.solvers.Iteration import Iteration
-from mrpro_lambda.solvers.Problem import Problem
+from mrpro_lambda.solvers.Problem import Certificate, GapKind, Problem
+
+Reason = Literal['tolerance reached', 'maximum number of iterations', 'fixed number of iterations']
 
 
 class Solution(NamedTuple):
@@ -27,7 +29,7 @@ class Solution(NamedTuple):
     r"""Certified upper bound of :math:`F(x) - \min F`, see `Problem.certificate`."""
     n_iterations: int
     """Number of iterations taken."""
-    reason: Literal['tolerance reached', 'maximum number of iterations', 'fixed number of iterations']
+    reason: Reason
     """Why the solver stopped."""
 
 
@@ -35,7 +37,8 @@ class Solver(torch.nn.Module, ABC):
     r"""A solver of :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1`.
 
     With `n_iterations` it is a fixed unrolled network, differentiable with respect to the Lambda map, the data and the
-    initial image. With `max_iterations` and `tolerance` it stops on its certificate and is not differentiable.
+    initial image. With `max_iterations` and `tolerance` it stops on its certificate; then `ImplicitBackward`
+    differentiates the solution.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Solver(torch.nn.Module, ABC):
         max_iterations: int | None,
         tolerance: float | None,
         backward: Backward | None,
+        gap: GapKind,
     ) -> None:
         """Check and store what all solvers share; subclasses document the parameters."""
         super().__init__()
@@ -56,7 +60,10 @@ class Solver(torch.nn.Module, ABC):
             raise ValueError(f'The number of iterations must be positive, got {n_iterations=}, {max_iterations=}.')
         if tolerance is not None and not tolerance > 0:
             raise ValueError(f'tolerance must be positive, got {tolerance=}.')
+        if gap not in get_args(GapKind):
+            raise ValueError(f'gap must be one of {get_args(GapKind)}, got {gap!r}.')
         self.regularizer = regularizer
+        self.gap: GapKind = gap
         self.n_iterations = n_iterations
         self.max_iterations = max_iterations
         self.tolerance = 1e-2 if tolerance is None else tolerance
@@ -98,11 +105,15 @@ class Solver(torch.nn.Module, ABC):
             If an input is not valid, see `Problem.create`, or if a gradient is wanted of a solve to a tolerance.
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
+        iteration = self.iteration(problem)
         if not problem.requires_grad:
-            return self._solve(problem, certify=False).img
+            return problem.image(self._iterate(problem, iteration, certify=False)[0].primal)
+        if isinstance(self.backward, ImplicitBackward):
+            state, certificate, *_ = self._iterate(problem, iteration, certify=True)
+            return problem.image(self.backward.at_solution(iteration, state, certificate))
         if self.n_iterations is None:
-            raise ValueError('A solve to a tolerance can not be differentiated: use n_iterations.')
-        return self.backward(self.iteration(problem), self.n_iterations)
+            raise ValueError('A solve to a tolerance needs ImplicitBackward for a gradient; or use n_iterations.')
+        return problem.image(self.backward(iteration, self.n_iterations))
 
     @torch.no_grad()
     def solve(
@@ -128,16 +139,20 @@ class Solver(torch.nn.Module, ABC):
             Image, objective, certified gap, number of iterations, and why the solver stopped.
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
-        return self._solve(problem, certify=True, progress=progress)
+        state, (objective, gap), n_iterations, reason = self._iterate(
+            problem, self.iteration(problem), certify=True, progress=progress
+        )
+        return Solution(problem.image(state.primal), objective, gap, n_iterations, reason)
 
     @torch.no_grad()
-    def _solve(self, problem: Problem, *, certify: bool, progress: bool = False) -> Solution:
+    def _iterate(
+        self, problem: Problem, iteration: Iteration, *, certify: bool, progress: bool = False
+    ) -> tuple[Any, Certificate, int, Reason]:
         """Iterate in place until the number of iterations or the tolerance is reached."""
-        iteration = self.iteration(problem)
         state = iteration.owned(iteration.init())
-        objective = gap = float('nan')
+        certificate = Certificate(float('nan'), float('nan'))
         limit = self.n_iterations or self.max_iterations or 0
-        reason = 'fixed number of iterations' if self.n_iterations else 'maximum number of iterations'
+        reason: Reason = 'fixed number of iterations' if self.n_iterations else 'maximum number of iterations'
         done = 0
         with tqdm(total=limit, disable=not progress, desc='Iterations', leave=False) as bar:
             while done < limit:
@@ -147,9 +162,18 @@ class Solver(torch.nn.Module, ABC):
                 done += n_steps
                 bar.update(n_steps)
                 if self.n_iterations is None or (certify and done == limit):
-                    objective, gap = problem.certificate(state.primal, iteration.dual(state))
+                    certificate = self._certify(problem, state.primal, iteration.dual(state))
+                    objective, gap = certificate
                     bar.set_postfix(gap=f'{gap / objective:.1e}' if objective else '0')
                     if self.n_iterations is None and gap <= self.tolerance * objective:
                         reason = 'tolerance reached'
                         break
-        return Solution(state.primal, objective, gap, done, reason)  # type: ignore[arg-type]
+        return state, certificate, done, reason
+
+    def _certify(self, problem: Problem, unknown: torch.Tensor, dual: torch.Tensor) -> Certificate:
+        """Evaluate the certificate, in double precision where single precision has no room."""
+        certificate = problem.certificate(unknown, dual, self.gap)
+        if unknown.dtype.to_real() == torch.float32 and certificate.gap < 1e-4 * certificate.objective:
+            precision = torch.complex128 if unknown.is_complex() else torch.float64
+            certificate = problem.double.certificate(unknown.to(precision), dual.to(precision), self.gap)
+        return certificate

@@ -6,8 +6,10 @@ from mrpro_lambda.solvers.backward import (
     Backward,
     CheckpointedBackward,
     FullBackward,
+    ImplicitBackward,
     TruncatedBackward,
 )
+from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Problem import Certificate, Problem
@@ -19,7 +21,9 @@ __all__ = [
     "Backward",
     "Certificate",
     "CheckpointedBackward",
+    "FISTA",
     "FullBackward",
+    "ImplicitBackward",
     "Iteration",
     "PDHG",
     "Problem",

@@ -9,6 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from mrpro_lambda.solvers.Iteration import Gradient, Iteration
+from mrpro_lambda.solvers.Problem import Certificate
 
 
 class Backward(ABC):
@@ -108,13 +109,129 @@ class ActiveSetBackward(Backward):
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
+        _check_elementwise(self, iteration)
         problem = iteration.problem
-        if not problem.regularizer.elementwise:
-            raise ValueError(
-                'ActiveSetBackward needs a regularizer that treats each real number on its own, got a grouped norm '
-                f'of {type(problem.regularizer).__name__}: use CheckpointedBackward.'
-            )
         return _ActiveSet.apply(problem.rhs, problem.start, problem.threshold, iteration, n_iterations)
+
+
+class ImplicitBackward(Backward):
+    r"""Gradient of the solution, whose memory and time do not depend on the number of iterations.
+
+    The solution is a fixed point of a step. With the activity pattern there, the step is a linear map, whose transpose
+    is applied until the sum of its powers has converged. The gradient is that of the minimizer, and means nothing
+    before the iterations have converged: then it is refused. The minimizer does not depend on the initial image of a
+    total variation, which therefore gets no gradient. The regularizer must be elementwise, and the gradient can not be
+    differentiated again.
+    """
+
+    def __init__(self, tolerance: float = 1e-3, *, max_iterations: int = 5000, accuracy: float = 1e-3) -> None:
+        """Initialize.
+
+        Parameters
+        ----------
+        tolerance
+            Largest certified gap, relative to the objective, for which a gradient is given.
+        max_iterations
+            Largest number of transposed steps.
+        accuracy
+            Stop when the last tenth of the steps has changed the gradient with respect to the map by less than this,
+            relative to its norm.
+        """
+        if not (tolerance > 0 and accuracy > 0):
+            raise ValueError(f'tolerance and accuracy must be positive, got {tolerance=} and {accuracy=}.')
+        if max_iterations < 1:
+            raise ValueError(f'max_iterations must be positive, got {max_iterations=}.')
+        self.tolerance = tolerance
+        self.max_iterations = max_iterations
+        self.accuracy = accuracy
+
+    def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
+        """Run the iterations and differentiate their limit."""
+        with torch.no_grad():
+            state = iteration.run(iteration.owned(iteration.init()), 0, n_iterations)
+            certificate = iteration.problem.certificate(state.primal, iteration.dual(state))
+        return self.at_solution(iteration, state, certificate)
+
+    def at_solution(self, iteration: Iteration, state: Any, certificate: Certificate) -> torch.Tensor:  # noqa: ANN401
+        """Return the unknown of a converged state with its graph.
+
+        Parameters
+        ----------
+        iteration
+            Algorithm bound to a problem.
+        state
+            State that the iterations have reached.
+        certificate
+            Certificate of this state.
+
+        Raises
+        ------
+        ValueError
+            If the certified gap is above the tolerance, or the regularizer is not elementwise.
+        """
+        _check_elementwise(self, iteration)
+        if not certificate.gap <= self.tolerance * certificate.objective:
+            raise ValueError(
+                f'ImplicitBackward needs a converged solution, with a certified gap below {self.tolerance:g} of the '
+                f'objective, got {certificate.gap / certificate.objective:g}: take more iterations or '
+                'ActiveSetBackward.'
+            )
+        problem = iteration.problem
+        return _Implicit.apply(problem.rhs, problem.threshold, iteration, state, self)
+
+
+def _check_elementwise(backward: Backward, iteration: Iteration) -> None:
+    """Raise an error for grouped norms, whose projection is not piecewise affine."""
+    regularizer = iteration.problem.regularizer
+    if not regularizer.elementwise:
+        raise ValueError(
+            f'{type(backward).__name__} needs a regularizer that treats each real number on its own, got a grouped '
+            f'norm of {type(regularizer).__name__}: use CheckpointedBackward.'
+        )
+
+
+class _Implicit(torch.autograd.Function):
+    """Sum the powers of the transposed step at a fixed point."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        rhs: torch.Tensor,  # noqa: ARG004
+        threshold: torch.Tensor,  # noqa: ARG004
+        iteration: Iteration,
+        state: Any,  # noqa: ANN401
+        backward: ImplicitBackward,
+    ) -> torch.Tensor:
+        primal = state.primal.clone()
+        # at index 0 there is no momentum, so that all steps are the same
+        ctx.pattern = iteration.step_(state, 0, record=True)
+        ctx.iteration, ctx.settings, ctx.state = iteration, backward, state
+        return primal
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
+        iteration, settings = ctx.iteration, ctx.settings
+        gradient = Gradient(iteration.problem, rhs=ctx.needs_input_grad[0])
+        cotangent = type(ctx.state)(*(torch.zeros_like(tensor) for tensor in ctx.state))
+        cotangent.primal.copy_(grad_output[0])
+        done, previous, change = 0, gradient.threshold, float('inf')
+        while change > settings.accuracy:
+            if done >= settings.max_iterations:
+                raise RuntimeError(
+                    f'The implicit gradient has not converged after {done} transposed steps (relative change '
+                    f'{change:g}, accuracy {settings.accuracy:g}): raise max_iterations or use ActiveSetBackward.'
+                )
+            n_steps = min(max(10, done // 10), settings.max_iterations - done)
+            for _ in range(n_steps):
+                iteration.transpose_(cotangent, 0, ctx.pattern, gradient)
+            done += n_steps
+            current = gradient.threshold
+            norm = current.norm()
+            change = ((current - previous).norm() / norm).item() if norm > 0 else 0.0
+            previous = current
+        iteration.transpose_init_(cotangent, gradient)
+        return gradient.rhs, gradient.threshold, None, None, None
 
 
 class _ActiveSet(torch.autograd.Function):
