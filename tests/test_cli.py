@@ -81,8 +81,7 @@ def test_fully_sampled_file(raw: WriteRaw, weights: Path, tmp_path: Path, capsys
     for matrix in (kdata.header.encoding_matrix, kdata.header.recon_matrix):
         matrix.y, matrix.x = 2 * N_Y, 2 * N_X
     model, _ = load_weights(weights / 'tv-low-field.safetensors')
-    solver = model.solver
-    solver.n_iterations, solver.max_iterations, solver.tolerance = None, 1000, 1e-2
+    model.solver.max_iterations, model.solver.tolerance = 1000, 1e-2
     expected = LearnedReconstruction(kdata, csm=None, model=model, whiten_background=True).solve(kdata)
     assert report['whitening'] == 'background'
     assert report['noise_std'] == pytest.approx(expected.noise_std)

@@ -17,7 +17,7 @@ from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weigh
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-CONFIG = ModelConfig(n_features=2, n_resolutions=2, padding=3, n_iterations=4, inference_iterations=6)
+CONFIG = ModelConfig(n_features=2, n_resolutions=2, padding=3, n_iterations=4, max_iterations=6)
 CARD = {'purpose': 'tests', 'data': 'none, ünïcode'}
 
 
@@ -50,7 +50,7 @@ def test_round_trip(path: Path) -> None:
     model, card = load_weights(path)
     assert card == CARD
     assert not model.training
-    assert model.solver.n_iterations == 6
+    assert model.solver.max_iterations == 6
     torch.testing.assert_close(image(model), image(CONFIG.build(3, inference=True)), rtol=0, atol=0)
     assert not torch.equal(image(model), image(CONFIG.build(4, inference=True)))
     assert [file.name for file in path.parent.iterdir()] == [path.name]

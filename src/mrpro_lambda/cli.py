@@ -214,7 +214,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
         noise: dict[str, Any] = {'noise_std': noise_std, 'whiten_background': whitening.endswith('background')}
         if model is not None:
             solver = model.solver
-            solver.n_iterations, solver.max_iterations, solver.tolerance = None, args.max_iterations, args.tolerance
+            solver.max_iterations, solver.tolerance = args.max_iterations, args.tolerance
             reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, **noise)
         else:
             name, weight = f'total variation with {args.weight:g} times the noise level', args.weight * noise_std

@@ -16,8 +16,8 @@ from mrpro_lambda.models.ModelConfig import ModelConfig
 
 _FOLDER = Path(__file__).parent / 'weights'
 _SHA256: dict[str, str] = {
-    'tv-low-field': '61c65f1990029ebabd41c19d75d65717a5a6227281718285e4525dda6590021d',
-    'tv-variable-density': '636b37b8e2d43808df522074f59b7864bc952e86155d8bd58b64f757eddea323',
+    'tv-low-field': 'f8328bb73f40fb5516c03c30dc2f71f61b6138716b69e875b4a0befa5df4f690',
+    'tv-variable-density': 'baec7560e3403b233ce899770cb5f9ad912251311ec9c7c62a75907a3fe58c51',
 }
 
 
@@ -71,7 +71,7 @@ def load_weights(path: str | Path) -> tuple[LambdaMapModel, dict[str, str]]:
 
     Returns
     -------
-        Model with the number of iterations for use, and model card.
+        Model that solves to its tolerance, and model card.
 
     Raises
     ------

@@ -74,16 +74,16 @@ def test_penalty_factor_reaches_admm() -> None:
     assert solver.penalty_factor == 0.7
 
 
-def test_iterations_in_use() -> None:
-    config = ModelConfig(**SMALL, inference_iterations=9)
+def test_fixed_iterations_in_training_and_a_tolerance_in_use() -> None:
+    config = ModelConfig(**SMALL, tolerance=0.03, max_iterations=9)
     assert config.build().solver.n_iterations == 4
-    assert config.build(inference=True).solver.n_iterations == 9
-    assert ModelConfig(**SMALL).build(inference=True).solver.n_iterations == 4
+    solver = config.build(inference=True).solver
+    assert (solver.n_iterations, solver.max_iterations, solver.tolerance) == (None, 9, 0.03)
 
 
 def test_round_trip_through_json() -> None:
     """Lists become tuples again."""
-    config = ModelConfig(**SMALL, dim=(-5, -2, -1), solver='PDHG', inference_iterations=7)
+    config = ModelConfig(**SMALL, dim=(-5, -2, -1), solver='PDHG', max_iterations=7)
     assert ModelConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
     assert ModelConfig.from_dict({}) == ModelConfig()
 

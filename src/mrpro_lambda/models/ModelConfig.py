@@ -51,8 +51,10 @@ class ModelConfig:
     """Algorithm."""
     n_iterations: int = 128
     """Iterations in training."""
-    inference_iterations: int | None = None
-    """Iterations in use. `None`: as in training."""
+    tolerance: float = 1e-2
+    """Certified gap to solve to in use, relative to the objective."""
+    max_iterations: int = 2000
+    """Largest number of iterations in use."""
     penalty_factor: float = 1.0
     """Penalty of ADMM, see `~mrpro_lambda.solvers.ADMM`."""
 
@@ -64,7 +66,7 @@ class ModelConfig:
         seed
             Seed of the initial weights.
         inference
-            Use the number of iterations for use instead of that for training.
+            Solve to the tolerance instead of taking the number of iterations of the training.
         """
         regularizer = TotalVariation(self.dim, boundary=self.boundary)
         n_channels_in = (1 if self.features == 'magnitude' else 2) + self.noise_level
@@ -85,16 +87,16 @@ class ModelConfig:
             padding=self.padding,
             initial_scale=self.initial_scale,
         )
-        n_iterations = self.n_iterations
-        if inference and self.inference_iterations is not None:
-            n_iterations = self.inference_iterations
+        options: dict[str, Any] = {'n_iterations': self.n_iterations}
+        if inference:
+            options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}
         solver: Solver
         if self.solver == 'ADMM':
-            solver = ADMM(regularizer, n_iterations=n_iterations, penalty_factor=self.penalty_factor)
+            solver = ADMM(regularizer, penalty_factor=self.penalty_factor, **options)
         elif self.solver == 'PDHG':
             if self.penalty_factor != 1.0:
                 raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for PDHG.')
-            solver = PDHG(regularizer, n_iterations=n_iterations)
+            solver = PDHG(regularizer, **options)
         else:
             raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")
         return LambdaMapModel(net, solver, band_limit=self.band_limit)

@@ -112,14 +112,21 @@ class ADMMIteration(Iteration[ADMMState]):
         if not bool((system > 0).all()):
             raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')
         self._inverse = real_bound((1 / system).to(start.dtype.to_real()), torch.empty(0, dtype=torch.complex64))
-        self._scaled_rhs = problem.rhs / self.penalty
+        # rounding errors at frequencies without data must not reach the solve, which divides by the penalty there
+        sampled = (bound.transfer > 0).to(start.dtype.to_real())
+        with torch.enable_grad():
+            self._scaled_rhs = problem.rhs / self.penalty
+            if self._exact:
+                self._solved_rhs = self._solve(problem.rhs, sampled / self.penalty)
         self._inverse_penalty = real_bound(1 / self.penalty, problem.rhs)
         self._clip = Clip(problem, 1 / self.penalty)
         self._difference = regularizer.transform(torch.zeros_like(start))
 
-    def _solve(self, x: torch.Tensor) -> torch.Tensor:
-        r"""Apply :math:`\mu P^{-1}`."""
+    def _solve(self, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+        r"""Apply :math:`\mu P^{-1}`, after a weight of the frequencies."""
         spectrum = torch.fft.fftn(x, dim=self._dim)
+        if weight is not None:
+            spectrum = spectrum * weight
         if torch.is_grad_enabled():
             spectrum = spectrum * self._inverse[..., 0]
         else:  # the product of a complex and a real tensor takes twice as long as that of two real ones
@@ -140,9 +147,9 @@ class ADMMIteration(Iteration[ADMMState]):
         regularizer = problem.regularizer
         difference = h - 2 * u
         if self._exact:
-            primal = self._solve(problem.rhs / mu + regularizer.transform_adjoint(difference))
+            primal = self._solve(regularizer.transform_adjoint(difference)) + self._solved_rhs
         else:
-            gradient = (problem.gram(primal)[0] - problem.rhs) / mu
+            gradient = problem.gram(primal)[0] / mu - self._scaled_rhs
             gradient = gradient + regularizer.transform_adjoint(regularizer.transform(primal) - difference)
             primal = primal - self._solve(gradient)
         h = alpha * regularizer.transform(primal) + (1 - alpha) * h + alpha * u
@@ -155,9 +162,8 @@ class ADMMIteration(Iteration[ADMMState]):
         torch.sub(real_parts(h), real_parts(u), alpha=2, out=real_parts(difference))
         torch.lerp(real_parts(h), real_parts(u), self.over_relaxation, out=real_parts(h))
         if self._exact:
-            primal.copy_(self._scaled_rhs)
-            regularizer.add_transform_adjoint_(primal, difference, 1.0)
-            primal.copy_(self._solve(primal))
+            regularizer.add_transform_adjoint_(primal.zero_(), difference, 1.0)
+            torch.add(self._solve(primal), self._solved_rhs, out=primal)
         else:
             regularizer.add_transform_(difference, primal, -1.0)
             (gradient,) = problem.gram(primal)

@@ -168,8 +168,8 @@ class Problem:
         """The problem in double precision."""
         return replace(
             self,
-            acquisition_op=copy.deepcopy(self.acquisition_op).to(torch.complex128),
-            gram=copy.deepcopy(self.gram).to(torch.complex128),
+            acquisition_op=copy.deepcopy(self.acquisition_op)._apply(_double),
+            gram=copy.deepcopy(self.gram)._apply(_double),
             data=_double(self.data),
             start=_double(self.start),
             offset=None if self.offset is None else _double(self.offset),
@@ -224,5 +224,7 @@ def _inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:
-    """Convert to double precision."""
-    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+    """Convert real and complex numbers to double precision."""
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.to(torch.float64) if tensor.is_floating_point() else tensor
