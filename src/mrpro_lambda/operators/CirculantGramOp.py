@@ -9,8 +9,7 @@ import torch
 from mrpro.operators import LinearOperator, ZeroPadOp
 from mrpro.utils import reduce_repeat
 
-_CHUNK = 2**17
-"""Numbers of the coil images that are treated at once, 1 MiB in single precision."""
+from mrpro_lambda.operators.coil_by_coil import coil_by_coil
 
 
 class CirculantGramOp(LinearOperator):
@@ -75,25 +74,19 @@ class CirculantGramOp(LinearOperator):
         return (y if x.is_complex() or self.csm is not None else y.real,)
 
     def _in_chunks(self, x: torch.Tensor, csm: torch.Tensor) -> torch.Tensor:
-        """Apply the operator to some coils at a time, in place.
-
-        On a CPU, arrays that do not fit the cache, and new memory for them in each call, took as long as the FFTs.
-        """
+        """Apply the operator to some coils at a time, in place."""
         csm, transfer, axis = self._arranged(csm)
-        x = x.transpose(axis, -1).contiguous()
         dim = tuple(-1 if d == axis else d for d in self.dim)
-        n_coils = csm.shape[-4]
-        chunk = max(1, _CHUNK // x.numel()) if x.device.type == 'cpu' else n_coils
-        out = torch.zeros_like(x)
-        for s in csm.split(chunk, dim=-4):
-            y = s * x
-            if dim:
-                y = torch.fft.fftn(y, dim=dim)
-            torch.view_as_real(y).mul_(transfer)
-            if dim:
-                y = torch.fft.ifftn(y, dim=dim)
-            out += y.conj_physical_().mul_(s).sum(-4, keepdim=True)
-        return out.conj_physical_().transpose(axis, -1).contiguous()
+
+        def gram(y: torch.Tensor) -> torch.Tensor:
+            if not dim:
+                torch.view_as_real(y).mul_(transfer)
+                return y
+            spectrum = torch.fft.fftn(y, dim=dim)
+            torch.view_as_real(spectrum).mul_(transfer)
+            return torch.fft.ifftn(spectrum, dim=dim)
+
+        return coil_by_coil(x.transpose(axis, -1).contiguous(), csm, gram).transpose(axis, -1).contiguous()
 
     def _arranged(self, csm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Return sensitivities and transfer function (for real and imaginary part) with a transformed axis at the end.

@@ -9,6 +9,7 @@ from mrpro_lambda.operators.DictionaryGramOp import DictionaryGramOp
 from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.LowPassOp import LowPassOp
+from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
 __all__ = [
     "BandLimitOp",
@@ -18,6 +19,7 @@ __all__ = [
     "DictionaryGramOp",
     "GradientOp",
     "LowPassOp",
+    "ToeplitzGramOp",
     "functionals",
     "gram_operator",
 ]

@@ -14,8 +14,8 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer
 class DictionarySparsity(Regularizer):
     r"""Weighted sparsity :math:`R_\Lambda(s) = \|\Lambda \cdot s\|_1` of an image :math:`x = x_{low} + D s` [KOF2025]_.
 
-    The smooth part :math:`x_{low} = (I + \beta \nabla^H \nabla)^{-1} x_0` is that of the initial image. The unknowns are
-    the coefficients :math:`s`, shape `(n_filters, *image)`, and there is one Lambda map for each filter, shape
+    The smooth part :math:`x_{low} = (I + \beta \nabla^H \nabla)^{-1} x_0` is that of the initial image. The unknowns
+    are the coefficients :math:`s`, shape `(n_filters, *image)`, and there is one Lambda map for each filter, shape
     `(n_filters, *other, 1, z, y, x)`. Real and imaginary part of complex coefficients are penalized separately, as in
     the reference.
 
