@@ -33,7 +33,8 @@ def dictionary_solver(n: int, backward: Backward) -> Callable[..., torch.Tensor]
         data: torch.Tensor, operator: LinearOperator, initial_image: torch.Tensor, lambda_map: torch.Tensor
     ) -> torch.Tensor:
         regularizer = DictionarySparsity(filters.to(lambda_map), beta=4.0)
-        lambda_map = lambda_map.expand(len(filters), *lambda_map.shape[1:])
+        # coefficients are penalized more, and more evenly, than differences
+        lambda_map = (0.06 + 0.14 * lambda_map / lambda_map.detach().amax()).expand(len(filters), *lambda_map.shape[1:])
         return FISTA(regularizer, n_iterations=n, backward=backward)(data, operator, initial_image, lambda_map)
 
     return solve

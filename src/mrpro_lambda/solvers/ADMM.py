@@ -120,7 +120,7 @@ class ADMMIteration(Iteration[ADMMState]):
                 self._solved_rhs = self._solve(problem.rhs, sampled / self.penalty)
         self._inverse_penalty = real_bound(1 / self.penalty, problem.rhs)
         self._clip = Clip(problem, 1 / self.penalty)
-        self._difference = regularizer.transform(torch.zeros_like(start))
+        self._difference = problem.zero_coefficients()
 
     def _solve(self, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         r"""Apply :math:`\mu P^{-1}`, after a weight of the frequencies."""
@@ -136,9 +136,8 @@ class ADMMIteration(Iteration[ADMMState]):
 
     def init(self) -> ADMMState:
         """Start from the initial image with zero split variable and dual."""
-        start = self.problem.start
-        zero = self.problem.regularizer.transform(torch.zeros_like(start))
-        return ADMMState(start, zero, zero)
+        zero = self.problem.zero_coefficients()
+        return ADMMState(self.problem.start, zero, zero)
 
     def step(self, state: ADMMState, index: int) -> ADMMState:  # noqa: ARG002
         """Return the next state."""

@@ -138,8 +138,7 @@ class PDHGIteration(Iteration[PDHGState]):
     def init(self) -> PDHGState:
         """Start from the initial image with zero duals."""
         start = self.problem.start
-        dual = self.problem.regularizer.transform(torch.zeros_like(start))
-        return PDHGState(start, start, torch.zeros_like(self._rhs), dual)
+        return PDHGState(start, start, torch.zeros_like(self._rhs), self.problem.zero_coefficients())
 
     def step(self, state: PDHGState, index: int) -> PDHGState:  # noqa: ARG002
         """Return the next state."""
@@ -215,4 +214,4 @@ class PDHGIteration(Iteration[PDHGState]):
     @cached_property
     def _clipped(self) -> torch.Tensor:
         """Memory for clipped coefficients."""
-        return self.problem.regularizer.transform(torch.zeros_like(self.problem.rhs))
+        return self.problem.zero_coefficients()

@@ -110,6 +110,10 @@ class Problem:
         tensors = (self.rhs, self.start, self.threshold)
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
+    def zero_coefficients(self) -> torch.Tensor:
+        """Return zeros in the shape of the coefficients."""
+        return torch.zeros(self.threshold.shape, dtype=self.rhs.dtype, device=self.rhs.device)
+
     def image(self, unknown: torch.Tensor) -> torch.Tensor:
         """Return the image that belongs to a value of the unknown."""
         synthesized = self._synthesize(unknown)

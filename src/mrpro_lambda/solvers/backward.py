@@ -104,12 +104,12 @@ class ActiveSetBackward(Backward):
     Each step is a linear map followed by a clip. Where the clip was active decides its derivative, so the transposes of
     the steps need this pattern and no iterate. The gradient with respect to the Lambda map, the data and the initial
     image is that of `FullBackward`, in a fraction of its time and memory. It can not be differentiated again. The
-    regularizer must be elementwise; the acquisition operator gets no gradient.
+    regularizer must be elementwise, and no part of the operators may require a gradient.
     """
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
-        _check_elementwise(self, iteration)
+        _check_transposable(self, iteration)
         problem = iteration.problem
         return _ActiveSet.apply(problem.rhs, problem.start, problem.threshold, iteration, n_iterations)
 
@@ -169,7 +169,7 @@ class ImplicitBackward(Backward):
         ValueError
             If the certified gap is above the tolerance, or the regularizer is not elementwise.
         """
-        _check_elementwise(self, iteration)
+        _check_transposable(self, iteration)
         if not certificate.gap <= self.tolerance * certificate.objective:
             raise ValueError(
                 f'ImplicitBackward needs a converged solution, with a certified gap below {self.tolerance:g} of the '
@@ -180,13 +180,20 @@ class ImplicitBackward(Backward):
         return _Implicit.apply(problem.rhs, problem.threshold, iteration, state, self)
 
 
-def _check_elementwise(backward: Backward, iteration: Iteration) -> None:
-    """Raise an error for grouped norms, whose projection is not piecewise affine."""
-    regularizer = iteration.problem.regularizer
-    if not regularizer.elementwise:
+def _check_transposable(backward: Backward, iteration: Iteration) -> None:
+    """Raise an error where the transposed steps would not give the whole gradient."""
+    problem, name = iteration.problem, type(backward).__name__
+    if not problem.regularizer.elementwise:
         raise ValueError(
-            f'{type(backward).__name__} needs a regularizer that treats each real number on its own, got a grouped '
-            f'norm of {type(regularizer).__name__}: use CheckpointedBackward.'
+            f'{name} needs a regularizer that treats each real number on its own, got a grouped norm of '
+            f'{type(problem.regularizer).__name__}: use CheckpointedBackward.'
+        )
+    # mrpro's operators hold tensors that require a gradient as plain attributes
+    tensors = [*problem.gram.parameters(), *(v for module in problem.gram.modules() for v in vars(module).values())]
+    if any(isinstance(tensor, torch.Tensor) and tensor.requires_grad for tensor in tensors):
+        raise ValueError(
+            f'{name} gives no gradient with respect to filters, coil sensitivities or other parts of the operators, '
+            'but one of them requires it: use CheckpointedBackward.'
         )
 
 
