@@ -41,7 +41,7 @@ from tqdm import tqdm
 SIZE = 160
 METRICS = ('PSNR', 'SSIM', 'NRMSE', 'PSNR foreground', 'SSIM foreground')
 HIGHER_IS_BETTER = torch.tensor([1, 1, -1, 1, 1])
-WEIGHTS = [0.06 * 1.25**i for i in range(12)]
+WEIGHTS = [0.03 * 1.25**i for i in range(15)]
 CARDIAC = 'cardiac-short-axis/images_256x256_uint8.npz'
 
 
@@ -100,12 +100,14 @@ def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, n_iter
 
 
 def best(values: torch.Tensor) -> torch.Tensor:
-    """Return the extremum over weights (axis 0) for each metric, refined by a parabola through three points."""
+    """Return the extremum over weights (axis 0) for each metric, refined by a parabola where it is between weights."""
     values = values * HIGHER_IS_BETTER
-    index = values.argmax(0).clamp(1, len(values) - 2)
-    left, middle, right = (values.gather(0, (index + k)[None])[0] for k in (-1, 0, 1))
+    index = values.argmax(0)
+    inner = index.clamp(1, len(values) - 2)
+    left, middle, right = (values.gather(0, (inner + k)[None])[0] for k in (-1, 0, 1))
     curvature = (left + right - 2 * middle).clamp(max=-1e-12)
-    return torch.maximum(middle - (right - left) ** 2 / (8 * curvature), values.amax(0)) * HIGHER_IS_BETTER
+    refined = middle - (right - left) ** 2 / (8 * curvature)
+    return torch.where(index == inner, refined, values.amax(0)) * HIGHER_IS_BETTER
 
 
 def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: str, noise: float, seed: int) -> dict:

@@ -29,9 +29,7 @@ def small_image() -> torch.Tensor:
 
 def small_model(name: str = 'tv-variable-density') -> LambdaMapModel:
     assert name == 'tv-variable-density'
-    config = ModelConfig(
-        features='magnitude', noise_level=True, n_features=2, n_resolutions=2, padding=2
-    )
+    config = ModelConfig(features='magnitude', noise_level=True, n_features=2, n_resolutions=2, padding=2)
     return config.build(inference=True)
 
 

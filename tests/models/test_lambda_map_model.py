@@ -8,11 +8,11 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 from mrpro_lambda.solvers import ADMM, PDHG, Solver
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import SOLVERS, SolverClass, coil_maps
+from tests.solvers.cases import DICTIONARY, REFUSED, SOLVERS, SolverClass, coil_maps
 
 SIZE = 16
 all_solvers = pytest.mark.parametrize('cls', SOLVERS)
@@ -38,19 +38,30 @@ def acquire(mask: torch.Tensor, n_coils: int = 3) -> tuple[torch.Tensor, Cartesi
     return data, acquisition_op, acquisition_op.adjoint(data)[0]
 
 
-def network(noise_level: bool = False) -> LambdaNet:
-    return LambdaNet(UNet(2, 2 + noise_level, 1, n_features=2), noise_level=noise_level, padding=4, initial_scale=0.05)
+TV = TotalVariation((-2, -1))
+SYNTHESIS = DictionarySparsity(DICTIONARY.synthesis_op.filters.float())
+
+
+def regularizer(cls: SolverClass) -> Regularizer:
+    """A regularizer that a solver can handle."""
+    return SYNTHESIS if (cls, 'single coil') in REFUSED else TV
+
+
+def network(cls: SolverClass = ADMM, *, noise_level: bool = False) -> LambdaNet:
+    """A network with one map for each map of the regularizer."""
+    backbone = UNet(2, 2 + noise_level, regularizer(cls).n_maps, n_features=2)
+    return LambdaNet(backbone, noise_level=noise_level, padding=4, initial_scale=0.05)
 
 
 def solver(cls: SolverClass = ADMM, n_iterations: int = 8) -> Solver:
-    return cls(TotalVariation((-2, -1)), n_iterations=n_iterations)
+    return cls(regularizer(cls), n_iterations=n_iterations)
 
 
 @all_solvers
 @pytest.mark.parametrize('n_coils', [1, 3])
 def test_model_is_the_solver_with_the_map_of_the_network(cls: SolverClass, n_coils: int) -> None:
     inputs = acquire(torch.ones(1, 1, 1, SIZE, SIZE), n_coils)
-    net = network()
+    net = network(cls)
     img = LambdaMapModel(net, solver(cls))(*inputs)
     expected = solver(cls)(*inputs, net(inputs[2]))
     assert img.shape == (2, 1, 1, SIZE, SIZE)
@@ -66,12 +77,14 @@ def test_weight_overrides_the_network(cls: SolverClass) -> None:
             raise AssertionError(f'called with {tuple(x.shape)}')
 
     inputs = acquire(box())
-    weights: list[Any] = [0.2, [0.2], torch.tensor([0.2]), torch.full((1, 2, 1, 1, SIZE, SIZE), 0.2)]
+    n_maps = regularizer(cls).n_maps
+    weights: list[Any] = [0.2, n_maps * [0.2], torch.tensor(n_maps * [0.2])]
+    weights.append(torch.full((n_maps, 2, 1, 1, SIZE, SIZE), 0.2))
     broken = LambdaNet(Broken(), dim=(-2, -1))
     images = [LambdaMapModel(net, solver(cls))(*inputs, weight) for net in (None, broken) for weight in weights]
     for img in images[1:]:
         torch.testing.assert_close(img, images[0], rtol=0, atol=0)
-    assert relative_image_difference(LambdaMapModel(network(), solver(cls))(*inputs), images[0]) > 1e-3
+    assert relative_image_difference(LambdaMapModel(network(cls), solver(cls))(*inputs), images[0]) > 1e-3
     with pytest.raises(AssertionError, match='called'):
         LambdaMapModel(broken, solver(cls))(*inputs)
 
@@ -94,7 +107,7 @@ def test_spectrum_beyond_the_measured_band_is_zero(cls: SolverClass, n_coils: in
     band[8 - 4 : 8 + 5, 8 - 2 : 8 + 3] = True  # the samples reach from 6 to 12 and from 6 to 10, the center is at 8
 
     def spectrum(band_limit: bool) -> torch.Tensor:
-        img = LambdaMapModel(network(), solver(cls), band_limit=band_limit)(*inputs)
+        img = LambdaMapModel(network(cls), solver(cls), band_limit=band_limit)(*inputs)
         return torch.fft.fftshift(torch.fft.fftn(img, dim=(-2, -1)), (-2, -1)).abs()
 
     limited, free = spectrum(True), spectrum(False)
@@ -116,10 +129,10 @@ def test_full_k_space_has_no_band_limit() -> None:
 @pytest.mark.parametrize('n_coils', [1, 3])
 def test_gradient_reaches_every_parameter_through_the_solver(cls: SolverClass, n_coils: int) -> None:
     inputs = acquire(box(), n_coils)
-    model = LambdaMapModel(network(noise_level=True), solver(cls))
+    model = LambdaMapModel(network(cls, noise_level=True), solver(cls))
     model(*inputs, noise_std=0.1).abs().square().sum().backward()
     parameters = dict(model.named_parameters())
-    assert len(parameters) == len(list(network().parameters()))
+    assert len(parameters) == len(list(network(cls, noise_level=True).parameters()))
     for name, parameter in parameters.items():
         assert name.startswith('lambda_net.')
         assert parameter.grad is not None, name
@@ -130,7 +143,7 @@ def test_gradient_reaches_every_parameter_through_the_solver(cls: SolverClass, n
 @all_solvers
 def test_a_step_along_the_gradient_lowers_the_loss(cls: SolverClass) -> None:
     inputs = acquire(box())
-    model = LambdaMapModel(network(), solver(cls))
+    model = LambdaMapModel(network(cls), solver(cls))
     parameters = list(model.parameters())
     loss = model(*inputs).abs().square().sum()
     gradient = torch.autograd.grad(loss, parameters)
@@ -146,7 +159,7 @@ def test_a_step_along_the_gradient_lowers_the_loss(cls: SolverClass) -> None:
 @pytest.mark.parametrize('scale', [1e-9, 1e-6, 3.7, 1e6, 1e9])
 def test_scale_equivariance(cls: SolverClass, scale: float) -> None:
     data, acquisition_op, initial_image = acquire(box())
-    model = LambdaMapModel(network(noise_level=True), solver(cls))
+    model = LambdaMapModel(network(cls, noise_level=True), solver(cls))
     expected = scale * model(data, acquisition_op, initial_image, noise_std=0.1)
     scaled = model(scale * data, acquisition_op, scale * initial_image, noise_std=scale * 0.1)
     assert relative_image_difference(scaled, expected) < 1e-5
@@ -155,13 +168,13 @@ def test_scale_equivariance(cls: SolverClass, scale: float) -> None:
 @all_solvers
 def test_solve_returns_the_image_of_the_call_with_a_certificate(cls: SolverClass) -> None:
     inputs = acquire(box())
-    model = LambdaMapModel(network(), solver(cls, 50))
+    model = LambdaMapModel(network(cls), solver(cls, 50))
     solution = model.solve(*inputs)
     assert not solution.img.requires_grad
     torch.testing.assert_close(solution.img, model(*inputs).detach(), rtol=1e-4, atol=1e-4)
     assert solution.gap > 0
     assert solution.n_iterations == 50
-    to_tolerance = LambdaMapModel(model.lambda_net, cls(TotalVariation((-2, -1)), max_iterations=2000, tolerance=1e-2))
+    to_tolerance = LambdaMapModel(model.lambda_net, cls(regularizer(cls), max_iterations=2000, tolerance=1e-2))
     solution = to_tolerance.solve(*inputs)
     assert solution.reason == 'tolerance reached'
     with pytest.raises(ValueError, match='use n_iterations'):
@@ -185,7 +198,7 @@ def test_batch_entries_do_not_influence_each_other() -> None:
 @all_solvers
 def test_cuda(cls: SolverClass) -> None:
     data, acquisition_op, initial_image = acquire(box())
-    model = LambdaMapModel(network(), solver(cls))
+    model = LambdaMapModel(network(cls), solver(cls))
     expected = model(data, acquisition_op, initial_image)
     img = model.cuda()(data.cuda(), acquisition_op.cuda(), initial_image.cuda())
     assert img.is_cuda

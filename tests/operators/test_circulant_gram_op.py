@@ -7,6 +7,9 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp, CirculantGramOp
 
+# imported by its name: it holds a function of the same name
+coil_by_coil_module = importlib.import_module('mrpro_lambda.operators.coil_by_coil')
+
 SHAPE = (2, 1, 3, 6, 5)
 CASES = {
     'mask': (2, 1, 1, 6, 5),
@@ -40,7 +43,7 @@ def test_chunks_of_coils_in_place(
     gram, img = create(mask_shape, dtype)
     (expected,) = gram(img.clone().requires_grad_())
     assert expected.requires_grad
-    monkeypatch.setattr(importlib.import_module(CirculantGramOp.__module__), '_CHUNK', chunk)
+    monkeypatch.setattr(coil_by_coil_module, '_CHUNK', chunk)
     before = img.clone()
     with torch.no_grad():
         for _ in range(2):  # with and without the arranged sensitivities at hand
@@ -61,7 +64,7 @@ def test_image_that_is_not_contiguous(mask_shape: tuple[int, ...]) -> None:
 
 
 def test_other_sensitivities_are_noticed() -> None:
-    """Those that are at hand from the last call are not taken for others, nor for those of another precision."""
+    """Those that are at hand from the last call are not taken for others."""
     gram, img = create((6, 1), torch.complex128)
     with torch.no_grad():
         (first,) = gram(img)
@@ -70,8 +73,6 @@ def test_other_sensitivities_are_noticed() -> None:
         torch.testing.assert_close(gram(img)[0], 4 * first)
         gram.transfer = 3 * gram.transfer
         torch.testing.assert_close(gram(img)[0], 12 * first)
-        gram = gram.to(torch.complex64)
-        assert gram(img.to(torch.complex64))[0].dtype == torch.complex64
 
 
 @pytest.mark.parametrize('n_frames', [1, 2])

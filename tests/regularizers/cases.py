@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import pkgutil
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import mrpro_lambda.regularizers
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.regularizers import Regularizer, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 
 
 def concrete_subclasses(base: Any, package: ModuleType) -> list[Any]:
@@ -33,6 +34,18 @@ class Case(NamedTuple):
     regularizer: Regularizer
     shape: tuple[int, ...]
 
+    @property
+    def unknown_shape(self) -> tuple[int, ...]:
+        """Shape of the image, or of the coefficients that it is synthesized from."""
+        synthesis = self.regularizer.synthesis_op is not None
+        return (self.regularizer.n_maps, *self.shape) if synthesis else self.shape
+
+
+def orthonormal_filters(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Draw filters of unit norm that are orthogonal to each other, for fast convergence."""
+    columns = RandomGenerator(2).randn_tensor((shape[0], math.prod(shape[1:])), dtype).T
+    return torch.linalg.qr(columns)[0].T.reshape(shape)
+
 
 STATIC, DYNAMIC = (2, 1, 1, 3, 4), (3, 1, 2, 3, 4)
 TIED = ((-2, -1), (-3,), (-5,))
@@ -47,20 +60,25 @@ CASES = {
     'isotropic complex modulus, three groups': Case(
         TotalVariation((-1, -5, -3, -2), groups=TIED, isotropic=True, complex_modulus=True), DYNAMIC
     ),
+    'dictionary': Case(DictionarySparsity(orthonormal_filters((2, 3, 3), torch.float64)), STATIC),
+    'complex dictionary in space, zero boundary': Case(
+        DictionarySparsity(orthonormal_filters((3, 1, 3, 3), torch.complex128), boundary='zero'), (3, 1, 2, 3, 4)
+    ),
 }
 all_cases = pytest.mark.parametrize('case', CASES.values(), ids=CASES)
 real_and_complex = pytest.mark.parametrize('dtype', [torch.float64, torch.complex128], ids=['real', 'complex'])
 
 
 def random_inputs(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Draw an image, coefficients and thresholds, some of them zero."""
+    """Draw an unknown, coefficients and thresholds, some of them zero."""
     rng = RandomGenerator(0)
     regularizer, shape = case
-    img = rng.randn_tensor(shape, dtype)
-    coefficients = rng.randn_tensor(regularizer.transform(img).shape, dtype)
+    unknown = rng.randn_tensor(case.unknown_shape, dtype)
+    coefficients = rng.randn_tensor(regularizer.transform(unknown).shape, dtype)
     lambda_map = rng.float64_tensor((regularizer.n_maps, *shape)) - 0.1
+    img = torch.zeros(shape, dtype=dtype)
     threshold = regularizer.expand(regularizer.lambda_map(lambda_map.clamp_min(0), img), img)
-    return img, coefficients, threshold
+    return unknown, coefficients, threshold
 
 
 def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

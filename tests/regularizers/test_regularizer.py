@@ -18,9 +18,10 @@ def test_each_regularizer_is_tested(cls: type[Regularizer]) -> None:
 
 
 def dense(case: Case) -> torch.Tensor:
-    """Matrix of the transform for real images, by its columns."""
-    basis = torch.eye(math.prod(case.shape), dtype=torch.float64)
-    return torch.stack([case.regularizer.transform(column.reshape(case.shape)).flatten() for column in basis], -1)
+    """Matrix of the transform of real unknowns, by its columns."""
+    shape = case.unknown_shape
+    basis = torch.eye(math.prod(shape), dtype=torch.float64)
+    return torch.stack([case.regularizer.transform(column.reshape(shape)).flatten() for column in basis], -1)
 
 
 @all_cases
@@ -49,12 +50,12 @@ def test_in_place_forms(case: Case, dtype: torch.dtype, alpha: float) -> None:
 @all_cases
 def test_norm_is_the_largest_singular_value(case: Case) -> None:
     largest = torch.linalg.svdvals(dense(case)).max().item()
-    assert case.regularizer.norm(case.shape) == pytest.approx(largest, rel=1e-12)
+    assert case.regularizer.norm(case.unknown_shape) == pytest.approx(largest, rel=1e-12)
 
 
 @all_cases
 def test_only_the_named_axes_are_coupled(case: Case) -> None:
-    regularizer, shape = case
+    regularizer, shape = case.regularizer, case.unknown_shape
     assert all(d < 0 for d in regularizer.dim)
     img, _, _ = random_inputs(case, torch.float64)
     for axis in range(-len(shape), 0):
@@ -65,7 +66,7 @@ def test_only_the_named_axes_are_coupled(case: Case) -> None:
 
 @all_cases
 def test_symbol_is_the_transform_squared_or_above(case: Case) -> None:
-    regularizer, shape = case
+    regularizer, shape = case.regularizer, case.unknown_shape
     if getattr(getattr(regularizer, 'operator', None), 'boundary', None) == 'zero':
         with pytest.raises(ValueError, match='use PDHG'):
             regularizer.symbol(shape, torch.device('cpu'))
@@ -79,6 +80,22 @@ def test_symbol_is_the_transform_squared_or_above(case: Case) -> None:
     above = torch.linalg.eigvalsh(circulant - matrix.T @ matrix)
     assert above.min() > -1e-12
     assert bool(above.max() < 1e-12) == regularizer.circulant
+
+
+@all_cases
+@real_and_complex
+def test_solve_normal_is_the_pseudo_inverse_of_the_transform_squared(case: Case, dtype: torch.dtype) -> None:
+    """It is refused where there is no direct way."""
+    unknown, _, _ = random_inputs(case, dtype)
+    if not case.regularizer.circulant:
+        with pytest.raises(ValueError, match=r"The scaled gap needs boundary='circular', got '(neumann|zero)'"):
+            case.regularizer.solve_normal(unknown)
+        return
+    matrix = dense(case)
+    expected = torch.linalg.pinv(matrix.T @ matrix).to(dtype) @ unknown.flatten()
+    solved = case.regularizer.solve_normal(unknown)
+    assert solved.dtype == dtype
+    torch.testing.assert_close(solved.flatten(), expected, rtol=1e-10, atol=1e-10)
 
 
 @all_cases
@@ -115,6 +132,21 @@ def test_projection_is_idempotent_and_feasible(case: Case, dtype: torch.dtype) -
         assert inner(projected, c) <= value * (1 + 1e-12)
     torch.testing.assert_close(
         regularizer.project(0.0 * coefficients, threshold), torch.zeros_like(coefficients), rtol=0, atol=0
+    )
+
+
+@all_cases
+@real_and_complex
+def test_dual_norm_tells_what_the_projection_changes(case: Case, dtype: torch.dtype) -> None:
+    """With the dual norm as threshold the projection changes nothing, with any smaller threshold it does."""
+    regularizer = case.regularizer
+    _, coefficients, threshold = random_inputs(case, dtype)
+    norm = regularizer.dual_norm(coefficients).expand_as(threshold)
+    torch.testing.assert_close(regularizer.project(coefficients, norm), coefficients, rtol=1e-14, atol=0)
+    shorter = regularizer.project(coefficients, 0.999 * norm)
+    assert bool((shorter != coefficients).all())
+    torch.testing.assert_close(
+        regularizer.dual_norm(regularizer.project(coefficients, threshold)).expand_as(norm), norm.minimum(threshold)
     )
 
 
@@ -188,11 +220,11 @@ def test_elementwise_tells_whether_real_numbers_are_independent(case: Case) -> N
 def test_lambda_map_reaches_the_coefficients(case: Case) -> None:
     """A number, one number for each map and a full map with these values are the same thing."""
     regularizer, shape = case
-    img = torch.zeros(shape, dtype=torch.complex128)
+    img, unknown = (torch.zeros(s, dtype=torch.complex128) for s in (shape, case.unknown_shape))
     numbers = [0.5 + i for i in range(regularizer.n_maps)]
     full = torch.stack([torch.full(shape, number, dtype=torch.float64) for number in numbers])
     expected = regularizer.expand(regularizer.lambda_map(full, img), img)
-    assert expected.shape == regularizer.transform(img).shape
+    assert expected.shape == regularizer.transform(unknown).shape
     assert not expected.is_complex()
     weights: list[Any] = [numbers, torch.tensor(numbers), full.narrow(1, 0, 1).narrow(-1, 0, 1)]
     if regularizer.n_maps == 1:
@@ -205,7 +237,8 @@ def test_lambda_map_reaches_the_coefficients(case: Case) -> None:
 @all_cases
 def test_gradient_reaches_the_lambda_map(case: Case) -> None:
     regularizer, shape = case
-    img, coefficients, _ = random_inputs(case, torch.complex128)
+    img = torch.zeros(shape, dtype=torch.complex128)
+    _, coefficients, _ = random_inputs(case, torch.complex128)
     lambda_map = torch.full((regularizer.n_maps, *shape), 0.3, dtype=torch.float64, requires_grad=True)
 
     def value(lambda_map: torch.Tensor) -> torch.Tensor:
@@ -282,7 +315,7 @@ def test_lambda_map_takes_precision_of_the_image() -> None:
 @pytest.mark.cuda
 @all_cases
 def test_cuda(case: Case) -> None:
-    regularizer, shape = case
+    regularizer = case.regularizer
     img, coefficients, threshold = random_inputs(case, torch.complex128)
     on_gpu = regularizer.project(coefficients.cuda(), threshold.cuda())
     torch.testing.assert_close(on_gpu.cpu(), regularizer.project(coefficients, threshold))
@@ -290,4 +323,4 @@ def test_cuda(case: Case) -> None:
     torch.testing.assert_close(value.cpu(), regularizer.value(regularizer.transform(img), threshold))
     assert regularizer.lambda_map(0.1, img.cuda()).is_cuda
     if regularizer.circulant:
-        assert regularizer.symbol(shape, torch.device('cuda')).is_cuda
+        assert regularizer.symbol(case.unknown_shape, torch.device('cuda')).is_cuda

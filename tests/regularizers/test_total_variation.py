@@ -9,7 +9,7 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.regularizers import TotalVariation
 
-from tests.regularizers.cases import CASES, Case, all_cases, random_inputs, real_and_complex
+from tests.regularizers.cases import CASES, Case, random_inputs, real_and_complex
 
 
 def total_variation(regularizer: TotalVariation, img: torch.Tensor, lambda_map: torch.Tensor) -> float:
@@ -38,7 +38,12 @@ def total_variation(regularizer: TotalVariation, img: torch.Tensor, lambda_map: 
     return value
 
 
-@all_cases
+total_variations = pytest.mark.parametrize(
+    'case', [pytest.param(case, id=name) for name, case in CASES.items() if isinstance(case[0], TotalVariation)]
+)
+
+
+@total_variations
 @real_and_complex
 def test_value_is_the_definition(case: Case, dtype: torch.dtype) -> None:
     regularizer, shape = case

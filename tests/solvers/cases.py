@@ -12,21 +12,23 @@ from mrpro.data.traj_calculators import KTrajectoryRadial2D
 from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import Regularizer, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 from mrpro_lambda.solvers import (
     ADMM,
+    FISTA,
     PDHG,
     ActiveSetBackward,
     Backward,
     CheckpointedBackward,
     FullBackward,
+    ImplicitBackward,
     Problem,
     Solution,
     Solver,
     TruncatedBackward,
 )
 
-from tests.regularizers.cases import concrete_subclasses
+from tests.regularizers.cases import concrete_subclasses, orthonormal_filters
 
 
 class Case(NamedTuple):
@@ -68,7 +70,9 @@ def create_case(
     (data,) = acquisition_op(piecewise_constant(shape, dtype, rng))
     noise = 0.05 * rng.randn_tensor(data.shape, data.dtype)
     data = data + (noise if isinstance(acquisition_op, FourierOp) else noise * (data != 0))
-    lambda_map = rng._rand((regularizer.n_maps, *shape[:-4], 1, *shape[-3:]), 0.02, 0.2, dtype.to_real())
+    # a dictionary converges fast if most of its coefficients are zero
+    low, high = (0.02, 0.2) if regularizer.synthesis_op is None else (0.1, 0.2)
+    lambda_map = rng._rand((regularizer.n_maps, *shape[:-4], 1, *shape[-3:]), low, high, dtype.to_real())
     (initial_image,) = acquisition_op.adjoint(data)
     # that of a single coil fits the data already: start from another one, so that nothing is zero at the start
     initial_image = initial_image + 0.05 * rng.randn_tensor(shape, dtype)
@@ -113,6 +117,7 @@ def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:
 
 SINGLE, COILS, BATCH, DYNAMIC = (1, 1, 1, 8, 7), (1, 3, 1, 8, 7), (2, 1, 1, 7, 6), (3, 1, 1, 6, 6)
 TV = TotalVariation((-2, -1))
+DICTIONARY = DictionarySparsity(orthonormal_filters((2, 3, 3), torch.float64))
 _CASES: dict[str, Callable[[], Case]] = {
     'single coil': lambda: create_case(TV, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128),
     'three coils': lambda: create_case(
@@ -141,6 +146,22 @@ _CASES: dict[str, Callable[[], Case]] = {
     'mrpro Cartesian': lambda: create_case(TV, cartesian(BATCH, 6), BATCH, torch.complex128),
     'oversampled readout': lambda: create_case(TV, cartesian(BATCH, 12), BATCH, torch.complex128),
     'radial': lambda: create_case(TV, radial((1, 1, 1, 16, 16)), (1, 1, 1, 16, 16), torch.complex64),
+    'dictionary, single coil': lambda: create_case(
+        DICTIONARY, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'dictionary, three coils': lambda: create_case(
+        DictionarySparsity(DICTIONARY.synthesis_op.filters, boundary='zero'),
+        CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)),
+        BATCH,
+        torch.complex128,
+    ),
+    'dictionary, complex filters': lambda: create_case(
+        DictionarySparsity(orthonormal_filters((3, 3, 3), torch.complex128), beta=2.0),
+        CartesianAcquisitionOp(mask(DYNAMIC)),
+        DYNAMIC,
+        torch.complex128,
+    ),
+    'dictionary, real denoising': lambda: create_case(DICTIONARY, IdentityOp(), SINGLE, torch.float64),
 }
 
 
@@ -152,26 +173,38 @@ def get_case(name: str) -> Case:
 
 SolverClass = Callable[..., Solver]
 SOLVERS: list[SolverClass] = concrete_subclasses(Solver, mrpro_lambda.solvers)
-REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero')}
+REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero')} | {
+    (FISTA, name) for name in _CASES if not name.startswith('dictionary')
+}
 """Problems that a solver can not solve and says so."""
 UNUSUAL_OPTIONS: dict[SolverClass, dict[str, float]] = {
     PDHG: {'step_ratio': 0.3, 'relaxation': 0.6},
     ADMM: {'penalty_factor': 0.4, 'over_relaxation': 1.3},
+    FISTA: {'momentum': 12.0},
 }
 """Parameters that are not the default."""
 
-_BACKWARDS: dict[type[Backward], Callable[[int], Backward]] = {
+_EXACT: dict[type[Backward], Callable[[int], Backward]] = {
     FullBackward: lambda _: FullBackward(),
     TruncatedBackward: TruncatedBackward,
     CheckpointedBackward: lambda _: CheckpointedBackward(3),
     ActiveSetBackward: lambda _: ActiveSetBackward(),
 }
-BACKWARDS: list[type[Backward]] = concrete_subclasses(Backward, mrpro_lambda.solvers)
+BACKWARDS: list[type[Backward]] = [
+    backward for backward in concrete_subclasses(Backward, mrpro_lambda.solvers) if backward is not ImplicitBackward
+]
+"""Ways to differentiate the iterations. `ImplicitBackward` differentiates their limit."""
 
 
 def exact_backward(cls: type[Backward], n_iterations: int) -> Backward:
     """Create a way to differentiate that many iterations without approximation."""
-    return _BACKWARDS[cls](n_iterations)
+    return _EXACT[cls](n_iterations)
+
+
+def default_case(cls: SolverClass, n_coils: int = 3) -> Case:
+    """A batch of two images with three coils, or one image of a single coil, that a solver can solve."""
+    name = 'three coils' if n_coils > 1 else 'single coil'
+    return get_case(f'dictionary, {name}' if (cls, name) in REFUSED else name)
 
 
 def solver_case_parameters(*names: str) -> pytest.MarkDecorator:
@@ -191,3 +224,14 @@ def solve_exactly(cls: SolverClass, name: str) -> Solution:
     case = get_case(name)
     solver = cls(case.regularizer, max_iterations=10_000, tolerance=case.tolerance)
     return solver.solve(*case[1:])
+
+
+@cache
+def minimizer(cls: SolverClass, name: str) -> torch.Tensor:
+    """Return the unknown of `solve_exactly`."""
+    case, solution = get_case(name), solve_exactly(cls, name)
+    if case.regularizer.synthesis_op is None:
+        return solution.img
+    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
+    unknown: torch.Tensor = iteration.run(iteration.owned(iteration.init()), 0, solution.n_iterations).primal
+    return unknown

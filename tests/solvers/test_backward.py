@@ -8,24 +8,30 @@ import torch
 from mrpro.operators import IdentityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 from mrpro_lambda.solvers import (
     ADMM,
+    FISTA,
     ActiveSetBackward,
     Backward,
     CheckpointedBackward,
     FullBackward,
+    ImplicitBackward,
     TruncatedBackward,
 )
 
 from tests.helper import relative_image_difference
 from tests.solvers.cases import (
     BACKWARDS,
+    DICTIONARY,
+    REFUSED,
+    SOLVERS,
     TV,
     UNUSUAL_OPTIONS,
     Case,
     SolverClass,
     all_solvers,
+    default_case,
     exact_backward,
     get_case,
     mask,
@@ -51,6 +57,14 @@ def gradients(cls: SolverClass, case: Case, backward: Backward, **options: float
     return Gradients(output.detach(), *torch.autograd.grad(loss, (lambda_map, data, img), materialize_grads=True))
 
 
+def assert_close(value: torch.Tensor, expected: torch.Tensor, field: str, tolerance: float = 1e-9) -> None:
+    """Compare images or derivatives. The exact ADMM does not depend on the initial image."""
+    if field == 'initial_image' and not expected.any():
+        assert not value.any()
+    else:
+        assert relative_image_difference(value, expected) < tolerance, field
+
+
 @pytest.mark.parametrize('backward', BACKWARDS)
 @solver_case_parameters()
 def test_all_ways_give_the_same_gradient(cls: SolverClass, name: str, backward: type[Backward]) -> None:
@@ -59,37 +73,33 @@ def test_all_ways_give_the_same_gradient(cls: SolverClass, name: str, backward: 
         pytest.skip('refused')
     reference = gradients(cls, case, FullBackward())
     found = gradients(cls, case, exact_backward(backward, 13))
-    tolerance = 1e-4 if case.single_precision else 1e-9
     for field, expected, value in zip(Gradients._fields, reference, found, strict=True):
-        if field == 'initial_image' and not expected.any():
-            assert not value.any()  # the exact ADMM does not depend on it
-        else:
-            assert relative_image_difference(value, expected) < tolerance, field
+        assert_close(value, expected, field, 1e-4 if case.single_precision else 1e-9)
 
 
 @pytest.mark.parametrize('backward', BACKWARDS)
 @all_solvers
 def test_gradient_with_other_parameters(cls: SolverClass, backward: type[Backward]) -> None:
-    case = get_case('dynamic')
+    case = default_case(cls, 1)
     reference = gradients(cls, case, FullBackward(), **UNUSUAL_OPTIONS[cls])
     found = gradients(cls, case, exact_backward(backward, 13), **UNUSUAL_OPTIONS[cls])
     for field, expected, value in zip(Gradients._fields, reference, found, strict=True):
-        assert relative_image_difference(value, expected) < 1e-9, field
+        assert_close(value, expected, field)
 
 
 @pytest.mark.parametrize('backward', BACKWARDS)
 @all_solvers
 def test_image_with_and_without_gradient_is_the_same(cls: SolverClass, backward: type[Backward]) -> None:
-    case = get_case('three coils')
+    case = default_case(cls)
     solver = cls(case.regularizer, n_iterations=13, backward=exact_backward(backward, 13))
     img = gradients(cls, case, exact_backward(backward, 13)).img
     assert relative_image_difference(solver(*case[1:]), img) < 1e-13
 
 
 @pytest.mark.parametrize('n_segments', [1, 2, 5, 13, 20])
-@all_solvers
-def test_number_of_segments_does_not_matter(cls: SolverClass, n_segments: int) -> None:
-    case = get_case('isotropic complex modulus')
+@solver_case_parameters('isotropic complex modulus', 'dictionary, single coil')
+def test_number_of_segments_does_not_matter(cls: SolverClass, name: str, n_segments: int) -> None:
+    case = get_case(name)
     reference = gradients(cls, case, FullBackward())
     for expected, value in zip(reference, gradients(cls, case, CheckpointedBackward(n_segments)), strict=True):
         assert torch.equal(value, expected)
@@ -98,7 +108,7 @@ def test_number_of_segments_does_not_matter(cls: SolverClass, n_segments: int) -
 @all_solvers
 def test_truncation_is_a_gradient_of_the_last_iterations(cls: SolverClass) -> None:
     """With all iterations it is exact; with fewer it is biased, and the image stays the same."""
-    case = get_case('three coils')
+    case = default_case(cls)
     reference = gradients(cls, case, FullBackward())
     for n_iterations in (13, 14, 100):
         exact = gradients(cls, case, TruncatedBackward(n_iterations))
@@ -107,12 +117,13 @@ def test_truncation_is_a_gradient_of_the_last_iterations(cls: SolverClass) -> No
     truncated = gradients(cls, case, TruncatedBackward(4))
     assert relative_image_difference(truncated.img, reference.img) < 1e-13
     assert relative_image_difference(truncated.lambda_map, reference.lambda_map) > 1e-2
-    assert not truncated.initial_image.any()
+    # the smooth part of a dictionary depends on it also at the end
+    assert bool(truncated.initial_image.any()) == (case.regularizer.synthesis_op is not None)
 
 
-@all_solvers
-def test_gradient_of_a_map_that_broadcasts_is_the_sum(cls: SolverClass) -> None:
-    case = get_case('dynamic')
+@solver_case_parameters('dynamic', 'dictionary, single coil')
+def test_gradient_of_a_map_that_broadcasts_is_the_sum(cls: SolverClass, name: str) -> None:
+    case = get_case(name)
     solver = cls(case.regularizer, n_iterations=13)
     weights = torch.tensor([0.05, 0.1], dtype=torch.float64, requires_grad=True)
     full = weights.detach().reshape(2, *(1,) * 5).expand(2, *case.initial_image.shape).clone().requires_grad_()
@@ -129,24 +140,32 @@ def fixed_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, '_dual_to_primal_ratio', lambda *_: torch.full((1,) * 5, 0.3, dtype=torch.float64))
 
 
-def tiny_case(dtype: torch.dtype, *, isotropic: bool = False) -> Case:
+TV_IN_TIME = TotalVariation((-5, -2, -1))
+tiny_problems = pytest.mark.parametrize(
+    ('cls', 'regularizer'),
+    [(cls, TV_IN_TIME) for cls in SOLVERS if (cls, 'dynamic') not in REFUSED] + [(cls, DICTIONARY) for cls in SOLVERS],
+    ids=lambda value: value.__name__ if isinstance(value, type) else type(value).__name__,
+)
+
+
+def tiny_case(regularizer: Regularizer, dtype: torch.dtype) -> Case:
     """Two frames of 3 x 4 pixels with generic values: no coefficient is at the edge of its bound."""
     rng = RandomGenerator(11)
     shape = (2, 1, 1, 3, 4)
-    regularizer = TotalVariation((-5, -2, -1), isotropic=isotropic)
     acquisition_op = CartesianAcquisitionOp(mask(shape)) if dtype.is_complex else IdentityOp()
     (data,) = acquisition_op(rng.randn_tensor(shape, dtype))
     img = rng.randn_tensor(shape, dtype)
-    return Case(regularizer, data, acquisition_op, img, rng.float64_tensor((2, *shape), 0.05, 0.3))
+    low, high = (0.05, 0.3) if regularizer.synthesis_op is None else (0.6, 0.9)
+    return Case(regularizer, data, acquisition_op, img, rng.float64_tensor((2, *shape), low, high))
 
 
 @pytest.mark.usefixtures('fixed_penalty')
 @pytest.mark.parametrize('backward', BACKWARDS)
 @pytest.mark.parametrize('dtype', [torch.float64, torch.complex128], ids=['real', 'complex'])
-@all_solvers
-def test_gradcheck(cls: SolverClass, dtype: torch.dtype, backward: type[Backward]) -> None:
+@tiny_problems
+def test_gradcheck(cls: SolverClass, regularizer: Regularizer, dtype: torch.dtype, backward: type[Backward]) -> None:
     """The gradient with respect to the map is that of finite differences."""
-    case = tiny_case(dtype)
+    case = tiny_case(regularizer, dtype)
     solver = cls(case.regularizer, n_iterations=6, backward=exact_backward(backward, 6))
 
     def image(lambda_map: torch.Tensor) -> torch.Tensor:
@@ -156,9 +175,9 @@ def test_gradcheck(cls: SolverClass, dtype: torch.dtype, backward: type[Backward
 
 
 @pytest.mark.usefixtures('fixed_penalty')
-@all_solvers
-def test_gradcheck_of_data_and_initial_image(cls: SolverClass) -> None:
-    case = tiny_case(torch.float64)
+@tiny_problems
+def test_gradcheck_of_data_and_initial_image(cls: SolverClass, regularizer: Regularizer) -> None:
+    case = tiny_case(regularizer, torch.float64)
     solver = cls(case.regularizer, n_iterations=4, backward=ActiveSetBackward())
 
     def image(data: torch.Tensor, initial_image: torch.Tensor) -> torch.Tensor:
@@ -168,9 +187,9 @@ def test_gradcheck_of_data_and_initial_image(cls: SolverClass) -> None:
 
 
 @pytest.mark.usefixtures('fixed_penalty')
-@all_solvers
-def test_gradcheck_of_a_grouped_norm(cls: SolverClass) -> None:
-    case = tiny_case(torch.float64, isotropic=True)
+@solver_case_parameters('isotropic complex modulus')
+def test_gradcheck_of_a_grouped_norm(cls: SolverClass, name: str) -> None:
+    case = tiny_case(TotalVariation((-5, -2, -1), isotropic=True), torch.float64)
     solver = cls(case.regularizer, n_iterations=6)
 
     def image(lambda_map: torch.Tensor) -> torch.Tensor:
@@ -179,11 +198,11 @@ def test_gradcheck_of_a_grouped_norm(cls: SolverClass) -> None:
     assert torch.autograd.gradcheck(image, case.lambda_map.clone().requires_grad_())
 
 
-@all_solvers
-def test_gradient_after_many_iterations_is_that_of_the_minimizer(cls: SolverClass) -> None:
+@tiny_problems
+def test_gradient_after_many_iterations_is_that_of_the_minimizer(cls: SolverClass, regularizer: Regularizer) -> None:
     """Also without a fixed penalty."""
-    case = tiny_case(torch.float64)
-    solver = cls(case.regularizer, n_iterations=400)
+    case = tiny_case(regularizer, torch.float64)
+    solver = cls(case.regularizer, n_iterations=800)
     exact = cls(case.regularizer, max_iterations=4000, tolerance=1e-13)
     lambda_map = case.lambda_map.clone().requires_grad_()
     rng = RandomGenerator(3)
@@ -200,9 +219,9 @@ def test_gradient_after_many_iterations_is_that_of_the_minimizer(cls: SolverClas
     torch.testing.assert_close((gradient * direction).sum(), finite_difference, rtol=1e-5, atol=0)
 
 
-@all_solvers
-def test_active_set_backward_can_not_be_differentiated_twice(cls: SolverClass) -> None:
-    case = tiny_case(torch.float64)
+@tiny_problems
+def test_active_set_backward_can_not_be_differentiated_twice(cls: SolverClass, regularizer: Regularizer) -> None:
+    case = tiny_case(regularizer, torch.float64)
     lambda_map = case.lambda_map.clone().requires_grad_()
     solver = cls(case.regularizer, n_iterations=3, backward=ActiveSetBackward())
     loss = solver(*case[1:4], lambda_map).square().sum()
@@ -211,11 +230,11 @@ def test_active_set_backward_can_not_be_differentiated_twice(cls: SolverClass) -
         gradient.sum().backward()
 
 
-@all_solvers
-def test_full_backward_can_be_differentiated_twice(cls: SolverClass) -> None:
-    case = tiny_case(torch.float64)
+@tiny_problems
+def test_full_backward_can_be_differentiated_twice(cls: SolverClass, regularizer: Regularizer) -> None:
+    case = tiny_case(regularizer, torch.float64)
     lambda_map = case.lambda_map.clone().requires_grad_()
-    solver = cls(case.regularizer, n_iterations=3, backward=FullBackward())
+    solver = cls(case.regularizer, n_iterations=8, backward=FullBackward())
     loss = solver(*case[1:4], lambda_map).square().sum()
     (gradient,) = torch.autograd.grad(loss, lambda_map, create_graph=True)
     gradient.square().sum().backward()
@@ -224,9 +243,9 @@ def test_full_backward_can_be_differentiated_twice(cls: SolverClass) -> None:
 
 
 @pytest.mark.parametrize('options', [{'isotropic': True}, {'complex_modulus': True}])
-@all_solvers
-def test_active_set_backward_refuses_grouped_norms(cls: SolverClass, options: dict[str, Any]) -> None:
-    case = get_case('single coil')
+@solver_case_parameters('single coil')
+def test_active_set_backward_refuses_grouped_norms(cls: SolverClass, name: str, options: dict[str, Any]) -> None:
+    case = get_case(name)
     regularizer = TotalVariation((-2, -1), **options)
     solver = cls(regularizer, n_iterations=3, backward=ActiveSetBackward())
     with pytest.raises(ValueError, match='use CheckpointedBackward'):
@@ -239,10 +258,37 @@ def test_active_set_backward_refuses_grouped_norms(cls: SolverClass, options: di
 @pytest.mark.parametrize('name', ['data', 'initial_image', 'lambda_map'])
 @all_solvers
 def test_solve_to_a_tolerance_has_no_gradient(cls: SolverClass, name: str) -> None:
-    case = get_case('single coil')
+    case = default_case(cls, 1)
     case = case._replace(**{name: getattr(case, name).clone().requires_grad_()})
-    with pytest.raises(ValueError, match='can not be differentiated: use n_iterations'):
-        cls(TV, max_iterations=3)(*case[1:])
+    with pytest.raises(ValueError, match='needs ImplicitBackward for a gradient; or use n_iterations'):
+        cls(case.regularizer, max_iterations=3)(*case[1:])
+
+
+@pytest.mark.parametrize('backward', [ActiveSetBackward(), ImplicitBackward(1e9)])
+@pytest.mark.parametrize('what', ['filters', 'csm'])
+def test_operators_that_require_a_gradient(backward: Backward, what: str) -> None:
+    """They are refused where they would get none, and get that of autograd otherwise."""
+    case = get_case('dictionary, three coils')
+    acquisition_op, regularizer = case.acquisition_op, case.regularizer
+    assert isinstance(acquisition_op, CartesianAcquisitionOp)
+    assert acquisition_op.csm is not None
+    assert isinstance(regularizer, DictionarySparsity)
+    tensor = (regularizer.synthesis_op.filters if what == 'filters' else acquisition_op.csm).clone().requires_grad_()
+    if what == 'filters':
+        regularizer = DictionarySparsity(tensor, boundary='zero')
+    else:
+        acquisition_op = CartesianAcquisitionOp(acquisition_op.mask, tensor)
+
+    def gradient(backward: Backward) -> torch.Tensor:
+        solver = FISTA(regularizer, n_iterations=10, backward=backward)
+        img = solver(case.data, acquisition_op, case.initial_image, case.lambda_map)
+        return torch.autograd.grad(img.abs().square().sum(), tensor)[0]
+
+    with pytest.raises(ValueError, match='gives no gradient with respect to filters, coil sensitivities'):
+        gradient(backward)
+    expected = gradient(FullBackward())
+    assert bool(expected.any())
+    torch.testing.assert_close(gradient(CheckpointedBackward(3)), expected)
 
 
 @pytest.mark.parametrize('number', [0, -1])
@@ -257,7 +303,7 @@ def test_invalid_numbers(number: int) -> None:
 @pytest.mark.parametrize('backward', BACKWARDS)
 @all_solvers
 def test_cuda(cls: SolverClass, backward: type[Backward]) -> None:
-    case = get_case('dynamic')
+    case = default_case(cls)
     expected = gradients(cls, case, FullBackward())
     on_gpu = Case(
         case.regularizer,

@@ -1,19 +1,21 @@
 """PDHG takes the steps of mrpro's function of this name."""
 
+import importlib
 from math import sqrt
 
 import pytest
 import torch
 from mrpro.algorithms.optimizers import pdhg
-from mrpro.operators import FiniteDifferenceOp, LinearOperatorMatrix, ProximableFunctionalSeparableSum
+from mrpro.operators import FiniteDifferenceOp, LinearOperator, LinearOperatorMatrix, ProximableFunctionalSeparableSum
 from mrpro.operators.functionals import L1NormViewAsReal, L2NormSquared
+from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import PDHG, Problem
 from mrpro_lambda.solvers.PDHG import PDHGIteration
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import get_case
+from tests.solvers.cases import TV, get_case
 
 
 @pytest.mark.parametrize(
@@ -75,4 +77,63 @@ def test_iterates_are_those_of_mrpro(name: str, precision: torch.dtype, step_rat
         assert relative_image_difference(state.primal, img) < tolerance
         assert relative_image_difference(state.relaxed, relaxed) < tolerance
         assert relative_image_difference(state.dual, dual) < tolerance
-        assert relative_image_difference(iteration.residual(state), acquisition_op.adjoint(data_dual)[0]) < 10 * tolerance
+        assert (
+            relative_image_difference(iteration.residual(state), acquisition_op.adjoint(data_dual)[0]) < 10 * tolerance
+        )
+
+
+class Unrecognized(LinearOperator):
+    """An acquisition whose Gram operator is not known to be circulant."""
+
+    def __init__(self, acquisition_op: LinearOperator) -> None:
+        super().__init__()
+        self.acquisition_op = acquisition_op
+
+    def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
+        return super().__call__(x)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
+        return self.acquisition_op(x)
+
+    def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
+        return self.acquisition_op.adjoint(x)
+
+
+@pytest.mark.parametrize(
+    ('mask_shape', 'dim'),
+    [
+        ((2, 1, 1, 8, 7), (-2, -1)),
+        ((2, 1, 1, 8, 1), (-2,)),
+        ((2, 1, 1, 1, 7), (-1,)),
+        ((8, 1), (-2,)),
+        ((1,), ()),
+    ],
+    ids=['mask', 'lines along y', 'lines along x', 'same lines for a batch', 'all samples'],
+)
+def test_dual_in_k_space_is_the_one_of_the_image(
+    mask_shape: tuple[int, ...], dim: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """State by state and in its transpose, with the steps of the closed form in both."""
+    rng = RandomGenerator(0)
+    sampled = rng.bool_tensor(mask_shape).double()
+    sampled.view(-1)[0] = 1
+    img = rng.randn_tensor((2, 1, 1, 8, 7), torch.complex128)
+    lambda_map = rng.float64_tensor((1, 2, 1, 1, 8, 7), 0.05, 0.2)
+    acquisition_op = CartesianAcquisitionOp(sampled)
+    (data,) = acquisition_op(img)
+    monkeypatch.setattr(importlib.import_module(PDHG.__module__), 'gram_norm', lambda *_: 1.0)
+    states, derivatives = [], []
+    for op in (acquisition_op, Unrecognized(acquisition_op)):
+        weight = lambda_map.clone().requires_grad_()
+        wanted = data.clone().requires_grad_()
+        problem = Problem.create(TV, wanted, op, 0.5 * img, weight)
+        iteration = PDHG(TV, n_iterations=1).iteration(problem)
+        assert isinstance(iteration, PDHGIteration)
+        assert iteration._dim == (dim if op is acquisition_op else ())
+        state = iteration.run(iteration.owned(iteration.init()), 0, 12)
+        states.append((state.primal, state.relaxed, iteration.residual(state), state.dual))
+        solver = PDHG(TV, n_iterations=12)
+        loss = (solver(wanted, op, 0.5 * img, weight) * img.conj()).real.sum()
+        derivatives.append(torch.autograd.grad(loss, (weight, wanted)))
+    torch.testing.assert_close(*states, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(*derivatives, rtol=1e-11, atol=1e-11)

@@ -115,9 +115,10 @@ class ADMMIteration(Iteration[ADMMState]):
         # rounding errors at frequencies without data must not reach the solve, which divides by the penalty there
         sampled = (bound.transfer > 0).to(start.dtype.to_real())
         with torch.enable_grad():
-            self._scaled_rhs = problem.rhs / self.penalty
             if self._exact:
                 self._solved_rhs = self._solve(problem.rhs, sampled / self.penalty)
+            else:
+                self._scaled_rhs = problem.rhs / self.penalty
         self._inverse_penalty = real_bound(1 / self.penalty, problem.rhs)
         self._clip = Clip(problem, 1 / self.penalty)
         self._difference = problem.zero_coefficients()
@@ -210,12 +211,16 @@ class ADMMIteration(Iteration[ADMMState]):
 
 def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> torch.Tensor:
     r"""Return :math:`\|\Lambda\| / \|K x\|` for each image that is not coupled with others."""
-    coefficients = problem.regularizer.transform(img)
-    bound = real_bound(problem.threshold, coefficients)
-    axes = (0, *(d - 1 for d in sorted({*coupled_dim, -4})), -1)
-    threshold_norm = bound.square().sum(axes, keepdim=True).sqrt()
-    primal_norm = real_parts(coefficients).square().sum(axes, keepdim=True).sqrt()
+    axes = (0, *sorted({*coupled_dim, -4}))
+    threshold_norm = _norm(problem.threshold, axes) * (2**0.5 if img.is_complex() else 1)
+    primal_norm = _norm(problem.regularizer.transform(img), axes)
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
-    ratio = torch.where(defined, threshold_norm / primal_norm, 1.0)
-    return ratio.squeeze(-1).squeeze(0)
+    return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)
+
+
+def _norm(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    """Return the Euclidean norm along the first and negative axes."""
+    # that of a complex tensor takes a hundred times as long
+    dim = (*(d if d >= 0 else d - 1 for d in axes), -1)
+    return torch.linalg.vector_norm(real_parts(x), dim=dim, keepdim=True).squeeze(-1)

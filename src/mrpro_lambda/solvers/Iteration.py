@@ -119,10 +119,13 @@ class Clip:
 
     @torch.no_grad()
     def __init__(self, problem: Problem, scale: torch.Tensor | float = 1.0) -> None:
-        """Expand the threshold times the scale to real numbers in contiguous memory."""
+        """Store the threshold times the scale for real numbers, once for all that share it."""
         self.regularizer = problem.regularizer
-        self.threshold = problem.threshold * scale
-        self.upper = real_bound(self.threshold, problem.rhs)
+        self.scale, self._threshold = scale, problem.threshold
+        shared = problem.threshold
+        for dim, stride in enumerate(shared.stride()):
+            shared = shared.narrow(dim, 0, 1) if stride == 0 else shared
+        self.upper = real_bound(shared * scale, problem.rhs)
         self.lower = -self.upper
 
     def __call__(self, coefficients: torch.Tensor, out: torch.Tensor) -> None:
@@ -130,7 +133,7 @@ class Clip:
         if self.regularizer.elementwise:
             torch.clamp(real_parts(coefficients), self.lower, self.upper, out=real_parts(out))
         else:
-            out.copy_(self.regularizer.project(coefficients, self.threshold))
+            out.copy_(self.regularizer.project(coefficients, self._threshold * self.scale))
 
 
 def active_pattern(excess: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,8 @@ class Problem:
             shape of the initial image, or if the Lambda map is not valid.
         """
         for name, tensor in (('data', data), ('initial_image', initial_image)):
-            if not bool(tensor.detach().isfinite().all()):
+            # NaN and Inf show in a sum, which takes a third of the time of looking at each number
+            if not bool(real_parts(tensor.detach()).sum(dtype=torch.float64).isfinite()):
                 n_bad = int((~tensor.detach().isfinite()).sum())
                 raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(tensor.shape)}.')
         if not bool(data.detach().any()):
