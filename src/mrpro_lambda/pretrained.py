@@ -16,7 +16,7 @@ from mrpro_lambda.models.ModelConfig import ModelConfig
 
 _FOLDER = Path(__file__).parent / 'weights'
 _SHA256: dict[str, str] = {
-    'tv-low-field': 'f8328bb73f40fb5516c03c30dc2f71f61b6138716b69e875b4a0befa5df4f690',
+    'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',
     'tv-variable-density': 'baec7560e3403b233ce899770cb5f9ad912251311ec9c7c62a75907a3fe58c51',
 }
 

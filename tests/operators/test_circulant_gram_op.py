@@ -90,7 +90,7 @@ def test_single_coil_of_unit_sensitivity_is_none(n_frames: int) -> None:
 def test_other_sensitivities_of_a_single_coil_are_kept(index: tuple[int, ...]) -> None:
     """One value that is not 1 is enough, and so is a second coil."""
     csm = torch.ones(2, 1, 3, 6, 5, dtype=torch.complex128)
-    csm[index] = 1j
+    csm[index] = torch.tensor(1j)
     mask = torch.ones(6, 5)
     assert not CartesianAcquisitionOp(mask, csm).gram.circulant
     assert not CartesianAcquisitionOp(mask, torch.ones(2, 2, 3, 6, 5, dtype=torch.complex128)).gram.circulant

@@ -73,7 +73,7 @@ def test_equals_finite_differences_of_the_minimizer(synthesis: bool) -> None:
 def test_grouped_maps_and_a_map_that_broadcasts() -> None:
     """One number for each map, of a dynamic image with different masks."""
     case = get_case('dynamic')
-    found = []
+    found: list[torch.Tensor] = []
     for backward in (accurate(), ActiveSetBackward()):
         weights = torch.tensor([0.05, 0.1], dtype=torch.float64, requires_grad=True)
         img = ADMM(case.regularizer, n_iterations=800, backward=backward)(*case[1:4], weights)
@@ -127,7 +127,6 @@ def test_reverse_that_does_not_converge() -> None:
         img.abs().sum().backward()
 
 
-@pytest.mark.xfail(strict=True, reason='stops where the gradient with respect to the map is zero')
 @pytest.mark.parametrize('cls', [ADMM, PDHG])
 def test_gradient_of_the_data_where_the_map_has_none(cls: SolverClass) -> None:
     """With a large weight the image is the mean of the data, whose derivative is known."""
@@ -139,7 +138,6 @@ def test_gradient_of_the_data_where_the_map_has_none(cls: SolverClass) -> None:
     torch.testing.assert_close(gradient, torch.full_like(gradient, 1 / gradient.numel()), rtol=1e-4, atol=0)
 
 
-@pytest.mark.xfail(strict=True, reason='stops before the derivative has reached the jump')
 def test_gradient_of_a_pixel_far_from_the_next_jump() -> None:
     r"""Two flat halves are the means of the data, moved by :math:`2 \lambda / n` towards each other, circularly."""
     regularizer = TotalVariation((-1,))

@@ -33,7 +33,7 @@ class LowPassOp(LinearOperator):
             If `beta` is not a finite, non-negative number.
         """
         super().__init__()
-        self.beta = torch.as_tensor(beta)
+        self.beta = beta if isinstance(beta, torch.Tensor) else torch.tensor(beta, dtype=torch.float64)
         if self.beta.ndim or self.beta.is_complex() or not bool((self.beta >= 0) & self.beta.isfinite()):
             raise ValueError(f'beta must be a finite, non-negative number, got {beta}.')
         self.gradient_op = GradientOp(dim)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.solvers.Iteration import Gradient, Iteration
 from mrpro_lambda.solvers.Problem import Certificate
 
@@ -134,8 +135,8 @@ class ImplicitBackward(Backward):
         max_iterations
             Largest number of transposed steps.
         accuracy
-            Stop when the last tenth of the steps has changed the gradient with respect to the map by less than this,
-            relative to its norm.
+            Stop when the last tenth of the steps has changed the gradients with respect to the map and to the data by
+            less than this, relative to their norms.
         """
         if not (tolerance > 0 and accuracy > 0):
             raise ValueError(f'tolerance and accuracy must be positive, got {tolerance=} and {accuracy=}.')
@@ -219,10 +220,12 @@ class _Implicit(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
         iteration, settings = ctx.iteration, ctx.settings
-        gradient = Gradient(iteration.problem, rhs=ctx.needs_input_grad[0])
+        # the derivative with respect to the right-hand side shows what has not reached the map yet
+        gradient = Gradient(iteration.problem)
         cotangent = type(ctx.state)(*(torch.zeros_like(tensor) for tensor in ctx.state))
         cotangent.primal.copy_(grad_output[0])
-        done, previous, change = 0, gradient.threshold, float('inf')
+        done, change = 0, float('inf')
+        previous: list[torch.Tensor] | None = None
         while change > settings.accuracy:
             if done >= settings.max_iterations:
                 raise RuntimeError(
@@ -233,12 +236,19 @@ class _Implicit(torch.autograd.Function):
             for _ in range(n_steps):
                 iteration.transpose_(cotangent, 0, ctx.pattern, gradient)
             done += n_steps
-            current = gradient.threshold
-            norm = current.norm()
-            change = ((current - previous).norm() / norm).item() if norm > 0 else 0.0
+            rhs = torch.zeros_like(cotangent.primal) if gradient.rhs is None else gradient.rhs
+            current = [gradient.threshold, rhs.clone()]
+            if previous is not None:
+                change = max(_relative_change(c, p) for c, p in zip(current, previous, strict=True))
             previous = current
         iteration.transpose_init_(cotangent, gradient)
-        return gradient.rhs, gradient.threshold, None, None, None
+        return gradient.rhs if ctx.needs_input_grad[0] else None, gradient.threshold, None, None, None
+
+
+def _relative_change(current: torch.Tensor, previous: torch.Tensor) -> float:
+    """Return the norm of the change relative to that of the current value, 0 if both are zero."""
+    norm = torch.linalg.vector_norm(real_parts(current))
+    return (torch.linalg.vector_norm(real_parts(current - previous)) / norm).item() if norm > 0 else 0.0
 
 
 class _ActiveSet(torch.autograd.Function):
