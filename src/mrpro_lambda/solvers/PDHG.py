@@ -156,7 +156,7 @@ class PDHGIteration(Iteration[PDHGState]):
     def step_(self, state: PDHGState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
         """Turn the state into the next one in place."""
         primal, relaxed, residual, dual = state
-        problem, regularizer, gradient = self.problem, self.problem.regularizer, real_parts(self._gradient)
+        problem, regularizer = self.problem, self.problem.regularizer
         pattern = None
         regularizer.add_transform_(dual, relaxed, self.dual_step)
         if record:
@@ -171,12 +171,12 @@ class PDHGIteration(Iteration[PDHGState]):
             parts.addcmul_(real_parts(self._analyze(relaxed)), self._scaled_transfer)
         else:
             parts.add_(real_parts(problem.gram(relaxed)[0]), alpha=self.dual_step * self._decay)
-        self._gradient.copy_(self._synthesize(residual))
-        regularizer.add_transform_adjoint_(self._gradient, dual, 1.0)
-        torch.add(
-            real_parts(primal), gradient, alpha=-self.primal_step * (1 + self.relaxation), out=real_parts(relaxed)
-        )
-        real_parts(primal).add_(gradient, alpha=-self.primal_step)
+        # an FFT along some of the axes may change the layout of the memory
+        gradient = self._synthesize(residual).contiguous() if self._dim else self._gradient.copy_(residual)
+        regularizer.add_transform_adjoint_(gradient, dual, 1.0)
+        step, relaxed_step = -self.primal_step, -self.primal_step * (1 + self.relaxation)
+        torch.add(real_parts(primal), real_parts(gradient), alpha=relaxed_step, out=real_parts(relaxed))
+        real_parts(primal).add_(real_parts(gradient), alpha=step)
         return pattern
 
     def transpose_(self, cotangent: PDHGState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
