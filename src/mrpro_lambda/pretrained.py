@@ -17,7 +17,7 @@ from mrpro_lambda.models.ModelConfig import ModelConfig
 _FOLDER = Path(__file__).parent / 'weights'
 _SHA256: dict[str, str] = {
     'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',
-    'tv-variable-density': 'baec7560e3403b233ce899770cb5f9ad912251311ec9c7c62a75907a3fe58c51',
+    'tv-variable-density': 'c5dd42298c73eb72fb55f4c390f8aea9a1a3fe9793c33a8a261fc3cbce973d1b',
 }
 
 
