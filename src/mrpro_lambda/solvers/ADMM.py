@@ -107,7 +107,10 @@ class ADMMIteration(Iteration[ADMMState]):
         bound = circulant_bound(problem)
         self._dim = tuple(sorted({*regularizer.dim, *bound.dim}))
         self._exact = bound.exact and regularizer.circulant
-        self.penalty = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs), self._dim)
+        ratio = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs), self._dim)
+        # of eight bits, so that it is the same number in single and double precision and with any order of the sums
+        mantissa, exponent = ratio.frexp()
+        self.penalty = ((mantissa * 256).round() / 256).ldexp(exponent)
         system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(start.shape, start.device)
         if not bool((system > 0).all()):
             raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')
@@ -211,16 +214,17 @@ class ADMMIteration(Iteration[ADMMState]):
 
 def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> torch.Tensor:
     r"""Return :math:`\|\Lambda\| / \|K x\|` for each image that is not coupled with others."""
+    coefficients = problem.regularizer.transform(img)
     axes = (0, *sorted({*coupled_dim, -4}))
     threshold_norm = _norm(problem.threshold, axes) * (2**0.5 if img.is_complex() else 1)
-    primal_norm = _norm(problem.regularizer.transform(img), axes)
+    primal_norm = _norm(coefficients, axes)
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
-    return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)
+    return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0).to(problem.threshold.dtype)
 
 
 def _norm(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
     """Return the Euclidean norm along the first and negative axes."""
     # that of a complex tensor takes a hundred times as long
     dim = (*(d if d >= 0 else d - 1 for d in axes), -1)
-    return torch.linalg.vector_norm(real_parts(x), dim=dim, keepdim=True).squeeze(-1)
+    return torch.linalg.vector_norm(real_parts(x), dim=dim, keepdim=True, dtype=torch.float64).squeeze(-1)

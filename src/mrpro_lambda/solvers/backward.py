@@ -264,7 +264,8 @@ class _ActiveSet(torch.autograd.Function):
         n_iterations: int,
     ) -> torch.Tensor:
         state = iteration.owned(iteration.init())
-        ctx.patterns = [iteration.step_(state, index, record=True) for index in range(n_iterations)]
+        # saved tensors are released after the reverse sweep, before that of the network
+        ctx.save_for_backward(*(iteration.step_(state, index, record=True) for index in range(n_iterations)))
         ctx.iteration = iteration
         ctx.state_type = type(state)
         ctx.shapes = [(tensor.shape, tensor.dtype) for tensor in state]
@@ -277,7 +278,8 @@ class _ActiveSet(torch.autograd.Function):
         zeros = [torch.zeros(shape, dtype=dtype, device=grad_output[0].device) for shape, dtype in ctx.shapes]
         cotangent = ctx.state_type(*zeros)
         cotangent.primal.copy_(grad_output[0])
-        for index in range(len(ctx.patterns) - 1, -1, -1):
-            ctx.iteration.transpose_(cotangent, index, ctx.patterns[index], gradient)
+        patterns = ctx.saved_tensors
+        for index in range(len(patterns) - 1, -1, -1):
+            ctx.iteration.transpose_(cotangent, index, patterns[index], gradient)
         ctx.iteration.transpose_init_(cotangent, gradient)
         return gradient.rhs, gradient.start, gradient.threshold, None, None

@@ -33,7 +33,9 @@ class CirculantBound(NamedTuple):
         return self.factor * self.density
 
     def compensate(self, img: torch.Tensor) -> torch.Tensor:
-        """Divide the spectrum of an image by the density, where there is any."""
+        """Divide the spectrum of an adjoint image by the density, where there is any."""
+        if bool(((self.density == 0) | (self.density == 1)).all()):
+            return img  # there is nothing at frequencies without samples
         inverse = torch.where(self.density > 0, 1 / self.density, 0).to(img.dtype.to_real())
         if not self.dim:
             return img * inverse
