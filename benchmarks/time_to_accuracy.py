@@ -113,7 +113,7 @@ class Watch:
             self.reached.update(found)
             complete = len(self.reached) == len(self._known)
         # methods that start again for each number of iterations take several times as long in all
-        out_of_time = self.seconds > self.budget or self._total > 5 * self.budget
+        out_of_time = self.seconds > self.budget or self._total > 2 * self.budget
         if complete or (self._known is None and out_of_time):
             return False
         self.next = self._after(n_iterations)
