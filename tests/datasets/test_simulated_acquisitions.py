@@ -194,7 +194,9 @@ def test_colored_noise_is_whitened() -> None:
     std = measured[:, 0, 0, :, 16:48].abs().square().mean((0, 2)).sqrt()
     for edge in (16, 47):
         assert 0.17 < std[edge] / std[30:34].mean() < 0.35
-        ratio = noisy[0].mask[0, 0, 32, 32] / noisy[0].mask[0, 0, edge, 32]
+        sample = noisy[0]
+        assert isinstance(sample, AcquisitionSample)
+        ratio = sample.mask[0, 0, 32, 32] / sample.mask[0, 0, edge, 32]
         assert 0.15 < ratio < 0.35
 
 
