@@ -43,7 +43,7 @@ def run(args: Namespace) -> str:
     if 'sigpy' not in skipped:
         methods['SigPy TotalVariationRecon, one weight'] = sigpy_tv(problem, WEIGHT)
     methods['one pair of FFTs'] = fourier_pair(problem)
-    calls = {name: _call(method) for name, method in methods.items()}
+    calls = {name: call_of(method) for name, method in methods.items()}
     if 'bart' not in skipped:
         bart = Bart(problem, WEIGHT, args.threads)
         calls['BART pics ADMM, one weight, per CG iteration'] = bart.pics
@@ -57,7 +57,7 @@ def run(args: Namespace) -> str:
     return text
 
 
-def _call(method: Method) -> Callable[[int], object]:
+def call_of(method: Method) -> Callable[[int], object]:
     """Make a function of the number of iterations."""
     return lambda n: method(Fixed(n))
 
@@ -69,8 +69,10 @@ def _agreement(methods: dict[str, Method], n: int) -> str:
     return f'Relative difference of the images of PDHG and mrpro pdhg after T iterations: {difference:.1e}.\n\n'
 
 
-def _table(calls: dict[str, Callable[[int], object]], n: int, repeats: int, device: str) -> str:
-    """Time T / 4 and T iterations of each method in turns."""
+def time_iterations(
+    calls: dict[str, Callable[[int], object]], n: int, repeats: int, device: str
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Time T / 4 and T iterations in turns; returns seconds per iteration, by their difference and of whole calls."""
     short = max(1, n // 4)
     functions: dict[str, Callable[[], object]] = {}
     for name, call in calls.items():
@@ -82,6 +84,12 @@ def _table(calls: dict[str, Callable[[int], object]], n: int, repeats: int, devi
         pairs = zip(times[name + ' short'], times[name], strict=True)
         slopes[name] = [(long - brief) / (n - short) for brief, long in pairs]
         whole[name] = [t / n for t in times[name]]
+    return slopes, whole
+
+
+def _table(calls: dict[str, Callable[[int], object]], n: int, repeats: int, device: str) -> str:
+    """Time T / 4 and T iterations of each method in turns."""
+    slopes, whole = time_iterations(calls, n, repeats, device)
     rows = []
     reference, reference_whole = slopes['mrpro pdhg'], whole['mrpro pdhg']
     for name in calls:
@@ -95,8 +103,8 @@ def _table(calls: dict[str, Callable[[int], object]], n: int, repeats: int, devi
         'faster than mrpro',
     ]
     return table(header, rows) + (
-        f'\nPer iteration: difference of {n} and {short} iterations. Whole call: set-up included (norms, inverses; '
-        'process start for BART). Ratios are of medians.\n'
+        f'\nPer iteration: difference of {n} and {max(1, n // 4)} iterations. Whole call: set-up included (norms, '
+        'inverses; process start for BART). Ratios are of medians.\n'
     )
 
 
@@ -106,9 +114,9 @@ def _radial(args: Namespace) -> str:
     problem = radial(magnitude(size, args.image), spokes).to(device=args.device)
     step = step_size(problem, acquisition_norm_squared(problem))
     calls = {
-        'mrpro pdhg': _call(mrpro_pdhg(problem, step)),
-        'PDHG': _call(our_pdhg(problem)),
-        'ADMM': _call(our_admm(problem)),
+        'mrpro pdhg': call_of(mrpro_pdhg(problem, step)),
+        'PDHG': call_of(our_pdhg(problem)),
+        'ADMM': call_of(our_admm(problem)),
     }
     text = f'### {size} x {size}, complex64, 8 coils, {spokes} radial spokes, FourierOp @ SensitivityOp; T = {n}\n\n'
     return text + _table(calls, n, args.repeats, args.device)
@@ -123,7 +131,7 @@ def _throughput(size: int, n: int, args: Namespace) -> str:
     for batch, problem in problems.items():
         calls: dict[str, Callable[[], object]] = {}
         for name, method in _batched(problem).items():
-            calls[name] = partial(_call(method), n)
+            calls[name] = partial(call_of(method), n)
         times = alternate(calls, args.repeats, args.device)
         for name, values in times.items():
             rates = [batch / t for t in values]

@@ -91,7 +91,9 @@ def run(args: Namespace) -> str:
         gradients = {v: gradient_of(p, SOLVERS[name](n, backward)) for v, (p, backward) in variants.items()}
         if name == 'PDHG':
             gradients['mrpro pdhg and autograd, float64'] = mrpro_gradient(double, n)
-        rows += [[title, name, variant, *_errors(gradient, reference)] for variant, gradient in gradients.items()]
+        rows += [
+            [title, name, variant, *gradient_errors(gradient, reference)] for variant, gradient in gradients.items()
+        ]
     header = ['problem', 'solver', 'gradient', 'relative error', '1 - cosine']
     return (
         f'### {size} x {size}, T = {n} ({n // 4} with filters); reference: FullBackward in float64\n\n'
@@ -103,7 +105,7 @@ def run(args: Namespace) -> str:
     )
 
 
-def _errors(gradient: torch.Tensor, reference: torch.Tensor) -> list[str]:
+def gradient_errors(gradient: torch.Tensor, reference: torch.Tensor) -> list[str]:
     """Compare two gradients."""
     error = (gradient - reference).norm() / reference.norm()
     cosine = torch.cosine_similarity(gradient.ravel(), reference.ravel(), dim=0)

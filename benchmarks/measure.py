@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-PACKAGES = ('torch', 'mrpro', 'mrpro-lambda', 'numpy', 'pytorch-finufft', 'sigpy', 'deepinv')
+PACKAGES = ('torch', 'mrpro', 'mrpro-lambda', 'numpy', 'pytorch-finufft', 'sigpy', 'deepinv', 'sporco', 'scico', 'jax')
 
 
 def synchronize(device: str) -> None:

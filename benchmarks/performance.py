@@ -1,7 +1,8 @@
-"""Speed, memory and accuracy of the solvers beside mrpro, SigPy, deepinv and BART, all in one run.
+"""Speed, memory and accuracy of the solvers beside mrpro, SigPy, deepinv, BART, SPORCO and SCICO, all in one run.
 
-    python benchmarks/performance.py [--sections iteration training gradient accuracy scaling] [--threads 1 2]
-        [--repeats 5] [--budget 60] [--image ch2.nii.gz] [--device cuda] [--quick] [--output performance.md]
+    python benchmarks/performance.py [--sections iteration training gradient accuracy scaling cdl cdl-training
+        cdl-accuracy] [--threads 1 2] [--repeats 5] [--budget 60] [--image ch2.nii.gz] [--device cuda] [--quick]
+        [--output performance.md]
 
 Each section runs in a fresh process, once for each number of threads. Within a section the methods take turns, so that
 a change of the machine's speed meets all of them. Tables are printed in Markdown; times are minimum / median / maximum
@@ -12,6 +13,7 @@ and ratios are of medians. Peers are installed with `pip install .[benchmark]`; 
 - `gradient`: error of the gradient with respect to the Lambda map.
 - `accuracy`: time and iterations to a relative objective and to an image error.
 - `scaling`: growth of time and memory with pixels, coils, iterations and batch.
+- `cdl`, `cdl-training`, `cdl-accuracy`: the same with the sparse coefficients of a convolutional dictionary.
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ SECTIONS = {
     'gradient': ('map_gradient', 'Gradient with respect to the Lambda map'),
     'accuracy': ('time_to_accuracy', 'Time to an accuracy'),
     'scaling': ('scaling', 'Growth'),
+    'cdl': ('cdl_iteration', 'Dictionary: time per iteration'),
+    'cdl-training': ('cdl_training_step', 'Dictionary: training step and gradient'),
+    'cdl-accuracy': ('cdl_accuracy', 'Dictionary: time to an accuracy'),
 }
 
 
@@ -82,8 +87,8 @@ def main() -> None:
             command += ['--repeats', str(args.repeats), '--budget', str(args.budget), '--device', args.device]
             command += ['--image', str(args.image)] if args.image else []
             command += ['--quick'] if args.quick else []
-            # libraries with thread pools of their own (OpenMP, MKL, numba) read these when they are loaded
-            names = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMBA_NUM_THREADS')
+            # libraries with thread pools of their own read these when they are loaded, XLA the last one
+            names = [f'{name}_NUM_THREADS' for name in ('OMP', 'MKL', 'OPENBLAS', 'NUMBA', 'NUMEXPR')] + ['NPROC']
             environment = {**os.environ, **dict.fromkeys(names, str(threads))}
             title = f'## {SECTIONS[section][1]}, {threads} thread(s)\n'
             print(title, flush=True)

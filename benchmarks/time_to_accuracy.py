@@ -39,6 +39,7 @@ class Reference:
     objective: float
     norm: Norm
     text: str
+    tolerances: Sequence[tuple[str, float]] = TOLERANCES
 
     def errors(self, img: torch.Tensor) -> dict[str, float]:
         """Return the relative objective and the image error."""
@@ -56,13 +57,13 @@ def reference_of(problem: Problem, regularizer: TotalVariation, norm: Norm, n_it
     start = p.objective(p.initial_image, norm)
     text = (
         f'F* = {objective:.6g} (ADMM, float64, {n_iterations} iterations, certified gap {solution.gap / objective:.0e} '
-        f'F*), initial image {start:.6g}, PSNR {_psnr(p.initial_image, p):.1f} dB; minimizer '
-        f'{_psnr(solution.img, p):.1f} dB.'
+        f'F*), initial image {start:.6g}, PSNR {psnr(p.initial_image, p):.1f} dB; minimizer '
+        f'{psnr(solution.img, p):.1f} dB.'
     )
     return Reference(p, solution.img, objective, norm, text)
 
 
-def _psnr(img: torch.Tensor, problem: Problem) -> float:
+def psnr(img: torch.Tensor, problem: Problem) -> float:
     """Return the peak signal-to-noise ratio of complex images with a maximum of 1."""
     return -10 * (img - problem.truth).abs().square().mean().log10().item()
 
@@ -104,10 +105,10 @@ class Watch:
         self.n_iterations = n_iterations
         if self._known is None:
             self.last = self.reference.errors(image())
-            for key, tolerance in TOLERANCES:
+            for key, tolerance in self.reference.tolerances:
                 if self.last[key] <= tolerance:
                     self.reached.setdefault((key, tolerance), (n_iterations, self.seconds))
-            complete = len(self.reached) == len(TOLERANCES)
+            complete = len(self.reached) == len(self.reference.tolerances)
         else:
             found = {t: (n_iterations, self.seconds) for t, (n, _) in self._known.items() if n == n_iterations}
             self.reached.update(found)
@@ -123,10 +124,11 @@ class Watch:
 
 def compare(methods: dict[str, Method], reference: Reference, repeats: int, budget: float) -> str:
     """Run all methods in turns and return a table; the ratios are to the first one that is not mrpro's default."""
+    tolerances = reference.tolerances
     for method in methods.values():
         image_of(method, 2)  # plans of Fourier transforms, compilation
     first: dict[str, Watch] = {}
-    seconds: dict[str, dict[tuple[str, float], list[float]]] = {name: {t: [] for t in TOLERANCES} for name in methods}
+    seconds: dict[str, dict[tuple[str, float], list[float]]] = {name: {t: [] for t in tolerances} for name in methods}
     with tqdm(total=(repeats + 1) * len(methods), leave=False) as bar:
         for repeat in range(repeats + 1):
             for name, method in methods.items():
@@ -145,11 +147,11 @@ def compare(methods: dict[str, Method], reference: Reference, repeats: int, budg
     for name in methods:
         cells = [
             _cell(t, first[name], seconds[name][t], first[baseline], seconds[baseline][t], name != baseline)
-            for t in TOLERANCES
+            for t in tolerances
         ]
         last = ', '.join(f'{key} {error:.1e}' for key, error in first[name].last.items())
         rows.append([name, *cells, f'{first[name].n_iterations} its: {last}'])
-    header = ['', *(f'{key} {tolerance:.0e}' for key, tolerance in TOLERANCES), 'where it stopped']
+    header = ['', *(f'{key} {tolerance:.0e}' for key, tolerance in tolerances), 'where it stopped']
     return f'{reference.text}\n\n' + table(header, rows)
 
 

@@ -89,15 +89,15 @@ def case(
     }
 
 
-def measure_cases(cases: list[Case], repeats: int) -> list[list[Result]]:
+def measure_cases(cases: list[Case], repeats: int, script: Path = Path(__file__)) -> list[list[Result]]:
     """Measure all cases in turns, each time in a fresh process; a case that fails is not tried again."""
     results: list[list[Result]] = [[] for _ in cases]
     with tqdm(total=repeats * len(cases), desc='training steps', leave=False) as bar:
         for _ in range(repeats):
             for job, values in zip(cases, results, strict=True):
-                bar.set_description(f'{job["method"]}, T={job["n_iterations"]}, batch {job["batch"]}')
+                bar.set_description(f'{job["method"]}, T={job["n_iterations"]}')
                 if not (values and isinstance(values[0], str)):
-                    values.append(fresh_process(Path(__file__), job))
+                    values.append(fresh_process(script, job))
                 bar.update()
     return results
 

@@ -150,6 +150,9 @@ _CASES: dict[str, Callable[[], Case]] = {
         DICTIONARY, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
     ),
     'dictionary, three coils': lambda: create_case(
+        DICTIONARY, CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)), BATCH, torch.complex128
+    ),
+    'dictionary, zero boundary': lambda: create_case(
         DictionarySparsity(DICTIONARY.synthesis_op.filters, boundary='zero'),
         CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)),
         BATCH,
@@ -160,6 +163,15 @@ _CASES: dict[str, Callable[[], Case]] = {
         CartesianAcquisitionOp(mask(DYNAMIC)),
         DYNAMIC,
         torch.complex128,
+    ),
+    'dictionary, frequencies along another axis': lambda: create_case(
+        DICTIONARY, CartesianAcquisitionOp(mask((1, 1, 4, 6, 5)), dim=(-3, -2, -1)), (1, 1, 4, 6, 5), torch.complex128
+    ),
+    'dictionary, radial': lambda: create_case(
+        DictionarySparsity(DICTIONARY.synthesis_op.filters.float()),
+        radial((1, 1, 1, 16, 16)),
+        (1, 1, 1, 16, 16),
+        torch.complex64,
     ),
     'dictionary, real denoising': lambda: create_case(DICTIONARY, IdentityOp(), SINGLE, torch.float64),
 }
@@ -173,8 +185,8 @@ def get_case(name: str) -> Case:
 
 SolverClass = Callable[..., Solver]
 SOLVERS: list[SolverClass] = concrete_subclasses(Solver, mrpro_lambda.solvers)
-REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero')} | {
-    (FISTA, name) for name in _CASES if not name.startswith('dictionary')
+REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero'), (ADMM, 'dictionary, zero boundary')} | {
+    (PDHG if name.startswith('dictionary') else FISTA, name) for name in _CASES
 }
 """Problems that a solver can not solve and says so."""
 UNUSUAL_OPTIONS: dict[SolverClass, dict[str, float]] = {

@@ -143,7 +143,12 @@ def fixed_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
 TV_IN_TIME = TotalVariation((-5, -2, -1))
 tiny_problems = pytest.mark.parametrize(
     ('cls', 'regularizer'),
-    [(cls, TV_IN_TIME) for cls in SOLVERS if (cls, 'dynamic') not in REFUSED] + [(cls, DICTIONARY) for cls in SOLVERS],
+    [
+        (cls, regularizer)
+        for regularizer, name in ((TV_IN_TIME, 'dynamic'), (DICTIONARY, 'dictionary, single coil'))
+        for cls in SOLVERS
+        if (cls, name) not in REFUSED
+    ],
     ids=lambda value: value.__name__ if isinstance(value, type) else type(value).__name__,
 )
 

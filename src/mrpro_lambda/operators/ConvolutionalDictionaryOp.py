@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.GridDictionary import GridDictionary
+
 DictionaryBoundary = Literal['circular', 'zero']
-
-_CHUNK = 2**19
-"""Numbers of the coefficients that are treated at once on a CPU, 4 MiB in single precision."""
-
 
 class ConvolutionalDictionaryOp(LinearOperator):
     r"""Synthesis :math:`D s = \sum_k d_k \star s_k` with convolutional filters.
@@ -68,87 +66,50 @@ class ConvolutionalDictionaryOp(LinearOperator):
             raise ValueError(
                 f'The first axis must hold the {len(self.filters)} filters, got coefficients of shape {tuple(x.shape)}.'
             )
-        spectrum = self.spectrum(x.shape[1:], x.device)
-        y = torch.fft.ifftn(self.synthesize(x, spectrum, self.dim, self.grid(x.shape[1:])), dim=self.dim)
-        y = self._crop(y, x.shape[1:])
-        return (y if x.is_complex() or self.filters.is_complex() else y.real,)
+        dictionary = self.on_grid(x[0])
+        return (dictionary.image(dictionary.synthesize(x)),)
 
     def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Analyze an image: coefficients of shape `(n_filters, *image)`."""
-        spectrum = self.spectrum(x.shape, x.device)
-        s = self.analyze(torch.fft.fftn(x, s=self.grid(x.shape), dim=self.dim), spectrum, self.dim)
-        s = self._crop(s, x.shape)
-        return (s if x.is_complex() or self.filters.is_complex() else s.real,)
+        dictionary = self.on_grid(x)
+        return (dictionary.analyze(dictionary.transform(x)),)
 
-    def grid(self, shape: Sequence[int]) -> list[int]:
-        """Return the size of the FFTs for an image of a given shape."""
-        margin = [n // 2 if self.boundary == 'zero' else 0 for n in self.filters.shape[1:]]
-        return [shape[d] + m for d, m in zip(self.dim, margin, strict=True)]
+    def on_grid(self, img: torch.Tensor) -> GridDictionary:
+        """Return the transfer functions of the filters for images of the shape, type and device of one.
 
-    def _crop(self, x: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-        """Remove the zeros beyond the border."""
-        if self.boundary == 'zero':
-            for d in self.dim:
-                x = x.narrow(d, 0, shape[d])
-        return x
-
-    def spectrum(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
-        """Return the transfer functions of the filters.
-
-        Parameters
-        ----------
-        shape
-            Shape of the image.
-        device
-            Device of the result.
-
-        Returns
-        -------
-            Complex tensor, broadcastable to `(n_filters, *image)` with the size of `grid` along `dim`.
+        Raises
+        ------
+        ValueError
+            If the filters are larger than the image.
         """
-        if any(n > shape[d] for n, d in zip(self.filters.shape[1:], self.dim, strict=True)):
+        sizes, dim = self.filters.shape[1:], self.dim
+        if img.ndim < len(sizes) or any(n > img.shape[d] for n, d in zip(sizes, dim, strict=True)):
             raise ValueError(
-                f'filters must not be larger than the image, got filters of shape {tuple(self.filters.shape[1:])} for '
-                f'an image of shape {tuple(shape)}.'
+                f'filters must not be larger than the image, got filters of shape {tuple(sizes)} for an image of shape '
+                f'{tuple(img.shape)}.'
             )
-        grid = self.grid(shape)
+        margin = [n // 2 if self.boundary == 'zero' else 0 for n in sizes]
+        grid = [img.shape[d] + m for d, m in zip(dim, margin, strict=True)]
         # a correlation shifts against the offset of a weight, hence the flip; then the center goes to the origin
-        padded = torch.zeros(len(self.filters), *grid, dtype=self.filters.dtype, device=device)
-        padded[(slice(None), *(slice(n) for n in self.filters.shape[1:]))] = self.filters.to(device).flip(self.dim)
-        padded = padded.roll([-(n // 2) for n in self.filters.shape[1:]], self.dim)
-        spectrum = torch.fft.fftn(padded, dim=self.dim)
-        return spectrum.reshape(len(self.filters), *(1,) * (len(shape) - len(self.dim)), *grid)
-
-    def synthesize(
-        self, x: torch.Tensor, spectrum: torch.Tensor, dim: tuple[int, ...], grid: Sequence[int] | None = None
-    ) -> torch.Tensor:
-        """Return the Fourier transform of the synthesis."""
-        terms = (
-            (torch.fft.fftn(c, s=grid, dim=dim) * s).sum(0) for c, s in zip(*self._chunks(x, spectrum), strict=True)
-        )
-        total = next(terms)
-        for term in terms:
-            total = total + term
-        return total
-
-    def analyze(self, image_spectrum: torch.Tensor, spectrum: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
-        """Return the coefficients of an image given by its Fourier transform."""
-        chunks = spectrum.split(self._chunk_size(image_spectrum))
-        return torch.cat([torch.fft.ifftn(image_spectrum * s.conj(), dim=dim) for s in chunks])
-
-    def _chunks(self, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Split coefficients into pieces that fit the cache."""
-        size = self._chunk_size(tensors[0][0])
-        return (tensor.split(size) for tensor in tensors)
-
-    def _chunk_size(self, img: torch.Tensor) -> int:
-        """Return the number of filters to treat at once."""
-        return max(1, _CHUNK // img.numel()) if img.device.type == 'cpu' else len(self.filters)
+        padded = torch.zeros(len(self.filters), *grid, dtype=self.filters.dtype, device=img.device)
+        padded[(slice(None), *(slice(n) for n in sizes))] = self.filters.to(img.device).flip(dim)
+        padded = padded.roll([-(n // 2) for n in sizes], dim)
+        real = not (img.is_complex() or self.filters.is_complex())
+        spectrum = torch.fft.rfftn(padded, dim=dim) if real else torch.fft.fftn(padded, dim=dim)
+        spectrum = spectrum.reshape(len(spectrum), *(1,) * (img.ndim - len(dim)), *spectrum.shape[1:])
+        return GridDictionary(spectrum, img.shape, dim, grid, real=real)
 
     def norm_squared(self, shape: Sequence[int], weight: torch.Tensor | float = 1.0) -> torch.Tensor:
         r"""Return :math:`\max_\omega w(\omega) \sum_k |\hat d_k(\omega)|^2`.
 
         Without weight it is :math:`\|D\|_2^2` for the circular boundary, and an upper bound of it for `zero`.
+
+        Parameters
+        ----------
+        shape
+            Shape of the image.
+        weight
+            Weights in the order of `torch.fft.fftn`, broadcastable to the image.
         """
-        energy = self.spectrum(shape, self.filters.device).abs().square().sum(0)
-        return (energy * weight).amax()
+        img = torch.empty(1, dtype=torch.complex64, device=self.filters.device).expand(*shape)
+        return (self.on_grid(img).energy() * weight).amax()

@@ -5,9 +5,9 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
-from mrpro_lambda.operators.DictionaryGramOp import DictionaryGramOp
 from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.GridDictionary import GridDictionary
 from mrpro_lambda.operators.LowPassOp import LowPassOp
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
@@ -16,8 +16,8 @@ __all__ = [
     "CartesianAcquisitionOp",
     "CirculantGramOp",
     "ConvolutionalDictionaryOp",
-    "DictionaryGramOp",
     "GradientOp",
+    "GridDictionary",
     "LowPassOp",
     "ToeplitzGramOp",
     "functionals",

@@ -9,7 +9,8 @@ import torch
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.circulant_bound import circulant_bound
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, real_bound
+from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, real_bound, rounded_penalty
 from mrpro_lambda.solvers.Problem import GapKind, Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -90,8 +91,10 @@ class ADMM(Solver):
         self.penalty_factor = penalty_factor
         self.over_relaxation = over_relaxation
 
-    def iteration(self, problem: Problem) -> ADMMIteration:
+    def iteration(self, problem: Problem) -> Iteration:
         """Bind the algorithm to a problem."""
+        if self.regularizer.synthesis_op is not None:
+            return DictionaryADMMIteration(problem, self.penalty_factor, self.over_relaxation)
         return ADMMIteration(problem, self.penalty_factor, self.over_relaxation)
 
 
@@ -108,9 +111,7 @@ class ADMMIteration(Iteration[ADMMState]):
         self._dim = tuple(sorted({*regularizer.dim, *bound.dim}))
         self._exact = bound.exact and regularizer.circulant
         ratio = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs), self._dim)
-        # of eight bits, so that it is the same number in single and double precision and with any order of the sums
-        mantissa, exponent = ratio.frexp()
-        self.penalty = ((mantissa * 256).round() / 256).ldexp(exponent)
+        self.penalty = rounded_penalty(ratio)
         system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(start.shape, start.device)
         if not bool((system > 0).all()):
             raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
@@ -20,7 +20,11 @@ class FISTAState(NamedTuple):
     """State of the accelerated proximal gradient algorithm."""
 
     primal: torch.Tensor
+    r"""Coefficients :math:`s`, shape `(n_filters, *image)`."""
     extrapolated: torch.Tensor
+    r"""Coefficients :math:`z` where the gradient is taken."""
+    synthesized: torch.Tensor
+    r"""Fourier transform of :math:`D z`."""
 
 
 class FISTA(Solver):
@@ -103,8 +107,10 @@ class FISTAIteration(Iteration[FISTAState]):
         """Compute the step size."""
         super().__init__(problem)
         self.momentum = momentum
-        self.step_size = 0.97 / gram_norm(problem.gram, problem.start)
+        self.step_size = 0.97 / _norm_squared(problem)
         self._clip = Clip(problem, self.step_size)
+        with torch.enable_grad():
+            self._rhs = problem.dictionary.transform(problem.rhs)
 
     def _extrapolation(self, index: int) -> float:
         """Return the factor of the momentum, which is 0 in the first step."""
@@ -112,54 +118,70 @@ class FISTAIteration(Iteration[FISTAState]):
 
     def init(self) -> FISTAState:
         """Start from no coefficients."""
-        return FISTAState(self.problem.start, self.problem.start)
+        return FISTAState(self.problem.start, self.problem.start, torch.zeros_like(self._rhs))
 
     def step(self, state: FISTAState, index: int) -> FISTAState:
         """Return the next state."""
-        problem, gamma = self.problem, self.step_size
-        descent = state.extrapolated - gamma * (problem.gram(state.extrapolated)[0] - problem.rhs)
+        problem, dictionary, gamma = self.problem, self.problem.dictionary, self.step_size
+        residual = self._rhs - dictionary.gram(state.synthesized, problem.gram)
+        descent = state.extrapolated + dictionary.analyze(gamma * residual)
         primal = descent - problem.regularizer.project(descent, gamma * problem.threshold)
-        return FISTAState(primal, primal + self._extrapolation(index) * (primal - state.primal))
+        extrapolated = primal + self._extrapolation(index) * (primal - state.primal)
+        return FISTAState(primal, extrapolated, dictionary.synthesize(extrapolated))
 
     def step_(self, state: FISTAState, index: int, record: bool = False) -> torch.Tensor | None:
-        """Turn the state into the next one in place."""
-        primal, extrapolated = state
-        parts, next_parts, beta = real_parts(primal), real_parts(extrapolated), self._extrapolation(index)
-        (gradient,) = self.problem.gram(extrapolated)
-        next_parts.add_(real_parts(gradient), alpha=-self.step_size)
-        next_parts.add_(real_parts(self.problem.rhs), alpha=self.step_size)
-        self._clip(extrapolated, self._clipped)
-        next_parts.sub_(real_parts(self._clipped))  # the new coefficients
-        pattern = active_pattern(self._clipped.copy_(extrapolated)) if record else None
-        # the new coefficients go to one array, their extrapolation to the other
-        torch.lerp(parts, next_parts, 1 + beta, out=real_parts(self._clipped))
-        primal.copy_(extrapolated)
-        extrapolated.copy_(self._clipped)
+        """Turn the state into the next one in place, some filters at a time."""
+        primal, extrapolated, synthesized = state
+        dictionary, beta = self.problem.dictionary, self._extrapolation(index)
+        residual = self.step_size * (self._rhs - dictionary.gram(synthesized, self.problem.gram))
+        synthesized.zero_()
+        pattern = torch.empty(real_parts(primal).shape, dtype=torch.int8, device=primal.device) if record else None
+        for chunk in dictionary.chunks:
+            s, z = primal[chunk], extrapolated[chunk]
+            descent = dictionary.analyze_chunk(residual, chunk)
+            real_parts(descent).add_(real_parts(z))
+            self._clip.chunk_(descent, z, chunk)
+            real_parts(descent).sub_(real_parts(z))  # the new coefficients
+            torch.lerp(real_parts(s), real_parts(descent), 1 + beta, out=real_parts(z))
+            s.copy_(descent)
+            if pattern is not None:
+                pattern[chunk] = active_pattern(descent)
+            synthesized.add_(dictionary.synthesize_chunk(z, chunk))
         return pattern
 
     def transpose_(self, cotangent: FISTAState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:
-        """Transpose one step in place."""
-        primal, extrapolated = cotangent
-        beta = self._extrapolation(index)
-        descent = self._clipped
-        torch.add(real_parts(primal), real_parts(extrapolated), alpha=1 + beta, out=real_parts(descent))
-        torch.mul(real_parts(extrapolated), -beta, out=real_parts(primal))
-        gradient.shrink_transpose_(descent, pattern)
-        gradient.add_rhs_(descent, self.step_size)
-        extrapolated.copy_(descent)
-        real_parts(extrapolated).add_(real_parts(self.problem.gram(descent)[0]), alpha=-self.step_size)
+        """Transpose one step in place, some filters at a time."""
+        primal, extrapolated, synthesized = cotangent
+        dictionary, beta = self.problem.dictionary, self._extrapolation(index)
+        residual = torch.zeros_like(synthesized)
+        for chunk in dictionary.chunks:
+            s, z = primal[chunk], extrapolated[chunk]
+            real_parts(z).add_(real_parts(dictionary.analyze_chunk(synthesized, chunk)))
+            real_parts(s).add_(real_parts(z), alpha=1 + beta)
+            gradient.shrink_transpose_(s, pattern[chunk], chunk)
+            descent = s.clone()
+            torch.mul(real_parts(z), -beta, out=real_parts(s))
+            z.copy_(descent)
+            residual.add_(dictionary.synthesize_chunk(descent, chunk))
+        residual *= self.step_size
+        gradient.add_rhs_(residual, 1.0)
+        synthesized.copy_(dictionary.gram(residual, self.problem.gram)).neg_()
 
-    def transpose_init_(self, cotangent: FISTAState, gradient: Gradient) -> None:
-        """Add the start, and account for the step size in the threshold."""
-        gradient.start.add_(cotangent.primal).add_(cotangent.extrapolated)
+    def transpose_init_(self, cotangent: FISTAState, gradient: Gradient) -> None:  # noqa: ARG002
+        """Account for the step size in the threshold, and return from the Fourier domain."""
         gradient.scale_threshold_(self.step_size)
+        if gradient.rhs is not None:
+            gradient.rhs = self.problem.dictionary.image(gradient.rhs)
 
     def dual(self, state: FISTAState) -> torch.Tensor:
         """Return the negative gradient of the data term, projected to the dual ball."""
-        problem = self.problem
-        return problem.regularizer.project(problem.rhs - problem.gram(state.primal)[0], problem.threshold)
+        return self.problem.gradient_dual(state.primal)
 
-    @cached_property
-    def _clipped(self) -> torch.Tensor:
-        """Memory for coefficients."""
-        return torch.empty_like(self.problem.rhs)
+
+def _norm_squared(problem: Problem) -> torch.Tensor:
+    r"""Return an upper bound of :math:`\|A D\|^2`, which is exact, for each image, if all is circulant."""
+    gram, energy = problem.gram, problem.dictionary.energy()
+    if isinstance(gram, CirculantGramOp) and gram.circulant and problem.dictionary.periodic:
+        energy = energy * problem.dictionary.half(gram.transfer, gram.dim)
+        return energy.amax((-4, -3, -2, -1), keepdim=True)
+    return energy.amax() * gram_norm(gram, problem.rhs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import torch
@@ -64,6 +65,9 @@ class Iteration(ABC, Generic[State]):
         return state
 
 
+_ALL = slice(None)
+
+
 class Gradient:
     """Derivatives of a loss with respect to the parts of a problem, filled by the reverse sweep."""
 
@@ -82,7 +86,7 @@ class Gradient:
         self.start = torch.zeros_like(problem.start)
         shape = (*problem.threshold.shape, 2 if problem.rhs.is_complex() else 1)
         self._threshold = torch.zeros(shape, dtype=problem.threshold.dtype, device=problem.rhs.device)
-        self._sign = torch.empty_like(self._threshold)
+        self._sign = torch.empty(0, dtype=self._threshold.dtype, device=self._threshold.device)
 
     def add_rhs_(self, term: torch.Tensor, alpha: float) -> None:
         """Add a multiple of a term to the derivative with respect to the right-hand side."""
@@ -92,17 +96,23 @@ class Gradient:
             self.rhs = torch.zeros_like(term)  # in the memory layout of the term
         real_parts(self.rhs).add_(real_parts(term), alpha=alpha)
 
-    def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
+    def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor, chunk: slice = _ALL) -> None:
         """Transpose a clip at the threshold: what was clipped moves to the threshold."""
-        parts, sign = real_parts(cotangent), self._sign.copy_(pattern)
-        self._threshold.addcmul_(parts, sign)
+        parts, sign = real_parts(cotangent), self._copy_sign(pattern)
+        self._threshold[chunk].addcmul_(parts, sign)
         parts.addcmul_(parts, sign.abs_(), value=-1)
 
-    def shrink_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor) -> None:
+    def shrink_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor, chunk: slice = _ALL) -> None:
         """Transpose a shrinkage by the threshold: what is not zero afterwards was moved by it."""
-        parts, sign = real_parts(cotangent), self._sign.copy_(pattern)
-        self._threshold.addcmul_(parts, sign, value=-1)
+        parts, sign = real_parts(cotangent), self._copy_sign(pattern)
+        self._threshold[chunk].addcmul_(parts, sign, value=-1)
         parts.mul_(sign.abs_())
+
+    def _copy_sign(self, pattern: torch.Tensor) -> torch.Tensor:
+        """Convert a pattern to real numbers, in memory that is used again."""
+        if len(self._sign) < len(pattern):
+            self._sign = self._sign.new_empty(pattern.shape)
+        return self._sign[: len(pattern)].copy_(pattern)
 
     def scale_threshold_(self, factor: torch.Tensor | float) -> None:
         """Account for clips at a multiple of the threshold."""
@@ -125,8 +135,12 @@ class Clip:
         shared = problem.threshold
         for dim, stride in enumerate(shared.stride()):
             shared = shared.narrow(dim, 0, 1) if stride == 0 else shared
-        self.upper = real_bound(shared * scale, problem.rhs)
-        self.lower = -self.upper
+        self.upper = real_bound(shared * scale, problem.start)
+
+    @cached_property
+    def lower(self) -> torch.Tensor:
+        """Lower bound of the real numbers."""
+        return -self.upper
 
     def __call__(self, coefficients: torch.Tensor, out: torch.Tensor) -> None:
         """Write the projection to `out`, which may be the same memory."""
@@ -134,6 +148,11 @@ class Clip:
             torch.clamp(real_parts(coefficients), self.lower, self.upper, out=real_parts(out))
         else:
             out.copy_(self.regularizer.project(coefficients, self._threshold * self.scale))
+
+    def chunk_(self, coefficients: torch.Tensor, out: torch.Tensor, chunk: slice) -> None:
+        """Write the projection of some of the coefficients to `out`, with a lower bound that is not kept."""
+        upper = self.upper if len(self.upper) == 1 else self.upper[chunk]
+        torch.clamp(real_parts(coefficients), -upper, upper, out=real_parts(out))
 
 
 def active_pattern(excess: torch.Tensor) -> torch.Tensor:
@@ -145,3 +164,9 @@ def active_pattern(excess: torch.Tensor) -> torch.Tensor:
 def real_bound(threshold: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Copy real factors for the real numbers of real or complex coefficients to contiguous memory."""
     return threshold.unsqueeze(-1).expand(*threshold.shape, 2 if like.is_complex() else 1).contiguous()
+
+
+def rounded_penalty(penalty: torch.Tensor) -> torch.Tensor:
+    """Round to eight bits, so that it is the same number in single and double precision and with any order of sums."""
+    mantissa, exponent = penalty.frexp()
+    return ((mantissa * 256).round() / 256).ldexp(exponent)

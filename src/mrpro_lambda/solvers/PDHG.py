@@ -85,8 +85,15 @@ class PDHG(Solver):
             :math:`\tau = 0.97 / (\mathrm{ratio}\, L)`.
         relaxation
             Extrapolation :math:`\theta \in [0, 1]`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or the unknowns of the regularizer are coefficients of a dictionary.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward, gap)
+        if regularizer.synthesis_op is not None:
+            raise ValueError(f'PDHG solves for an image, got {type(regularizer).__name__}: use ADMM or FISTA.')
         if not (math.isfinite(step_ratio) and step_ratio > 0):
             raise ValueError(f'step_ratio must be positive and finite, got {step_ratio=}.')
         if not 0 <= relaxation <= 1:
@@ -110,7 +117,7 @@ class PDHGIteration(Iteration[PDHGState]):
     def __init__(self, problem: Problem, step_ratio: float, relaxation: float) -> None:
         """Compute the step sizes."""
         super().__init__(problem)
-        bound = math.sqrt(gram_norm(problem.gram, problem.start) + problem.regularizer.norm(problem.rhs.shape) ** 2)
+        bound = math.sqrt(gram_norm(problem.gram, problem.rhs) + problem.regularizer.norm(problem.rhs.shape) ** 2)
         self.dual_step = 0.97 * step_ratio / bound
         self.primal_step = 0.97 / (step_ratio * bound)
         self.relaxation = relaxation

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple, Self
 import torch
 from mrpro.operators import LinearOperator
 
-from mrpro_lambda.operators.DictionaryGramOp import DictionaryGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.GridDictionary import GridDictionary
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 
 GapKind = Literal['bounded', 'scaled']
@@ -35,7 +35,7 @@ class Problem:
     The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer, the
     coefficients of a dictionary with :math:`B = A D`, and :math:`y` the data without those of the smooth part.
 
-    The solvers see the data through the Gram operator :math:`B^H B` and the right-hand side :math:`B^H y` only.
+    The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only.
     """
 
     regularizer: Regularizer
@@ -47,9 +47,16 @@ class Problem:
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
     gram: LinearOperator
+    r"""Gram operator :math:`A^H A` of images."""
     rhs: torch.Tensor
+    r"""Right-hand side :math:`A^H y`, an image."""
     threshold: torch.Tensor
     r"""Lambda map in the shape of :math:`K u`."""
+
+    def __post_init__(self) -> None:
+        """Transform the filters here, with the gradient mode of the caller; solvers set up without gradient."""
+        if self.regularizer.synthesis_op is not None:
+            self.dictionary  # noqa: B018
 
     @classmethod
     def create(
@@ -100,22 +107,42 @@ class Problem:
                 f'initial_image must have the shape of A^H data, got {tuple(initial_image.shape)} and '
                 f'{tuple(rhs.shape)}.'
             )
-        gram, start = gram_operator(acquisition_op), initial_image
-        if regularizer.synthesis_op is not None:
-            (rhs,) = regularizer.synthesis_op.adjoint(rhs)
-            gram = DictionaryGramOp(regularizer.synthesis_op, gram, initial_image.shape)
-            start = torch.zeros_like(rhs)
-        return cls(regularizer, acquisition_op, data, start, offset, gram, rhs, threshold)
+        start = initial_image
+        if (synthesis_op := regularizer.synthesis_op) is not None:
+            dtype = rhs.dtype.to_complex() if synthesis_op.filters.is_complex() else rhs.dtype
+            start = torch.zeros(threshold.shape, dtype=dtype, device=rhs.device)
+        return cls(regularizer, acquisition_op, data, start, offset, gram_operator(acquisition_op), rhs, threshold)
 
     @property
     def requires_grad(self) -> bool:
-        """Whether a gradient with respect to the map, the data or the initial image is wanted."""
-        tensors = (self.rhs, self.start, self.threshold)
+        """Whether a gradient with respect to the map, the data, the initial image or the filters is wanted."""
+        tensors = [self.rhs, self.start, self.threshold]
+        if self.regularizer.synthesis_op is not None:
+            tensors.append(self.dictionary.spectrum)
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+    @cached_property
+    def dictionary(self) -> GridDictionary:
+        """The dictionary of a synthesis regularizer, for images of this problem.
+
+        Raises
+        ------
+        ValueError
+            If the regularizer has no dictionary.
+        """
+        if self.regularizer.synthesis_op is None:
+            raise ValueError(f'{type(self.regularizer).__name__} has no dictionary.')
+        return self.regularizer.synthesis_op.on_grid(self.rhs)
+
+    def gradient_dual(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Return the negative gradient of the data term of a synthesis problem, projected to the dual ball."""
+        (forward,) = self.gram(self._synthesize(unknown))
+        dictionary = self.dictionary
+        return self.regularizer.project(dictionary.analyze(dictionary.transform(self.rhs - forward)), self.threshold)
 
     def zero_coefficients(self) -> torch.Tensor:
         """Return zeros in the shape of the coefficients."""
-        return torch.zeros(self.threshold.shape, dtype=self.rhs.dtype, device=self.rhs.device)
+        return torch.zeros(self.threshold.shape, dtype=self.start.dtype, device=self.rhs.device)
 
     def image(self, unknown: torch.Tensor) -> torch.Tensor:
         """Return the image that belongs to a value of the unknown."""

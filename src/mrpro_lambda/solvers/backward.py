@@ -190,7 +190,13 @@ def _check_transposable(backward: Backward, iteration: Iteration) -> None:
             f'{type(problem.regularizer).__name__}: use CheckpointedBackward.'
         )
     # mrpro's operators hold tensors that require a gradient as plain attributes
-    tensors = [*problem.gram.parameters(), *(v for module in problem.gram.modules() for v in vars(module).values())]
+    operators = [op for op in (problem.gram, problem.regularizer.synthesis_op) if op is not None]
+    modules = [module for op in operators for module in op.modules()]
+    tensors = [
+        value
+        for module in modules
+        for value in (*module.parameters(recurse=False), *module.buffers(recurse=False), *vars(module).values())
+    ]
     if any(isinstance(tensor, torch.Tensor) and tensor.requires_grad for tensor in tensors):
         raise ValueError(
             f'{name} gives no gradient with respect to filters, coil sensitivities or other parts of the operators, '
