@@ -29,7 +29,7 @@ METHODS: dict[str, Callable[[DictionaryProblem], Method]] = {
     'ADMM': our_admm,
 }
 
-DICTIONARIES = ((16, 9, 32), (32, 9, 32), (64, 9, 12), (64, 11, 12), (128, 11, 8))
+DICTIONARIES = ((16, 9, 32), (32, 9, 32), (64, 9, 8), (64, 11, 8), (128, 11, 4))
 """Number of filters, their size, and number of iterations."""
 
 

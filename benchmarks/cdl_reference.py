@@ -124,11 +124,23 @@ def _ours(solver: SolverOf, problem: DictionaryProblem) -> Method:
     return run
 
 
-@torch.no_grad()
 def coefficients_of(
     solver: solvers.Solver, problem: DictionaryProblem, n_iterations: int, *, idle_step: bool = False
 ) -> torch.Tensor:
-    """Return the coefficients after a number of iterations.
+    """Return the coefficients after a number of iterations, see `certified_coefficients`."""
+    return certified_coefficients(solver, problem, n_iterations, idle_step=idle_step, certify=False)[0]
+
+
+@torch.no_grad()
+def certified_coefficients(
+    solver: solvers.Solver,
+    problem: DictionaryProblem,
+    n_iterations: int,
+    *,
+    idle_step: bool = False,
+    certify: bool = True,
+) -> tuple[torch.Tensor, float]:
+    """Return the coefficients after a number of iterations and their certified gap.
 
     With an idle step the momentum starts again after the first one, as that of mrpro's `pgd` does: 0, 0, 1/5, 2/6...
     """
@@ -138,4 +150,6 @@ def coefficients_of(
     state = iteration.owned(iteration.init())
     if idle_step:
         state, n_iterations = iteration.run(state, 0, 1), n_iterations - 1
-    return iteration.run(state, 0, n_iterations).primal
+    state = iteration.run(state, 0, n_iterations)
+    gap = bound.certificate(state.primal, iteration.dual(state)).gap if certify else float('nan')
+    return state.primal, gap

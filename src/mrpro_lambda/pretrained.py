@@ -8,13 +8,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.models.ModelConfig import ModelConfig
+from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, model_config
 
 _FOLDER = Path(__file__).parent / 'weights'
+_FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
     'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',
     'tv-variable-density': 'c5dd42298c73eb72fb55f4c390f8aea9a1a3fe9793c33a8a261fc3cbce973d1b',
@@ -32,13 +34,15 @@ def list_pretrained() -> dict[str, dict[str, str]]:
     return {name: _read_card(_FOLDER / f'{name}.safetensors')[1] for name in sorted(_SHA256)}
 
 
-def load_pretrained(name: str) -> LambdaMapModel:
+def load_pretrained(name: str, filters: torch.Tensor | None = None) -> LambdaMapModel:
     """Load a model that ships with the package.
 
     Parameters
     ----------
     name
         Name of the weights, see `list_pretrained`.
+    filters
+        Filters in place of those of a dictionary model, see `~mrpro_lambda.dictionary.load_dictionary`.
 
     Returns
     -------
@@ -58,16 +62,18 @@ def load_pretrained(name: str) -> LambdaMapModel:
             f'The weights {name!r} in {path} are not those that were published: SHA-256 {found}, expected '
             f'{_SHA256[name]}. Install the package again. There are {sorted(_SHA256)}.'
         )
-    return load_weights(path)[0]
+    return load_weights(path, filters)[0]
 
 
-def load_weights(path: str | Path) -> tuple[LambdaMapModel, dict[str, str]]:
+def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple[LambdaMapModel, dict[str, str]]:
     """Load a model from a file written by `save_weights` or by a training.
 
     Parameters
     ----------
     path
         File in the safetensors format.
+    filters
+        Filters in place of those of a dictionary model.
 
     Returns
     -------
@@ -76,14 +82,26 @@ def load_weights(path: str | Path) -> tuple[LambdaMapModel, dict[str, str]]:
     Raises
     ------
     ValueError
-        If the file is no weights file of this package, or if its tensors do not fit its model.
+        If the file is no weights file of this package, if its tensors do not fit its model, or if the model has no
+        filters, or those of a network that is bound to their number.
     """
     config, card = _read_card(Path(path))
-    model = config.build(inference=True)
-    if model.lambda_net is None:
-        raise ValueError(f'The model of {path} has no network.')
     with safe_open(str(path), framework='pt') as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if isinstance(config, DictionaryModelConfig):
+        stored = state.pop(_FILTERS)
+        if filters is not None and config.responses != 'each' and len(filters) != len(stored):
+            raise ValueError(
+                f'The network of {path} was trained for {len(stored)} filters and gives as many maps, got filters of '
+                f"shape {tuple(filters.shape)}: take weights of a network with responses='each' (V3)."
+            )
+        model = config.build(stored if filters is None else filters, inference=True)
+    elif filters is not None:
+        raise ValueError(f'The model of {path} has no dictionary, got filters of shape {tuple(filters.shape)}.')
+    else:
+        model = config.build(inference=True)
+    if model.lambda_net is None:
+        raise ValueError(f'The model of {path} has no network.')
     expected = {key: tuple(value.shape) for key, value in model.lambda_net.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
@@ -97,8 +115,10 @@ def load_weights(path: str | Path) -> tuple[LambdaMapModel, dict[str, str]]:
     return model.eval(), card
 
 
-def save_weights(model: LambdaMapModel, config: ModelConfig, card: Mapping[str, str], path: str | Path) -> None:
-    """Write the weights of the network of a model, its configuration and a model card. No scan data are stored.
+def save_weights(
+    model: LambdaMapModel, config: ModelConfig | DictionaryModelConfig, card: Mapping[str, str], path: str | Path
+) -> None:
+    """Write the weights of the network of a model, its filters, its configuration and a model card, but no scan data.
 
     Parameters
     ----------
@@ -114,6 +134,8 @@ def save_weights(model: LambdaMapModel, config: ModelConfig, card: Mapping[str, 
     if model.lambda_net is None:
         raise ValueError('A model without a network has no weights.')
     state = {key: value.detach().cpu().contiguous() for key, value in model.lambda_net.state_dict().items()}
+    if (synthesis_op := model.solver.regularizer.synthesis_op) is not None:
+        state[_FILTERS] = synthesis_op.filters.detach().cpu().contiguous()
     metadata = {'config': json.dumps(dataclasses.asdict(config)), 'card': json.dumps(dict(card))}
     path = Path(path)
     partial = path.with_name(path.name + '.partial')
@@ -122,12 +144,12 @@ def save_weights(model: LambdaMapModel, config: ModelConfig, card: Mapping[str, 
     partial.replace(path)
 
 
-def _read_card(path: Path) -> tuple[ModelConfig, dict[str, str]]:
+def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[str, str]]:
     """Read configuration and model card of a weights file."""
     try:
         with safe_open(str(path), framework='pt') as file:
             metadata = file.metadata() or {}
-        return ModelConfig.from_dict(json.loads(metadata['config'])), json.loads(metadata['card'])
+        return model_config(json.loads(metadata['config'])), json.loads(metadata['card'])
     except FileNotFoundError:
         raise
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:

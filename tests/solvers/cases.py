@@ -150,7 +150,10 @@ _CASES: dict[str, Callable[[], Case]] = {
         DICTIONARY, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
     ),
     'dictionary, three coils': lambda: create_case(
-        DICTIONARY, CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)), BATCH, torch.complex128
+        DICTIONARY,
+        CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)),
+        BATCH,
+        torch.complex128,
     ),
     'dictionary, zero boundary': lambda: create_case(
         DictionarySparsity(DICTIONARY.synthesis_op.filters, boundary='zero'),

@@ -5,6 +5,7 @@ from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.CentralBox import CentralBox
 from mrpro_lambda.datasets.ImageSource import ImageSource
+from mrpro_lambda.datasets.Mixture import Mixture
 from mrpro_lambda.datasets.Radial import Radial
 from mrpro_lambda.datasets.RadialSample import RadialSample
 from mrpro_lambda.datasets.SimulatedAcquisitions import SimulatedAcquisitions
@@ -20,6 +21,7 @@ __all__ = [
     "CartesianSampling",
     "CentralBox",
     "ImageSource",
+    "Mixture",
     "Radial",
     "RadialSample",
     "SimulatedAcquisitions",

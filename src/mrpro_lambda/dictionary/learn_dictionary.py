@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mrpro_lambda.dictionary.sparse_codes import high_pass, objective_values, real_spectrum, sparse_codes
+from mrpro_lambda.dictionary.sparse_codes import (
+    check_images,
+    high_pass,
+    objective_values,
+    real_spectrum,
+    sparse_codes,
+)
 
 _CHUNK = 2**24
 """Numbers of the cross-spectra that are computed at once."""
@@ -25,12 +31,12 @@ def learn_dictionary(
     *,
     sparsity: float,
     beta: float = 4.0,
-    n_steps: int = 200,
-    batch_size: int = 8,
+    n_steps: int = 300,
+    batch_size: int = 4,
     crop: int | None = 64,
     n_iterations: int = 50,
-    n_sweeps: int = 5,
-    forgetting: float = 5.0,
+    n_sweeps: int = 3,
+    forgetting: float = 20.0,
     seed: int = 0,
     device: str | torch.device = 'cpu',
     progress: bool = True,
@@ -108,8 +114,8 @@ def learn_dictionary(
     .. [MAI2010] Mairal J, Bach F, Ponce J, Sapiro G (2010) Online Learning for Matrix Factorization and Sparse Coding.
        J Mach Learn Res 11 https://www.jmlr.org/papers/v11/mairal10a.html
     """
-    size = (filter_size, filter_size) if isinstance(filter_size, int) else tuple(filter_size)
-    smallest = _check_images(images)
+    size = (filter_size, filter_size) if isinstance(filter_size, int) else filter_size
+    smallest = check_images(images)
     crop_size = smallest if crop is None else crop
     _check_parameters(n_filters, size, crop_size, smallest, sparsity)
     if crop is None and any(image.shape != (smallest, smallest) for image in images):
@@ -287,19 +293,24 @@ def _random_crop(images: Sequence[torch.Tensor], size: int, generator: torch.Gen
 
 
 def _patches(
-    images: Sequence[torch.Tensor], n_patches: int, size: tuple[int, ...], generator: torch.Generator
+    images: Sequence[torch.Tensor], n_patches: int, size: tuple[int, int], generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw patches of unit norm: of several candidates that with the largest norm."""
+    """Draw patches of unit norm: of several candidates that with the largest norm.
+
+    They fade out towards the border: edges that end there would stay, and shifts of a filter would not fit.
+    """
+    windows = [torch.hann_window(n + 2, periodic=False)[1:-1] for n in size]
+    window = windows[0][:, None] * windows[1]
     patches = []
     for _ in range(n_patches):
         candidates = []
         for _ in range(_CANDIDATES):
             image = images[_draw(len(images), generator)]
             top, left = (_draw(n - k + 1, generator) for n, k in zip(image.shape, size, strict=True))
-            candidates.append(image[top : top + size[0], left : left + size[1]])
+            candidates.append(window * image[top : top + size[0], left : left + size[1]])
         patch = max(candidates, key=lambda candidate: candidate.norm().item())
-        # noise, so that a patch is never zero and no two are equal
-        patch = patch + 1e-3 * torch.randn(size, generator=generator)
+        # noise, so that no patch is zero and no two are equal
+        patch = patch + 1e-3 * window * torch.randn(size, generator=generator)
         patches.append(patch / patch.norm())
     return torch.stack(patches)
 
@@ -312,21 +323,7 @@ def _draw(n: int, generator: torch.Generator) -> int:
     return int(torch.randint(n, (1,), generator=generator))
 
 
-def _check_images(images: Sequence[torch.Tensor]) -> int:
-    """Check the images and return the size of the smallest."""
-    if not len(images):
-        raise ValueError('images must hold at least one image, got none.')
-    for i, image in enumerate(images):
-        if image.ndim != 2 or image.is_complex():
-            raise ValueError(
-                f'images must be real with shape (y, x), got {image.dtype} of shape {tuple(image.shape)} for number {i}.'
-            )
-        if not bool(image.isfinite().all()):
-            raise ValueError(f'images must be finite, but number {i} of shape {tuple(image.shape)} is not.')
-    return min(n for image in images for n in image.shape)
-
-
-def _check_parameters(n_filters: int, size: tuple[int, ...], crop: int, smallest: int, sparsity: float) -> None:
+def _check_parameters(n_filters: int, size: tuple[int, int], crop: int, smallest: int, sparsity: float) -> None:
     """Check number and size of the filters."""
     if n_filters < 1:
         raise ValueError(f'n_filters must be at least 1, got {n_filters}.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -52,7 +53,7 @@ def sparse_codes(
        Process 25(1) https://doi.org/10.1109/TIP.2015.2495260
     """
     shape = images.shape[1:]
-    rho = 1.0 + 40.0 * sparsity if penalty is None else penalty
+    rho = math.sqrt(len(filters) / 32) * (1 + 40 * sparsity) if penalty is None else penalty
     transfer = real_spectrum(filters, images)
     gain = transfer.conj() / (rho + transfer.abs().square().sum(0))
     size = max(1, _CHUNK // (len(filters) * shape.numel())) if images.device.type == 'cpu' else len(images)
@@ -84,9 +85,7 @@ def real_spectrum(filters: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return torch.fft.rfft2(padded.roll((-(ky // 2), -(kx // 2)), (-2, -1)))
 
 
-def objective_values(
-    filters: torch.Tensor, images: torch.Tensor, codes: torch.Tensor, sparsity: float
-) -> torch.Tensor:
+def objective_values(filters: torch.Tensor, images: torch.Tensor, codes: torch.Tensor, sparsity: float) -> torch.Tensor:
     """Return the objective of codes, one value for each image."""
     synthesis = torch.einsum('nkyx,kyx->nyx', torch.fft.rfft2(codes), real_spectrum(filters, images))
     residual = torch.fft.irfft2(synthesis, s=images.shape[1:]) - images
@@ -97,3 +96,22 @@ def high_pass(images: Sequence[torch.Tensor], beta: float) -> list[torch.Tensor]
     """Return what a low-pass filter leaves of each image."""
     low_pass_op = LowPassOp(beta, (-2, -1))
     return [image - low_pass_op(image)[0] for image in images]
+
+
+def check_images(images: Sequence[torch.Tensor]) -> int:
+    """Check that images are finite, real and at most 1, and return the length of the shortest side."""
+    if not len(images):
+        raise ValueError('images must hold at least one image, got none.')
+    for i, image in enumerate(images):
+        if image.ndim != 2 or image.is_complex():
+            raise ValueError(
+                f'images must be real with shape (y, x), got {image.dtype} of shape {tuple(image.shape)} for number {i}.'
+            )
+        if not bool(image.isfinite().all()):
+            raise ValueError(f'images must be finite, but number {i} of shape {tuple(image.shape)} is not.')
+        if image.min() < 0 or image.max() > 1 + 1e-6 or not image.any():
+            raise ValueError(
+                'images must be magnitudes scaled to a maximum of 1, got values from '
+                f'{image.min():g} to {image.max():g} for number {i} of shape {tuple(image.shape)}.'
+            )
+    return min(n for image in images for n in image.shape)

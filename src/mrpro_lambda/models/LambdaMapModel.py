@@ -40,8 +40,27 @@ class LambdaMapModel(torch.nn.Module):
             Solver of the convex problem.
         band_limit
             Limit the image to the measured band of k-space.
+
+        Raises
+        ------
+        ValueError
+            If the number of maps is not that of the regularizer.
         """
         super().__init__()
+        n_maps = getattr(lambda_net.backbone, 'n_channels_out', None) if lambda_net is not None else None
+        if lambda_net is not None and lambda_net.responses != 'none' and solver.regularizer.synthesis_op is None:
+            raise ValueError(
+                f'A network for the responses of filters needs a dictionary, got {type(solver.regularizer).__name__}.'
+            )
+        if (
+            n_maps not in (None, solver.regularizer.n_maps)
+            and lambda_net is not None
+            and lambda_net.responses != 'each'
+        ):
+            raise ValueError(
+                f'The network gives {n_maps} map(s), but {type(solver.regularizer).__name__} needs '
+                f"{solver.regularizer.n_maps}. Networks with responses='each' (V3) take dictionaries of any size."
+            )
         self.lambda_net = lambda_net
         self.solver = solver
         self.band_limit = band_limit
@@ -112,7 +131,10 @@ class LambdaMapModel(torch.nn.Module):
         """
         if self.lambda_net is None:
             raise ValueError('A model without a network needs lambda_map.')
-        return self.lambda_net(initial_image, noise_std)
+        synthesis_op, responses = self.solver.regularizer.synthesis_op, None
+        if self.lambda_net.responses != 'none' and synthesis_op is not None:
+            (responses,) = synthesis_op.adjoint(initial_image)
+        return self.lambda_net(initial_image, noise_std, responses)
 
     def _limit(self, img: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:
         """Limit an image to the measured band."""

@@ -10,11 +10,15 @@ from typing import Any, Literal, Self, TypeVar
 import torch
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.nets.LambdaNet import Features, LambdaNet
+from mrpro_lambda.nets.LambdaNet import Features, LambdaNet, Responses
 from mrpro_lambda.nets.UNet import UNet
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
 from mrpro_lambda.operators.GradientOp import Boundary
+from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
+from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.ADMM import ADMM
+from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -22,17 +26,11 @@ T = TypeVar('T')
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Everything that is needed to build a TV-Lambda model with a U-Net, apart from its weights."""
+class NetworkConfig:
+    """What the descriptions of all models have in common: the network and how to solve."""
 
-    dim: tuple[int, ...] = (-2, -1)
-    """Axes of the total variation."""
     net_dim: tuple[int, ...] = (-2, -1)
     """Axes that the network convolves."""
-    boundary: Boundary = 'circular'
-    """Boundary of the gradient."""
-    band_limit: bool = True
-    """Limit the image to the measured band."""
     features: Features = 'real_imaginary'
     """What of the image the network sees."""
     noise_level: bool = False
@@ -47,8 +45,6 @@ class ModelConfig:
     """Continuation of the image at each side, in pixels."""
     initial_scale: float = 1.0
     """Initial scale of the map."""
-    solver: Literal['ADMM', 'PDHG'] = 'ADMM'
-    """Algorithm."""
     n_iterations: int = 128
     """Iterations in training."""
     tolerance: float = 1e-2
@@ -57,6 +53,43 @@ class ModelConfig:
     """Largest number of iterations in use."""
     penalty_factor: float = 1.0
     """Penalty of ADMM, see `~mrpro_lambda.solvers.ADMM`."""
+
+    def _unet(self, n_channels_in: int, n_channels_out: int, seed: int) -> UNet:
+        """Build the backbone."""
+        return UNet(
+            len(self.net_dim),
+            n_channels_in,
+            n_channels_out,
+            self.n_features,
+            n_resolutions=self.n_resolutions,
+            n_convs=self.n_convs,
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def _solver(self, name: str, regularizer: Regularizer, *, inference: bool) -> Solver:
+        """Build the solver."""
+        options: dict[str, Any] = {'n_iterations': self.n_iterations}
+        if inference:
+            options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}
+        if name == 'ADMM':
+            return ADMM(regularizer, penalty_factor=self.penalty_factor, **options)
+        if self.penalty_factor != 1.0:
+            raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for {name}.')
+        return PDHG(regularizer, **options) if name == 'PDHG' else FISTA(regularizer, **options)
+
+
+@dataclass(frozen=True)
+class ModelConfig(NetworkConfig):
+    """Everything that is needed to build a TV-Lambda model with a U-Net, apart from its weights."""
+
+    dim: tuple[int, ...] = (-2, -1)
+    """Axes of the total variation."""
+    boundary: Boundary = 'circular'
+    """Boundary of the gradient."""
+    band_limit: bool = True
+    """Limit the image to the measured band."""
+    solver: Literal['ADMM', 'PDHG'] = 'ADMM'
+    """Algorithm."""
 
     def build(self, seed: int = 0, *, inference: bool = False) -> LambdaMapModel:
         """Build the model.
@@ -68,43 +101,106 @@ class ModelConfig:
         inference
             Solve to the tolerance instead of taking the number of iterations of the training.
         """
+        if self.solver not in ('ADMM', 'PDHG'):
+            raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")
         regularizer = TotalVariation(self.dim, boundary=self.boundary)
-        n_channels_in = (1 if self.features == 'magnitude' else 2) + self.noise_level
-        backbone = UNet(
-            len(self.net_dim),
-            n_channels_in,
-            regularizer.n_maps,
-            self.n_features,
-            n_resolutions=self.n_resolutions,
-            n_convs=self.n_convs,
-            generator=torch.Generator().manual_seed(seed),
-        )
+        n_channels = LambdaNet.n_channels(self.features, noise_level=self.noise_level)
         net = LambdaNet(
-            backbone,
+            self._unet(n_channels, regularizer.n_maps, seed),
             dim=self.net_dim,
             noise_level=self.noise_level,
             features=self.features,
             padding=self.padding,
             initial_scale=self.initial_scale,
         )
-        options: dict[str, Any] = {'n_iterations': self.n_iterations}
-        if inference:
-            options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}
-        solver: Solver
-        if self.solver == 'ADMM':
-            solver = ADMM(regularizer, penalty_factor=self.penalty_factor, **options)
-        elif self.solver == 'PDHG':
-            if self.penalty_factor != 1.0:
-                raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for PDHG.')
-            solver = PDHG(regularizer, **options)
-        else:
-            raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")
+        solver = self._solver(self.solver, regularizer, inference=inference)
         return LambdaMapModel(net, solver, band_limit=self.band_limit)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Create from a mapping, as read from a file; unknown keys are an error."""
         return dataclass_from_dict(cls, values, 'model')
+
+
+@dataclass(frozen=True)
+class DictionaryModelConfig(NetworkConfig):
+    """Everything that is needed to build a CDL-Lambda model, apart from its weights and its filters."""
+
+    method: Literal['cdl'] = 'cdl'
+    """Tells this description from that of another model."""
+    responses: Responses = 'each'
+    """Network: `none` (V1), `joint` (V2) or `each` (V3), see `~mrpro_lambda.nets.LambdaNet`."""
+    image_channel: bool = False
+    """Whether the network sees the image besides the responses of the filters."""
+    coarsening: int = 1
+    """Factor between the grids of the image and the network."""
+    filters_at_once: int = 8
+    """Filters that V3 treats together."""
+    boundary: DictionaryBoundary = 'circular'
+    """Boundary of the convolutions."""
+    beta: float = 4.0
+    """Strength of the low-pass filter of the smooth part, in training its initial value."""
+    solver: Literal['ADMM', 'FISTA'] = 'ADMM'
+    """Algorithm."""
+
+    def build(self, filters: torch.Tensor, seed: int = 0, *, inference: bool = False) -> LambdaMapModel:
+        """Build the model.
+
+        Parameters
+        ----------
+        filters
+            Filters of unit norm, see `~mrpro_lambda.regularizers.DictionarySparsity`.
+        seed
+            Seed of the initial weights.
+        inference
+            Solve to the tolerance instead of taking the number of iterations of the training.
+        """
+        if self.solver not in ('ADMM', 'FISTA'):
+            raise ValueError(f"solver must be 'ADMM' or 'FISTA', got {self.solver!r}.")
+        regularizer = DictionarySparsity(filters, boundary=self.boundary, beta=self.beta)
+        n_channels = LambdaNet.n_channels(
+            self.features,
+            noise_level=self.noise_level,
+            responses=self.responses,
+            n_filters=len(filters),
+            image_channel=self.image_channel,
+        )
+        net = LambdaNet(
+            self._unet(n_channels, 1 if self.responses == 'each' else len(filters), seed),
+            dim=self.net_dim,
+            noise_level=self.noise_level,
+            features=self.features,
+            responses=self.responses,
+            image_channel=self.image_channel,
+            coarsening=self.coarsening,
+            filters_at_once=self.filters_at_once,
+            padding=self.padding,
+            initial_scale=self.initial_scale,
+        )
+        # the band limit is a remedy for the staircases of total variation: a dictionary extrapolates beyond the band
+        solver = self._solver(self.solver, regularizer, inference=inference)
+        return LambdaMapModel(net, solver, band_limit=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Create from a mapping, as read from a file; unknown keys are an error."""
+        return dataclass_from_dict(cls, values, 'model')
+
+
+def model_config(values: Mapping[str, Any]) -> ModelConfig | DictionaryModelConfig:
+    """Create the description of a model from a mapping; `method` tells which, `tv` if it is missing.
+
+    Raises
+    ------
+    ValueError
+        If a key is unknown or the method is.
+    """
+    method = values.get('method', 'tv')
+    if method == 'cdl':
+        return DictionaryModelConfig.from_dict(values)
+    if method != 'tv':
+        raise ValueError(f"method in section [model] must be 'tv' or 'cdl', got {method!r}.")
+    return ModelConfig.from_dict({key: value for key, value in values.items() if key != 'method'})
 
 
 def dataclass_from_dict(cls: type[T], values: Mapping[str, Any], section: str) -> T:

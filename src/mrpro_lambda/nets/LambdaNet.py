@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from torch.nn.functional import softplus
+from torch.nn.functional import interpolate, softplus
+from torch.utils.checkpoint import checkpoint
 
-Features = Literal['real_imaginary', 'magnitude']
+Features = Literal['real_imaginary', 'magnitude', 'signal_to_noise']
+Responses = Literal['none', 'joint', 'each']
+
+_INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
 
 
 class LambdaNet(torch.nn.Module):
@@ -28,10 +32,18 @@ class LambdaNet(torch.nn.Module):
     Either way :math:`\Lambda(c x_0, c \sigma) = c \Lambda(x_0, \sigma)` for :math:`c > 0`: weights work in the units of
     any scanner. This is the only place where the map becomes non-negative.
 
+    For a dictionary there are three variants [KOF2025]_ [ICIP2026]_. The backbone sees the image and gives the maps of
+    all filters (`responses='none'`, V1); it sees the responses :math:`D^H x_0` of all filters and gives all maps
+    (`'joint'`, V2); or it sees the response of one filter and gives its map, for each filter in turn (`'each'`, V3).
+    The last one takes any number of filters of any size, and a permutation of the filters permutes the maps.
+
     References
     ----------
     .. [KOF2023] Kofler A, et al. (2023) Learning Regularization Parameter-Maps for Variational Image Reconstruction
        using Deep Neural Networks and Algorithm Unrolling. SIAM J Imaging Sci 16(4) https://doi.org/10.1137/23M1552486
+    .. [KOF2025] Kofler A, Calatroni L, Kolbitsch C, Papafitsoros K (2025) Learning Spatially Adaptive l1-Norms Weights
+       for Convolutional Synthesis Regularization. EUSIPCO 2025 https://arxiv.org/abs/2503.09483
+    .. [ICIP2026] Extension to arbitrary dictionaries (2026) ICIP 2026 https://arxiv.org/abs/2602.21707
     """
 
     def __init__(
@@ -41,24 +53,40 @@ class LambdaNet(torch.nn.Module):
         dim: Sequence[int] | None = None,
         noise_level: bool = False,
         features: Features = 'real_imaginary',
+        responses: Responses = 'none',
+        image_channel: bool = False,
+        coarsening: int = 1,
+        filters_at_once: int = 8,
         padding: int = 8,
         circular_dim: Sequence[int] = (),
         initial_scale: float = 1.0,
     ) -> None:
-        """Initialize the network.
+        r"""Initialize the network.
 
         Parameters
         ----------
         backbone
-            Image network, from `(batch, n_channels_in, *size)` to `(batch, n_maps, *size)`. The channels are real and
-            imaginary part or the magnitude, then the relative noise level if it is used. An attribute `size_divisor`
-            says what the sizes must be multiples of (default 1).
+            Image network, from `(batch, n_channels_in, *size)` to `(batch, n_maps, *size)`, to one map if it sees each
+            response by itself. See `n_channels` for the number of channels. An attribute `size_divisor` says what the
+            sizes must be multiples of (default 1).
         dim
             Negative axes of the image that the backbone convolves. Default: the last `backbone.n_dim` axes.
         noise_level
             Use the standard deviation of the noise.
         features
-            What of the complex image the backbone sees. With the magnitude the map can not follow the phase.
+            What of the complex image or responses the backbone sees: real and imaginary part, or the magnitude,
+            relative to :math:`s`; or the logarithm of one plus the magnitude relative to :math:`\sigma`, which needs
+            `noise_level` and makes that channel superfluous. With a magnitude the map can not follow the phase.
+        responses
+            Whether the backbone sees the image, the responses of all filters, or each of them by itself.
+        image_channel
+            Whether it sees the image besides the responses.
+        coarsening
+            Run the backbone on a grid that is coarser by this factor, on root mean squares of the features in its
+            cells, and interpolate the map. Needs features without sign.
+        filters_at_once
+            Number of filters that are treated together where each is by itself. In training, the activations of the
+            others are computed again, so that the memory does not grow with the number of filters.
         padding
             Number of pixels by which the image is continued on each side, removed from the map again.
         circular_dim
@@ -85,6 +113,18 @@ class LambdaNet(torch.nn.Module):
             raise ValueError(f'circular_dim must be part of dim={self.dim}, got {circular_dim=}.')
         if features not in get_args(Features):
             raise ValueError(f'features must be one of {get_args(Features)}, got {features=}.')
+        if responses not in get_args(Responses):
+            raise ValueError(f'responses must be one of {get_args(Responses)}, got {responses=}.')
+        if image_channel and responses == 'none':
+            raise ValueError("image_channel needs responses='joint' or 'each', got 'none'.")
+        if features == 'signal_to_noise' and not noise_level:
+            raise ValueError("features='signal_to_noise' needs noise_level=True.")
+        if coarsening < 1 or (coarsening > 1 and features == 'real_imaginary'):
+            raise ValueError(
+                f'coarsening must be 1, or above for features without sign, got {coarsening=}, {features=}.'
+            )
+        if filters_at_once < 1:
+            raise ValueError(f'filters_at_once must be positive, got {filters_at_once=}.')
         if padding < 0:
             raise ValueError(f'padding must not be negative, got {padding=}.')
         if not (math.isfinite(initial_scale) and initial_scale > 0):
@@ -92,11 +132,33 @@ class LambdaNet(torch.nn.Module):
         self.backbone = backbone
         self.noise_level = noise_level
         self.features = features
+        self.responses = responses
+        self.image_channel = image_channel
+        self.coarsening = coarsening
+        self.filters_at_once = filters_at_once
         self.padding = padding
         self.circular_dim = tuple(circular_dim)
         self.log_scale = torch.nn.Parameter(torch.tensor(math.log(initial_scale)))
 
-    def forward(self, initial_image: torch.Tensor, noise_std: torch.Tensor | float | None = None) -> torch.Tensor:
+    @staticmethod
+    def n_channels(
+        features: Features,
+        *,
+        noise_level: bool = False,
+        responses: Responses = 'none',
+        n_filters: int = 1,
+        image_channel: bool = False,
+    ) -> int:
+        """Return the number of channels that the backbone sees, for the arguments of a network."""
+        n_signals = (n_filters if responses == 'joint' else 1) + image_channel
+        return n_signals * (2 if features == 'real_imaginary' else 1) + (noise_level and features != 'signal_to_noise')
+
+    def forward(
+        self,
+        initial_image: torch.Tensor,
+        noise_std: torch.Tensor | float | None = None,
+        responses: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         r"""Estimate the map.
 
         Parameters
@@ -106,6 +168,9 @@ class LambdaNet(torch.nn.Module):
         noise_std
             Standard deviation :math:`\sigma` of the complex noise of one k-space sample, :math:`E|n|^2 = \sigma^2`, in
             the units of the orthonormal Fourier transform; a number or one for each image, broadcastable to the image.
+        responses
+            Responses :math:`D^H x_0` of the filters, shape `(n_filters, *other, coils, z, y, x)`, for networks that use
+            them.
 
         Returns
         -------
@@ -114,34 +179,99 @@ class LambdaNet(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the noise level is missing, not positive, or given to a network that does not use it, or if an image is
-            zero.
+            If the noise level or the responses are missing, not valid, or given to a network that does not use them, or
+            if an image is zero.
         """
         modulus = initial_image.abs()
         largest = modulus.detach().amax(self.dim, keepdim=True)
         if not bool((largest > 0).all()):
             raise ValueError(f'The initial image must not be zero, got shape {tuple(initial_image.shape)}.')
+        if (responses is None) != (self.responses == 'none'):
+            given = 'none' if responses is None else f'shape {tuple(responses.shape)}'
+            raise ValueError(f'A network with responses={self.responses!r} got responses of {given}.')
+        if responses is not None and responses.shape[1:] != initial_image.shape:
+            raise ValueError(
+                f'responses must have shape (n_filters, *image), got {tuple(responses.shape)} for an image of shape '
+                f'{tuple(initial_image.shape)}.'
+            )
         energy = (modulus / largest).square()  # fourth powers of raw data would leave the range of single precision
         intensity = largest * (energy.square().sum(self.dim, keepdim=True) / energy.sum(self.dim, keepdim=True)).sqrt()
-
-        normalized = initial_image / intensity
-        if self.features == 'magnitude':
-            channels = [normalized.abs()]
-        else:
-            channels = [normalized.real, normalized.imag if normalized.is_complex() else torch.zeros_like(normalized)]
         reference = intensity
         if self.noise_level:
             reference = self._noise_std(noise_std, initial_image).expand_as(intensity)
-            channels.append((reference / intensity).expand_as(energy))
         elif noise_std is not None:
             raise ValueError('This network does not use the noise level, got noise_std: leave it out.')
 
+        unit = reference if self.features == 'signal_to_noise' else intensity
+        level = None
+        if self.noise_level and self.features != 'signal_to_noise':
+            level = self._coarsen(self._arrange((reference / intensity).expand_as(energy)[None]))
+        image_channels = self._channels((initial_image / unit)[None])
+        if responses is None:
+            u = self._maps([image_channels, level])
+        else:
+            context = image_channels if self.image_channel else None
+            if self.responses == 'joint':
+                u = self._maps([self._channels(responses / unit), context, level])
+            else:
+                parts = [(part / unit).contiguous() for part in responses.split(self.filters_at_once)]
+                u = torch.cat([self._each(part, context, level, recompute=len(parts) > 1) for part in parts])
+        other_shape = [
+            n for d, n in zip(range(-initial_image.ndim, 0), initial_image.shape, strict=True) if d not in self.dim
+        ]
         last = tuple(range(-len(self.dim), 0))
-        x = torch.stack(channels).movedim(self.dim, last)  # channels, other axes, convolved axes
-        other_shape = x.shape[1 : -len(self.dim)]
-        u = self._apply_backbone(x.flatten(1, -len(self.dim) - 1).movedim(0, 1)).movedim(0, 1)
+        for i, d in enumerate(self.dim):
+            u = u.narrow(i - len(self.dim), 0, initial_image.shape[d])  # interpolated to whole cells
         u = u.unflatten(1, other_shape).movedim(last, self.dim)
         return reference * self.log_scale.exp() * softplus(u)
+
+    def _channels(self, signals: torch.Tensor) -> torch.Tensor:
+        """Return what the backbone sees of signals of shape `(n, *image)`: shape `(channels, batch, *size)`."""
+        if self.features == 'real_imaginary':
+            imaginary = signals.imag if signals.is_complex() else torch.zeros_like(signals)
+            return self._arrange(torch.stack((signals.real, imaginary), 1).flatten(0, 1))
+        channels = self._arrange(signals.abs())
+        if self.coarsening > 1:
+            channels = self._coarsen(channels.square()).sqrt()
+        return channels.log1p() if self.features == 'signal_to_noise' else channels
+
+    def _arrange(self, channels: torch.Tensor) -> torch.Tensor:
+        """Move the convolved axes to the end and join all others but the first: shape `(channels, batch, *size)`."""
+        last = tuple(range(-len(self.dim), 0))
+        return channels.movedim(self.dim, last).flatten(1, -len(self.dim) - 1)
+
+    def _coarsen(self, x: torch.Tensor) -> torch.Tensor:
+        """Average over cells; where the size is no multiple of theirs, the last sample is repeated."""
+        if self.coarsening == 1:
+            return x
+        for d in range(-len(self.dim), 0):
+            n, c = x.shape[d], self.coarsening
+            x = x.index_select(d, torch.arange(n + -n % c, device=x.device).clamp_max(n - 1))
+            x = x.unflatten(d, (-1, c)).mean(d)
+        return x
+
+    def _maps(self, channels: list[torch.Tensor | None]) -> torch.Tensor:
+        """Apply the backbone to channels that are seen jointly: shape `(n_maps, batch, *size)`."""
+        return self._apply_backbone(torch.cat([c for c in channels if c is not None]).movedim(0, 1)).movedim(0, 1)
+
+    def _each(
+        self, part: torch.Tensor, context: torch.Tensor | None, level: torch.Tensor | None, *, recompute: bool
+    ) -> torch.Tensor:
+        """Apply the backbone to some of the filters, each in its own entry of the batch."""
+
+        def apply(part: torch.Tensor) -> torch.Tensor:
+            signals = self._channels(part)
+            per_filter = signals.unflatten(0, (len(part), -1)).movedim(1, 2)  # filter, batch, channels
+            shared = [
+                c.movedim(0, 1).expand(len(part), *c.movedim(0, 1).shape) for c in (context, level) if c is not None
+            ]
+            x = torch.cat([per_filter, *shared], 2)
+            return self._apply_backbone(x.flatten(0, 1)).squeeze(1).unflatten(0, (len(part), -1))
+
+        if recompute and torch.is_grad_enabled():
+            u: torch.Tensor = checkpoint(apply, part, use_reentrant=False)
+            return u
+        return apply(part)
 
     @staticmethod
     def _noise_std(noise_std: torch.Tensor | float | None, img: torch.Tensor) -> torch.Tensor:
@@ -162,16 +292,19 @@ class LambdaNet(torch.nn.Module):
         return noise_std
 
     def _apply_backbone(self, x: torch.Tensor) -> torch.Tensor:
-        """Continue the image beyond its borders, apply the backbone and crop."""
+        """Continue the image beyond its borders, apply the backbone, crop and interpolate to the fine grid."""
         divisor = getattr(self.backbone, 'size_divisor', 1)
         crops = []
         for i, d in enumerate(self.dim):
             n = x.shape[i - len(self.dim)]
-            before = self.padding
+            before = -(-self.padding // self.coarsening)
             after = before + -(n + 2 * before) % divisor
             crops.append(slice(before, before + n))
             x = _continue(x, i - len(self.dim), before, after, circular=d in self.circular_dim)
-        return self.backbone(x)[(..., *crops)]
+        u: torch.Tensor = self.backbone(x)[(..., *crops)]
+        if self.coarsening == 1:
+            return u
+        return interpolate(u, scale_factor=self.coarsening, mode=_INTERPOLATION[len(self.dim)], align_corners=False)
 
 
 def _continue(x: torch.Tensor, dim: int, before: int, after: int, *, circular: bool) -> torch.Tensor:

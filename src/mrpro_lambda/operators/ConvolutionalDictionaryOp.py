@@ -12,6 +12,7 @@ from mrpro_lambda.operators.GridDictionary import GridDictionary
 
 DictionaryBoundary = Literal['circular', 'zero']
 
+
 class ConvolutionalDictionaryOp(LinearOperator):
     r"""Synthesis :math:`D s = \sum_k d_k \star s_k` with convolutional filters.
 

@@ -104,8 +104,7 @@ class GridDictionary:
 
         A circulant one needs no transforms, apart from those along axes that the filters do not act along.
         """
-        circulant = isinstance(acquisition_gram, CirculantGramOp) and acquisition_gram.circulant and self.periodic
-        if not circulant:
+        if not (isinstance(acquisition_gram, CirculantGramOp) and acquisition_gram.circulant and self.periodic):
             return self.transform(acquisition_gram(self.image(image_spectrum))[0])
         dim = tuple(d for d in acquisition_gram.dim if d not in self.dim)
         y = torch.fft.fftn(image_spectrum, dim=dim) if dim else image_spectrum

@@ -150,7 +150,7 @@ class LearnedReconstruction(DirectReconstruction):
             noise_weight = estimate_noise_weight(kdata)
             data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
         solution = self.model.solve(data, acquisition_op, initial_image, lambda_map, progress=self.progress)
-        self.certificate = solution._replace(img=solution.img.new_empty(0))
+        self.certificate = solution._replace(img=solution.img.new_empty(0), coefficients=None)
         return LearnedSolution(
             _to_idata(solution.img, kdata),
             _to_idata(initial_image, kdata),

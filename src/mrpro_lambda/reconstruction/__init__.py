@@ -1,5 +1,6 @@
 """From k-space data to images: drop-in reconstructions for mrpro."""
 
+from mrpro_lambda.reconstruction.AdaptiveDictionaryReconstruction import AdaptiveDictionaryReconstruction
 from mrpro_lambda.reconstruction.AdaptiveTotalVariationReconstruction import AdaptiveTotalVariationReconstruction
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
@@ -7,6 +8,7 @@ from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruct
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
 
 __all__ = [
+    "AdaptiveDictionaryReconstruction",
     "AdaptiveTotalVariationReconstruction",
     "LearnedReconstruction",
     "LearnedSolution",

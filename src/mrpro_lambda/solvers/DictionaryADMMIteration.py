@@ -127,7 +127,11 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         return pattern
 
     def transpose_(
-        self, cotangent: DictionaryADMMState, index: int, pattern: torch.Tensor, gradient: Gradient  # noqa: ARG002
+        self,
+        cotangent: DictionaryADMMState,
+        index: int,  # noqa: ARG002
+        pattern: torch.Tensor,
+        gradient: Gradient,
     ) -> None:
         """Transpose one step in place, some filters at a time."""
         primal, dual, projected, synthesized = cotangent
@@ -168,4 +172,3 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
 
 _PENALTY = 0.02
 r"""Penalty relative to :math:`\|A D\|^2`."""
-

@@ -31,6 +31,8 @@ class Solution(NamedTuple):
     """Number of iterations taken."""
     reason: Reason
     """Why the solver stopped."""
+    coefficients: torch.Tensor | None = None
+    """Coefficients of a dictionary, shape `(n_filters, *img.shape)`; `None` for a regularizer of the image."""
 
 
 class Solver(torch.nn.Module, ABC):
@@ -142,7 +144,8 @@ class Solver(torch.nn.Module, ABC):
         state, (objective, gap), n_iterations, reason = self._iterate(
             problem, self.iteration(problem), certify=True, progress=progress
         )
-        return Solution(problem.image(state.primal), objective, gap, n_iterations, reason)
+        coefficients = None if self.regularizer.synthesis_op is None else state.primal
+        return Solution(problem.image(state.primal), objective, gap, n_iterations, reason, coefficients)
 
     @torch.no_grad()
     def _iterate(

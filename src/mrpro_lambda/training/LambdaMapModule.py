@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from mrpro_lambda.datasets import AcquisitionSample, RadialSample, acquisition_op
-from mrpro_lambda.models.ModelConfig import ModelConfig
+from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig
+from mrpro_lambda.pretrained import load_weights
+from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
 
 
@@ -22,8 +29,10 @@ class LambdaMapModule(LightningModule):
 
     def __init__(
         self,
-        model_config: ModelConfig,
+        model_config: ModelConfig | DictionaryModelConfig,
         *,
+        filters: Sequence[torch.Tensor] = (),
+        learn_beta: bool = False,
         learning_rate: float = 1e-3,
         max_steps: int = 4000,
         background_weight: float = 0.2,
@@ -35,6 +44,11 @@ class LambdaMapModule(LightningModule):
         ----------
         model_config
             Model.
+        filters
+            Filters of one or several dictionaries for a dictionary model. Each step draws one of them, each validation
+            takes them in turn.
+        learn_beta
+            Learn the strength of the low-pass filter of a dictionary model.
         learning_rate
             Largest learning rate of the network; that of the scale of the map is five times as large.
         max_steps
@@ -45,7 +59,19 @@ class LambdaMapModule(LightningModule):
             Seed of the initial weights.
         """
         super().__init__()
-        self.model = model_config.build(seed)
+        self.model_config = model_config
+        self.seed = seed
+        self.filters = list(filters)
+        self.log_beta: torch.nn.Parameter | None = None
+        if isinstance(model_config, DictionaryModelConfig):
+            if not self.filters:
+                raise ValueError('A dictionary model needs filters.')
+            if learn_beta:
+                self.log_beta = torch.nn.Parameter(torch.tensor(math.log(model_config.beta)))
+            self.beta, self.boundary = model_config.beta, model_config.boundary
+            self.model = model_config.build(self.filters[0], seed)
+        else:
+            self.model = model_config.build(seed)
         self.learning_rate = learning_rate
         self.max_steps = max_steps
         self.background_weight = background_weight
@@ -57,7 +83,7 @@ class LambdaMapModule(LightningModule):
             raise ValueError('A model without a network can not be trained.')
         groups = [
             {'params': net.backbone.parameters(), 'lr': self.learning_rate},
-            {'params': [net.log_scale], 'lr': 5 * self.learning_rate},
+            {'params': [p for p in (net.log_scale, self.log_beta) if p is not None], 'lr': 5 * self.learning_rate},
         ]
 
         def factor(step: int) -> float:
@@ -74,14 +100,40 @@ class LambdaMapModule(LightningModule):
         noise_std = sample.noise_std if net is not None and net.noise_level else None
         return self.model(sample.data, acquisition_op(sample), sample.initial_image, noise_std=noise_std)
 
+    def load_weights(self, path: str | Path) -> None:
+        """Start from the weights of another training of the same network."""
+        initial, _ = load_weights(path)
+        self.model.load_state_dict(initial.state_dict())
+        if self.log_beta is not None and isinstance(initial.solver.regularizer, DictionarySparsity):
+            self.log_beta.data.copy_(initial.solver.regularizer.low_pass_op.beta.log())
+
+    def trained_model(self) -> tuple[LambdaMapModel, ModelConfig | DictionaryModelConfig]:
+        """Return the model with its first dictionary, and its description with the strength that was learned."""
+        self.use_dictionary(0)
+        if isinstance(self.model_config, DictionaryModelConfig) and self.log_beta is not None:
+            return self.model, replace(self.model_config, beta=self.log_beta.detach().exp().item())
+        return self.model, self.model_config
+
+    def use_dictionary(self, index: int) -> None:
+        """Exchange the dictionary of a dictionary model."""
+        if not self.filters:
+            return
+        beta = self.beta if self.log_beta is None else self.log_beta.exp()
+        self.model.solver.regularizer = DictionarySparsity(self.filters[index], boundary=self.boundary, beta=beta)
+
     def training_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Return the loss of a batch."""
+        if len(self.filters) > 1 or self.log_beta is not None:
+            seed = np.random.SeedSequence((self.seed, self.global_step)).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(seed[0]))
+            self.use_dictionary(int(torch.randint(len(self.filters), (), generator=generator)))
         loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight)
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 
-    def validation_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> None:
         """Log the metrics of a batch, in the whole image and in the foreground."""
+        self.use_dictionary(batch_idx % max(1, len(self.filters)))
         img, target, mask = self(sample), sample.img, foreground_mask(sample.img)
         metrics = {
             'psnr': psnr(img, target),

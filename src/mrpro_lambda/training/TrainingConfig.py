@@ -16,12 +16,13 @@ from mrpro_lambda.datasets import (
     CartesianSampling,
     CentralBox,
     ImageSource,
+    Mixture,
     Radial,
     SimulatedAcquisitions,
     VariableDensityRandom,
     read_images,
 )
-from mrpro_lambda.models.ModelConfig import ModelConfig, dataclass_from_dict
+from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, dataclass_from_dict, model_config
 
 _SAMPLING: dict[str, type[CartesianSampling | Radial]] = {
     'CartesianLines': CartesianLines,
@@ -51,12 +52,16 @@ class TrainingConfig:
     """Family of acquisitions to train with."""
     validation_sampling: CartesianSampling | Radial
     """Family of acquisitions to validate with."""
-    model: ModelConfig
+    model: ModelConfig | DictionaryModelConfig
     """Model."""
     noise: tuple[float, float]
     """Range of the noise level, relative to the root mean square of the image."""
     validation_noise: tuple[float, ...]
     """Noise levels of the validation."""
+    dictionaries: tuple[str, ...] = ()
+    """Dictionaries of a dictionary model, names or files, of which each step draws one. The first one is stored."""
+    learn_beta: bool = False
+    """Learn the strength of the low-pass filter of a dictionary model."""
     n_coils: tuple[int, ...] = (1,)
     """Numbers of coils to draw from."""
     colored_noise: bool | tuple[float, float] = False
@@ -105,7 +110,7 @@ class TrainingConfig:
         with path.open('rb') as file:
             values: dict[str, Any] = tomllib.load(file)
         if isinstance(values.get('model'), dict):
-            values['model'] = ModelConfig.from_dict(values['model'])
+            values['model'] = model_config(values['model'])
         for key in ('sampling', 'validation_sampling'):
             if isinstance(values.get(key), dict):
                 values[key] = _sampling(dict(values[key]), key)
@@ -114,7 +119,17 @@ class TrainingConfig:
                 values[key] = [_images(dict(entry), root, key) for entry in values[key]]
         if values.get('initial_weights') is not None:
             values['initial_weights'] = str(root / values['initial_weights'])
-        return dataclass_from_dict(cls, values, 'top level')
+        if isinstance(values.get('dictionaries'), list):
+            values['dictionaries'] = [
+                str(root / d) if d.endswith('.safetensors') else d for d in values['dictionaries']
+            ]
+        config = dataclass_from_dict(cls, values, 'top level')
+        if isinstance(config.model, DictionaryModelConfig) != bool(config.dictionaries):
+            raise ValueError(
+                "dictionaries must be given for a model with method = 'cdl', and only for it, got "
+                f'{list(config.dictionaries)}.'
+            )
+        return config
 
     def training_data(self) -> SimulatedAcquisitions:
         """Read the training images and set up the simulation."""
@@ -145,8 +160,11 @@ class TrainingConfig:
 def _sampling(values: dict[str, Any], section: str) -> CartesianSampling | Radial:
     """Create a family of acquisitions from its name and parameters."""
     name = values.pop('name', None)
+    if name == 'Mixture':
+        members = tuple(_sampling(dict(member), section) for member in values.pop('members', []))
+        return dataclass_from_dict(Mixture, {**values, 'members': members}, section)
     if name not in _SAMPLING:
-        raise ValueError(f'name in section [{section}] must be one of {sorted(_SAMPLING)}, got {name!r}.')
+        raise ValueError(f'name in section [{section}] must be one of {[*sorted(_SAMPLING), "Mixture"]}, got {name!r}.')
     return dataclass_from_dict(_SAMPLING[name], values, section)
 
 

@@ -15,7 +15,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
 from mrpro_lambda.datasets import SimulatedAcquisitions
-from mrpro_lambda.pretrained import load_weights, save_weights
+from mrpro_lambda.dictionary import load_dictionary
+from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -84,14 +85,15 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     data, validation_data = config.training_data(), config.validation_data()
     module = LambdaMapModule(
         config.model,
+        filters=[load_dictionary(name).filters for name in config.dictionaries],
+        learn_beta=config.learn_beta,
         learning_rate=config.learning_rate,
         max_steps=config.max_steps,
         background_weight=config.background_weight,
         seed=config.seed,
     )
     if config.initial_weights is not None and not resume:
-        initial, _ = load_weights(config.initial_weights)
-        module.model.load_state_dict(initial.state_dict())
+        module.load_weights(config.initial_weights)
     n_steps = torch.load(last, weights_only=True)['global_step'] if resume else 0
     loader_options: dict[str, Any] = {
         'num_workers': config.n_workers,
@@ -140,5 +142,5 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
     weights = output / 'weights.safetensors'
     if trainer.is_global_zero:
-        save_weights(module.model, config.model, card, weights)
+        save_weights(*module.trained_model(), card, weights)
     return weights

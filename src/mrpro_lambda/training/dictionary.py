@@ -1,0 +1,141 @@
+"""Learning of a dictionary from a configuration."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from mrpro_lambda.dictionary import Dictionary, coding_objective, learn_dictionary, save_dictionary
+from mrpro_lambda.models.ModelConfig import dataclass_from_dict
+from mrpro_lambda.training.TrainingConfig import Images, _images, _read
+
+
+@dataclass(frozen=True)
+class DictionaryConfig:
+    """Images to learn a dictionary from, and how."""
+
+    images: tuple[Images, ...]
+    """Training images."""
+    n_filters: int
+    """Number of filters."""
+    filter_size: int
+    """Size of the filters in pixels, odd."""
+    sparsity: float
+    """Weight of the sparsity, for images with a maximum of 1."""
+    validation_images: tuple[Images, ...] = ()
+    """Images, best of other persons, that the dictionary is evaluated with. The result is stored in the card."""
+    beta: float = 4.0
+    """Strength of the low-pass filter."""
+    n_steps: int = 300
+    """Number of steps."""
+    batch_size: int = 4
+    """Number of crops in a step."""
+    crop: int = 64
+    """Size of the crops in pixels."""
+    seed: int = 0
+    """Seed of the initial filters and the crops."""
+    device: str = 'cpu'
+    """Device to compute on."""
+    card: dict[str, str] = field(default_factory=dict)
+    """Card to store with the dictionary: data, license, purpose."""
+
+    @classmethod
+    def from_toml(cls, path: str | Path, data_root: str | Path | None = None) -> Self:
+        """Read a configuration; unknown keys are an error.
+
+        Parameters
+        ----------
+        path
+            TOML file with the sections `[[images]]`, `[[validation_images]]` and `[card]`; all else at the top.
+        data_root
+            Folder that the paths of the images are relative to. Default: that of the file.
+        """
+        path = Path(path)
+        root = path.parent if data_root is None else Path(data_root)
+        with path.open('rb') as file:
+            values: dict[str, Any] = tomllib.load(file)
+        for key in ('images', 'validation_images'):
+            if isinstance(values.get(key), list):
+                values[key] = [_images(dict(entry), root, key) for entry in values[key]]
+        return dataclass_from_dict(cls, values, 'top level')
+
+    def learn(self, output: str | Path, *, resume: bool = False, progress: bool = True) -> Path:
+        """Learn the dictionary and write it.
+
+        Parameters
+        ----------
+        output
+            Folder for the checkpoint and `dictionary.safetensors`. It must be empty or not exist, unless resuming.
+        resume
+            Go on from the checkpoint in the folder.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+            File with the dictionary.
+
+        Raises
+        ------
+        ValueError
+            If the folder is not empty without `resume`, or holds no checkpoint with it, or if a value is not valid.
+        """
+        output = Path(output)
+        if not resume and output.exists() and any(output.iterdir()):
+            raise ValueError(f'The output folder must be empty, or give resume: {output} is not.')
+        images, validation_images = _read(self.images), _read(self.validation_images)
+        output.mkdir(parents=True, exist_ok=True)
+        filters = learn_dictionary(
+            images,
+            self.n_filters,
+            self.filter_size,
+            sparsity=self.sparsity,
+            beta=self.beta,
+            n_steps=self.n_steps,
+            batch_size=self.batch_size,
+            crop=self.crop,
+            seed=self.seed,
+            device=self.device,
+            progress=progress,
+            checkpoint=output / 'checkpoint.ckpt',
+            resume=resume,
+        )
+        card = {**self.card, 'steps': str(self.n_steps), 'seed': str(self.seed)}
+        if validation_images:
+            objective = coding_objective(filters, validation_images, self.sparsity, self.beta)
+            card['validation_objective'] = f'{objective:.4f}'
+        path = output / 'dictionary.safetensors'
+        save_dictionary(Dictionary(filters, self.sparsity, self.beta, card), path)
+        return path
+
+
+def learn_from_config(
+    config: str | Path,
+    output: str | Path,
+    data_root: str | Path | None = None,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Learn a dictionary from a configuration file and write it.
+
+    Parameters
+    ----------
+    config
+        TOML file, see `DictionaryConfig.from_toml`.
+    output
+        Folder for the checkpoint and `dictionary.safetensors`.
+    data_root
+        Folder that the paths of the images are relative to. Default: that of the file.
+    resume
+        Go on from the checkpoint in the folder.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+        File with the dictionary.
+    """
+    return DictionaryConfig.from_toml(config, data_root).learn(output, resume=resume, progress=progress)
