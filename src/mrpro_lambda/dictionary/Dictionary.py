@@ -114,6 +114,8 @@ def _read(path: Path) -> Dictionary:
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise ValueError(f'{path} is no dictionary of mrpro_lambda: {error!r}.') from error
     if filters.ndim != 3 or not bool(((filters.flatten(1).norm(dim=1) - 1).abs() < 1e-4).all()):
-        raise ValueError(f'Filters must have unit norm and shape (n_filters, ky, kx), those in {path} have not: '
-                         f'got shape {tuple(filters.shape)}.')
+        raise ValueError(
+            f'Filters must have unit norm and shape (n_filters, ky, kx), those in {path} have not: '
+            f'got shape {tuple(filters.shape)}.'
+        )
     return Dictionary(filters, sparsity, beta, card)
