@@ -18,7 +18,7 @@ LAYERS['models'] = LAYERS['dictionary'] = {'solvers', 'regularizers', 'nets', 'o
 LAYERS['reconstruction'] = LAYERS['datasets'] = set(LAYERS)
 LAYERS['pretrained'] = LAYERS['plotting'] = LAYERS['raw_data'] = set(LAYERS)
 LAYERS['training'] = set(LAYERS)
-LAYERS['export'] = set(LAYERS)
+LAYERS['export'] = LAYERS['interpretation'] = set(LAYERS)
 LAYERS['demo'] = set(LAYERS)
 LAYERS['cli'] = set(LAYERS)
 

@@ -1,13 +1,15 @@
 """Tests of the figures."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import LogNorm
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.plotting import plot_comparison, plot_lambda_map
+from mrpro_lambda.operators import ConvolutionalDictionaryOp
+from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_filters, plot_lambda_map
 
 
 @pytest.fixture
@@ -102,11 +104,104 @@ def test_magnitudes_and_exact_images_can_be_compared(images: dict[str, torch.Ten
     assert [ax.get_title() for ax in figure.axes[1:3]] == ['exact\nexact', 'complex\nexact']
 
 
-def test_pyplot_is_not_used(images: dict[str, torch.Tensor]) -> None:
+@pytest.fixture
+def synthesis() -> dict[str, torch.Tensor]:
+    """Arguments of `plot_filter_maps`: three filters and their coefficients in an image of several phases."""
+    rng = RandomGenerator(seed=1)
+    shape = (1, 1, 1, 20, 16)
+    return {
+        'img': rng.complex64_tensor(shape),
+        'filters': rng.randn_tensor((3, 3, 5), torch.float32),
+        'coefficients': rng.complex64_tensor((3, *shape)),
+        'lambda_map': rng.float32_tensor((3, *shape)) + torch.tensor([0.1, 1.0, 10.0]).reshape(3, 1, 1, 1, 1, 1),
+    }
+
+
+def test_filters_are_shown_in_symmetric_windows_of_their_own(synthesis: dict[str, torch.Tensor]) -> None:
+    filters = synthesis['filters']
+    figure = plot_filters(filters, n_columns=2)
+    assert [ax.get_title() for ax in figure.axes] == ['0', '1', '2', '']
+    for ax, kernel in zip(figure.axes, filters, strict=False):
+        np.testing.assert_array_equal(shown(ax)[0], kernel)
+        assert ax.get_images()[0].get_clim() == pytest.approx((-kernel.abs().max(), kernel.abs().max()))
+    assert not shown(figure.axes[-1])
+
+
+@pytest.mark.parametrize('n_columns', [1, 2, 8])
+def test_filters_are_shown_in_the_order_that_is_asked_for(synthesis: dict[str, torch.Tensor], n_columns: int) -> None:
+    filters = synthesis['filters'][:, None].to(torch.complex64)
+    figure = plot_filters(filters, n_columns, indices=[2, 0])
+    assert [ax.get_title() for ax in figure.axes] == ['2', '0']
+    for ax, k in zip(figure.axes, (2, 0), strict=True):
+        np.testing.assert_array_equal(shown(ax)[0], filters[k, 0].real)
+
+
+@pytest.mark.parametrize('boundary', ['circular', 'zero'])
+@pytest.mark.parametrize('noise_std', [None, 0.1])
+def test_filter_maps_show_what_each_filter_does(
+    synthesis: dict[str, torch.Tensor], boundary: Any, noise_std: float | None
+) -> None:
+    """A row for each: filter, modulus of the coefficients, contribution in phase with the image, and map."""
+    indices = [2, 0]
+    figure = plot_filter_maps(**synthesis, indices=indices, noise_std=noise_std, boundary=boundary)
+    assert len(figure.axes) == 4 * len(indices)
+    rows = [figure.axes[:4], figure.axes[4:]]
+    map_title = 'Λ map' if noise_std is None else 'Λ map / noise level'
+    assert [ax.get_title() for ax in rows[0]] == ['Filter 2', 'Coefficients', 'Contribution', map_title]
+    assert [ax.get_title() for ax in rows[1]] == ['Filter 0', '', '', '']
+    img = synthesis['img'][0, 0, 0]
+    for row, k in zip(rows, indices, strict=True):
+        kernel, code = synthesis['filters'][k], synthesis['coefficients'][k, 0, 0, 0]
+        (contribution,) = ConvolutionalDictionaryOp(kernel[None], boundary)(code[None])
+        in_phase = (contribution * img.conj()).real / img.abs()
+        for ax, expected in zip(row[:3], (kernel, code.abs(), in_phase), strict=True):
+            np.testing.assert_allclose(shown(ax)[0], expected, atol=1e-5)
+        gray, overlay = shown(row[3])
+        np.testing.assert_allclose(gray, img.abs(), atol=1e-6)
+        scale = 1 if noise_std is None else 1 / noise_std
+        np.testing.assert_allclose(overlay.max(), scale * synthesis['lambda_map'][k].max(), rtol=1e-5)
+    for column in (1, 2, 3):
+        windows = [row[column].get_images()[-1].get_clim() for row in rows]
+        assert windows[0] == windows[1]
+    low, high = rows[0][2].get_images()[0].get_clim()
+    assert low == -high < 0
+
+
+def test_contribution_changes_the_magnitude_to_first_order(synthesis: dict[str, torch.Tensor]) -> None:
+    """What is shown is the derivative of the magnitude along the contribution."""
+    synthesis = {name: x.to(torch.promote_types(x.dtype, torch.float64)) for name, x in synthesis.items()}
+    figure = plot_filter_maps(**synthesis, indices=[1])
+    img, code = synthesis['img'][0, 0, 0], synthesis['coefficients'][1, 0, 0, 0]
+    (contribution,) = ConvolutionalDictionaryOp(synthesis['filters'][1:2])(code[None])
+    step = 1e-6
+    derivative = ((img + step * contribution).abs() - (img - step * contribution).abs()) / (2 * step)
+    np.testing.assert_allclose(shown(figure.axes[2])[0], derivative, rtol=1e-4, atol=1e-4)
+
+
+def test_region_of_filter_maps(synthesis: dict[str, torch.Tensor], tmp_path) -> None:
+    region = (slice(2, 9), slice(3, 8))
+    full = plot_filter_maps(**synthesis, indices=[1, 2])
+    part = plot_filter_maps(**synthesis, indices=[1, 2], region=region)
+    for i, (ax, ax_full) in enumerate(zip(part.axes, full.axes, strict=True)):
+        for image, image_full in zip(shown(ax), shown(ax_full), strict=True):
+            np.testing.assert_array_equal(image, image_full[region] if i % 4 else image_full)
+    part.savefig(tmp_path / 'figure.png')
+    assert (tmp_path / 'figure.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_coefficients_that_are_all_zero_can_be_shown(synthesis: dict[str, torch.Tensor], tmp_path) -> None:
+    synthesis['coefficients'] = torch.zeros_like(synthesis['coefficients']).real
+    plot_filter_maps(**synthesis, indices=[0]).savefig(tmp_path / 'figure.png')
+    assert (tmp_path / 'figure.png').stat().st_size
+
+
+def test_pyplot_is_not_used(images: dict[str, torch.Tensor], synthesis: dict[str, torch.Tensor]) -> None:
     from matplotlib import pyplot
 
     before = pyplot.get_fignums()
     plot_comparison(images)
+    plot_filters(synthesis['filters'])
+    plot_filter_maps(**synthesis, indices=[0])
     assert pyplot.get_fignums() == before
 
 
@@ -119,3 +214,29 @@ def test_invalid_shapes_are_errors(images: dict[str, torch.Tensor]) -> None:
         plot_comparison({'small': torch.zeros(8, 8)}, images['target'])
     with pytest.raises(ValueError, match='shape of the image'):
         plot_lambda_map(images['target'], torch.ones(8, 8))
+
+
+@pytest.mark.parametrize('indices', [[], [3], [-1]], ids=str)
+def test_filters_that_do_not_exist(synthesis: dict[str, torch.Tensor], indices: list[int]) -> None:
+    with pytest.raises(ValueError, match='indices must be from 0 to 2, at least one'):
+        plot_filters(synthesis['filters'], indices=indices)
+    with pytest.raises(ValueError, match='indices must be from 0 to 2, at least one'):
+        plot_filter_maps(**synthesis, indices=indices)
+
+
+def test_invalid_filters_and_maps(synthesis: dict[str, torch.Tensor]) -> None:
+    for filters in (torch.ones(3, 3), torch.ones(0, 3, 3), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match='filters must have shape'):
+            plot_filters(filters)
+    with pytest.raises(ValueError, match='Each of the filters must be one slice'):
+        plot_filters(torch.ones(2, 3, 3, 3))
+    with pytest.raises(ValueError, match='n_columns must be positive, got 0'):
+        plot_filters(synthesis['filters'], 0)
+    for name in ('coefficients', 'lambda_map'):
+        for wrong in (synthesis[name][:2], torch.tensor(1.0)):
+            with pytest.raises(ValueError, match=rf'{name} must have shape \(n_filters, y, x\) with n_filters=3'):
+                plot_filter_maps(**(synthesis | {name: wrong}), indices=[0])
+    with pytest.raises(ValueError, match='coefficients must have the shape of the image'):
+        plot_filter_maps(**(synthesis | {'img': torch.ones(8, 8)}), indices=[0])
+    with pytest.raises(ValueError, match='map must have the shape of the image'):
+        plot_filter_maps(**(synthesis | {'lambda_map': torch.ones(3, 8, 8)}), indices=[0])

@@ -19,6 +19,7 @@ from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
 from mrpro_lambda.demo import metrics_table, run_demo
+from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
 from mrpro_lambda.export import output_folder, write_images, write_report
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
@@ -31,13 +32,16 @@ from mrpro_lambda.raw_data import (
     upsample,
 )
 from mrpro_lambda.reconstruction import (
+    AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
     LearnedReconstruction,
     estimate_noise_std,
     estimate_noise_weight,
 )
+from mrpro_lambda.training.dictionary import learn_from_config
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
+_DICTIONARY = 'k32-9x9-medium'
 _CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
 
 
@@ -110,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     rec = add('reconstruct', _reconstruct, 'Reconstruct an ISMRMRD file and write DICOM, NIfTI, PNG and a report.')
     rec.add_argument('file', type=Path, metavar='FILE', help='raw data (ISMRMRD, HDF5)')
     rec.add_argument('--output', type=Path, required=True, metavar='DIR', help='new or empty folder to write')
+    rec.add_argument(
+        '--method', choices=('tv', 'cdl'), default='tv', help='total variation or dictionary, default: %(default)s'
+    )
+    rec.add_argument('--dictionary', metavar='NAME_OR_PATH', help='filters for cdl; default: those of the weights')
     how = rec.add_mutually_exclusive_group()
     how.add_argument('--model', metavar='NAME_OR_PATH', help='trained weights; default: chosen from the sampling')
     how.add_argument('--weight', type=_number(float, 0), metavar='C', help='one weight instead: C times the noise')
@@ -133,7 +141,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument('--resume', action='store_true', help='go on from the last checkpoint in the output folder')
     train.add_argument('--no-progress', action='store_true', help='show no progress bar')
 
-    listing = add('list', _list, 'List the pretrained weights.')
+    learn = add('learn-dictionary', _learn_dictionary, 'Learn a convolutional dictionary from images.')
+    learn.add_argument('--config', type=Path, required=True, metavar='FILE', help='configuration (TOML)')
+    learn.add_argument('--output', type=Path, required=True, metavar='DIR', help='folder for checkpoint and dictionary')
+    learn.add_argument('--data-root', type=Path, metavar='DIR', help='folder of the images, default: that of FILE')
+    learn.add_argument('--resume', action='store_true', help='go on from the checkpoint in the output folder')
+    learn.add_argument('--no-progress', action='store_true', help='show no progress bar')
+
+    listing = add('list', _list, 'List the pretrained weights and the dictionaries.')
     listing.add_argument('--json', action='store_true', help='print JSON')
     return parser
 
@@ -163,9 +178,17 @@ def _train(args: argparse.Namespace) -> None:
     _say(f'Weights: {weights}')
 
 
+def _learn_dictionary(args: argparse.Namespace) -> None:
+    """Learn a dictionary."""
+    path = learn_from_config(
+        args.config, args.output, args.data_root, resume=args.resume, progress=not args.no_progress
+    )
+    _say(f'Dictionary: {path}')
+
+
 def _list(args: argparse.Namespace) -> None:
-    """List the pretrained weights."""
-    cards = list_pretrained()
+    """List the pretrained weights and the dictionaries."""
+    cards = list_pretrained() | {f'dictionary {name}': card for name, card in list_dictionaries().items()}
     entries = {name: [f'{key.replace("_", " ") + ":":28} {card[key]}' for key in card] for name, card in cards.items()}
     text = '\n\n'.join('\n  '.join([name, *lines]) for name, lines in entries.items())
     _say(json.dumps(cards, indent=2, ensure_ascii=False) if args.json else text)
@@ -178,7 +201,10 @@ def _reconstruct(args: argparse.Namespace) -> None:
         warnings.simplefilter('always')
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise ValueError('This computer has no CUDA device: use --device cpu.')
-        name, (model, card) = args.model, (None, {}) if args.model is None else _load(args.model)
+        if args.dictionary is not None and args.method != 'cdl' and args.model is None:
+            raise ValueError('A dictionary needs --method cdl.')
+        filters = None if args.dictionary is None else load_dictionary(args.dictionary).filters
+        name, (model, card) = args.model, (None, {}) if args.model is None else _load(args.model, filters)
         kdata, prewhitened = read_kdata(args.file, args.trajectory), False
         if args.noise_file != 'none':
             noise_file = Path(args.noise_file or args.file)
@@ -187,10 +213,14 @@ def _reconstruct(args: argparse.Namespace) -> None:
         if factor != 1:
             warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
         fraction = sampled_fraction(kdata)
+        fully_sampled = fraction is not None and fraction > 0.9
         if model is None and args.weight is None:
-            name = 'tv-low-field' if fraction is not None and fraction > 0.9 else 'tv-variable-density'
-            model, card = _load(name)
-        refinement = args.upsample or (2.0 if name == 'tv-low-field' else 1.0)
+            name = 'tv-low-field' if fully_sampled else 'tv-variable-density'
+            name = 'cdl-v3' if args.method == 'cdl' else name
+            model, card = _load(name, filters)
+        refinement = args.upsample or (
+            2.0 if model is not None and name != 'tv-variable-density' and fully_sampled else 1.0
+        )
         kdata = upsample(kdata, refinement).to(args.device)
         fourier_op = FourierOp.from_kdata(kdata)
         if args.noise_std is not None or prewhitened:
@@ -200,7 +230,6 @@ def _reconstruct(args: argparse.Namespace) -> None:
         if not noise_std > 0:
             raise ValueError('The noise level can not be estimated from these data: give --noise-std.')
         whitening = 'noise measurement' if prewhitened else 'none'
-        fully_sampled = fraction is not None and fraction > 0.9
         if args.whitening == 'background' or (args.whitening == 'auto' and fully_sampled and not prewhitened):
             try:
                 estimate_noise_weight(kdata)
@@ -212,10 +241,24 @@ def _reconstruct(args: argparse.Namespace) -> None:
 
         options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
         noise: dict[str, Any] = {'noise_std': noise_std, 'whiten_background': whitening.endswith('background')}
+        reconstruction: LearnedReconstruction
         if model is not None:
             solver = model.solver
             solver.max_iterations, solver.tolerance = args.max_iterations, args.tolerance
-            reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, **noise)
+            reconstruction: LearnedReconstruction = LearnedReconstruction(
+                kdata, fourier_op, _CSM[csm], model=model, **noise
+            )
+        elif args.method == 'cdl':
+            name = f'dictionary with {args.weight:g} times the noise level'
+            reconstruction = AdaptiveDictionaryReconstruction(
+                kdata,
+                fourier_op,
+                _CSM[csm],
+                filters=load_dictionary(_DICTIONARY).filters if filters is None else filters,
+                regularization_weight=args.weight * noise_std,
+                **noise,
+                **options,
+            )
         else:
             name, weight = f'total variation with {args.weight:g} times the noise level', args.weight * noise_std
             reconstruction = AdaptiveTotalVariationReconstruction(
@@ -239,6 +282,8 @@ def _reconstruct(args: argparse.Namespace) -> None:
             'shape': list(kdata.data.shape),
             'sampled_fraction': fraction,
             'model': name,
+            'method': 'tv' if reconstruction.model.solver.regularizer.synthesis_op is None else 'cdl',
+            'dictionary': args.dictionary,
             'card': card,
             'prewhitened': prewhitened,
             'whitening': whitening,
@@ -250,8 +295,8 @@ def _reconstruct(args: argparse.Namespace) -> None:
     _say(f'{text}\n{"output":16}{args.output}')
 
 
-def _load(name: str) -> tuple[LambdaMapModel, dict[str, str]]:
-    """Load weights by their name or from a file."""
+def _load(name: str, filters: torch.Tensor | None = None) -> tuple[LambdaMapModel, dict[str, str]]:
+    """Load weights by their name or from a file, with other filters if there are any."""
     if name.endswith('.safetensors') or Path(name).is_file():
-        return load_weights(name)
-    return load_pretrained(name), list_pretrained()[name]
+        return load_weights(name, filters)
+    return load_pretrained(name, filters), list_pretrained()[name]

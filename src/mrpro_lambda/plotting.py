@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp, DictionaryBoundary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 _PANEL = 2.6  # width of an image in inches
+_FILTER_PANEL = 0.8  # width of a filter in inches
 _TITLE_SIZE = 11
 
 
@@ -130,12 +133,147 @@ def plot_lambda_map(
     return figure
 
 
+def plot_filters(filters: torch.Tensor, n_columns: int = 8, *, indices: Sequence[int] | None = None) -> Figure:
+    """Plot the filters of a dictionary, each in a gray window of its own that is symmetric: middle gray is 0.
+
+    Parameters
+    ----------
+    filters
+        Filters, shape `(n_filters, ky, kx)`; further axes of size 1 are dropped. Of complex filters, the real part is
+        shown.
+    n_columns
+        Filters in a row.
+    indices
+        Numbers of the filters to show, in this order, such as those of
+        `~mrpro_lambda.interpretation.most_active`. Default: all.
+
+    Returns
+    -------
+        Figure, with the number of each filter.
+
+    Raises
+    ------
+    ValueError
+        If the filters are not two-dimensional, or if a number is not that of a filter.
+    """
+    planes = _filter_planes(filters)
+    shown = range(len(planes)) if indices is None else _filter_indices(indices, len(planes))
+    if n_columns < 1:
+        raise ValueError(f'n_columns must be positive, got {n_columns}.')
+    n_columns = min(n_columns, len(shown))
+    figure, axes = _figure(planes.shape[1:], -(-len(shown) // n_columns), n_columns, panel=_FILTER_PANEL)
+    panels = [ax for row in axes for ax in row]
+    for ax, k in zip(panels, shown, strict=False):
+        _show_signed(ax, planes[k].real, f'{k}', _peak(planes[k].real))
+    for ax in panels[len(shown) :]:
+        ax.axis('off')
+    return figure
+
+
+def plot_filter_maps(
+    img: torch.Tensor,
+    filters: torch.Tensor,
+    coefficients: torch.Tensor,
+    lambda_map: torch.Tensor,
+    indices: Sequence[int],
+    noise_std: float | None = None,
+    *,
+    boundary: DictionaryBoundary = 'circular',
+    region: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Figure:
+    r"""Plot what some filters of a dictionary do in one slice, a row for each.
+
+    Filter, magnitude of its coefficients :math:`s_k`, contribution to the image, and Lambda map over the magnitude of
+    the image. Of the contribution :math:`d_k \star s_k` the part in phase with the image is shown, which is what it
+    changes the magnitude by to first order. All rows have the same windows, apart from that of the filter.
+
+    Parameters
+    ----------
+    img
+        Image, shape `(y, x)`; further axes of size 1 are dropped, here and below.
+    filters
+        Filters, shape `(n_filters, ky, kx)`.
+    coefficients
+        Coefficients, shape `(n_filters, y, x)`, see `~mrpro_lambda.solvers.Solution`.
+    lambda_map
+        Lambda maps of the same shape.
+    indices
+        Numbers of the filters to show, in this order.
+    noise_std
+        Noise level that the maps are shown in units of.
+    boundary
+        Boundary of the convolutions.
+    region
+        Part of the images that is shown, along y and x.
+
+    Returns
+    -------
+        Figure.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or are not those of one slice, or if a number is not that of a filter.
+    """
+    img = _one_slice(img, 'img')
+    planes = _filter_planes(filters)
+    for name, tensor in (('coefficients', coefficients), ('lambda_map', lambda_map)):
+        if not tensor.ndim or len(tensor) != len(planes):
+            raise ValueError(
+                f'{name} must have shape (n_filters, y, x) with n_filters={len(planes)}, got shape '
+                f'{tuple(tensor.shape)}.'
+            )
+    rows = _filter_indices(indices, len(planes))
+    codes = [_one_slice(coefficients[k], 'Each of the coefficients') for k in rows]
+    if codes[0].shape != img.shape:
+        raise ValueError(
+            f'The coefficients must have the shape of the image, got {tuple(codes[0].shape)}, {tuple(img.shape)}.'
+        )
+    phase = img.sgn().conj()
+    parts = [
+        (ConvolutionalDictionaryOp(planes[k, None], boundary)(code[None])[0] * phase).real
+        for k, code in zip(rows, codes, strict=True)
+    ]
+    maps = [_one_slice(lambda_map[k], 'Each of lambda_map') for k in rows]
+    limits = _map_limits(torch.stack(maps), noise_std)
+    largest_code, largest_part = max(_window(code) for code in codes), max(_window(part) for part in parts)
+
+    titles = ['Coefficients', 'Contribution', None]
+    figure, axes = _figure(img[region].shape, len(rows), 4)
+    for row, k, code, part, values in zip(axes, rows, codes, parts, maps, strict=True):
+        _show_signed(row[0], planes[k].real, f'Filter {k}', _peak(planes[k].real))
+        _show(row[1], code[region].abs(), titles[0] or '', largest_code)
+        _show_signed(row[2], part[region], titles[1] or '', largest_part)
+        _show_map(row[3], img, values, noise_std, _window(img), titles[2], region, limits)
+        titles = ['', '', '']  # columns are named once
+    return figure
+
+
 def _one_slice(img: torch.Tensor, name: str) -> torch.Tensor:
     """Drop leading axes of size 1 and move to the CPU."""
     img = img.detach().cpu()
     if img.ndim < 2 or math.prod(img.shape[:-2]) != 1:
         raise ValueError(f'{name} must be one slice of shape (y, x), got shape {tuple(img.shape)}.')
     return img.reshape(img.shape[-2:])
+
+
+def _filter_planes(filters: torch.Tensor) -> torch.Tensor:
+    """Drop axes of size 1 of filters and move them to the CPU."""
+    if filters.ndim < 3 or not len(filters):
+        raise ValueError(f'filters must have shape (n_filters, ky, kx), got shape {tuple(filters.shape)}.')
+    return torch.stack([_one_slice(kernel, 'Each of the filters') for kernel in filters])
+
+
+def _filter_indices(indices: Sequence[int], n_filters: int) -> list[int]:
+    """Check numbers of filters."""
+    if not indices or any(not 0 <= k < n_filters for k in indices):
+        raise ValueError(f'indices must be from 0 to {n_filters - 1}, at least one, got {list(indices)}.')
+    return list(indices)
+
+
+def _peak(img: torch.Tensor) -> float:
+    """Return the largest magnitude, 1 if all is zero."""
+    return img.abs().max().item() or 1.0
 
 
 def _window(img: torch.Tensor) -> float:
@@ -178,6 +316,21 @@ def _show(ax: Axes, img: torch.Tensor, title: str, white: float) -> AxesImage:
     return shown
 
 
+def _show_signed(ax: Axes, img: torch.Tensor, title: str, peak: float) -> None:
+    """Show real numbers in a gray window that is symmetric."""
+    _show(ax, img, title, peak).set_clim(-peak, peak)
+
+
+def _map_limits(values: torch.Tensor, noise_std: float | None) -> tuple[float, float]:
+    """Return the range of colors of a map, relative to the noise level."""
+    values = values.double().flatten() if noise_std is None else values.double().flatten() / noise_std
+    positive = values[values > 0]
+    low, high = (positive.quantile(torch.tensor([0.005, 0.995]).double()).tolist()) if len(positive) else (0.1, 1.0)
+    if high < 2 * low:  # a nearly constant map should look like one
+        low, high = low / 2, high * 2
+    return low, high
+
+
 def _show_map(
     ax: Axes,
     img: torch.Tensor,
@@ -186,6 +339,7 @@ def _show_map(
     white: float,
     title: str | None = None,
     region: tuple[slice, slice] = (slice(None), slice(None)),
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Show a map over a gray image, with its color bar inside."""
     from matplotlib.colors import LogNorm
@@ -196,10 +350,7 @@ def _show_map(
         raise ValueError(f'The map must have the shape of the image, got {tuple(values.shape)}, {tuple(img.shape)}.')
     if noise_std is not None:
         values = values / noise_std
-    positive = values[values > 0]
-    low, high = (positive.quantile(torch.tensor([0.005, 0.995]).double()).tolist()) if len(positive) else (0.1, 1.0)
-    if high < 2 * low:  # a nearly constant map should look like one
-        low, high = low / 2, high * 2
+    low, high = _map_limits(values, None) if limits is None else limits
     if title is None:
         title = 'Λ map' if noise_std is None else 'Λ map / noise level'
     _show(ax, img[region].abs(), title, white)

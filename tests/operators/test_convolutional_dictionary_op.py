@@ -7,7 +7,7 @@ import pytest
 import torch
 from mrpro.operators import ConvSynthesisDictionaryOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.operators import ConvolutionalDictionaryOp
+from mrpro_lambda.operators import ConvolutionalDictionaryOp, GridDictionary
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
 
 from tests.helper import dotproduct_adjointness_test, gradient_of_linear_operator_test
@@ -107,9 +107,9 @@ def test_size_of_the_chunks_does_not_matter(
     """One filter at a time, some of them with a remainder, and all at once."""
     op, coefficients, img = create((5, 3, 3), (2, 1, 1, 3, 5), boundary)
     expected = op(coefficients), op.adjoint(img)
-    monkeypatch.setattr(importlib.import_module(ConvolutionalDictionaryOp.__module__), '_CHUNK', chunk)
-    sizes = {1: 1, 45: 1, 61: 2, 10**9: 10**9 // 30}
-    assert op._chunk_size(img) == sizes[chunk]
+    monkeypatch.setattr(importlib.import_module(GridDictionary.__module__), '_CHUNK', chunk)
+    sizes = {1: [1] * 5, 45: [1] * 5, 61: [2, 2, 1], 10**9: [5]}
+    assert [c.stop - c.start for c in op.on_grid(img).chunks] == sizes[chunk]
     torch.testing.assert_close((op(coefficients), op.adjoint(img)), expected, rtol=1e-13, atol=1e-13)
 
 

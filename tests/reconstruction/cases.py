@@ -12,13 +12,18 @@ from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
-from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction
+from mrpro_lambda.reconstruction import (
+    AdaptiveDictionaryReconstruction,
+    AdaptiveTotalVariationReconstruction,
+    LearnedReconstruction,
+)
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
 
-from tests.regularizers.cases import concrete_subclasses
+from tests.regularizers.cases import concrete_subclasses, orthonormal_filters
 
 N_Y, N_X = 16, 14
+FILTERS = orthonormal_filters((4, 3, 3), torch.float32)
 RECONSTRUCTIONS: list[Any] = concrete_subclasses(DirectReconstruction, mrpro_lambda.reconstruction)
 
 
@@ -32,11 +37,22 @@ def learned_model(*, noise_level: bool = False) -> LambdaMapModel:
     return LambdaMapModel(network(noise_level=noise_level), ADMM(TotalVariation((-2, -1)), n_iterations=10))
 
 
+def cosine_filters(size: int = 3, n_filters: int | None = None, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return the filters of a cosine transform without the constant one, orthonormal, lowest frequencies first."""
+    k = torch.arange(size, dtype=torch.float64)
+    waves = torch.cos(torch.pi / size * k[:, None] * (k + 0.5))
+    waves = waves / waves.norm(dim=1, keepdim=True)
+    order = (k[:, None] + k).flatten().argsort(stable=True)[1:]
+    return torch.einsum('ky,lx->klyx', waves, waves).flatten(0, 1)[order][:n_filters].to(dtype)
+
+
 def options(cls: Any) -> dict[str, Any]:
     """Return the keyword arguments that a class needs."""
     of_class: dict[Any, dict[str, Any]] = {
+        AdaptiveDictionaryReconstruction: {'filters': cosine_filters(), 'regularization_weight': 0.02},
         LearnedReconstruction: {'model': learned_model()},
         AdaptiveTotalVariationReconstruction: {'regularization_dim': (-2, -1), 'regularization_weight': 0.02},
+        AdaptiveDictionaryReconstruction: {'filters': FILTERS, 'regularization_weight': 0.01},
     }
     return of_class[cls]
 

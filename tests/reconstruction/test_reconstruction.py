@@ -86,11 +86,14 @@ def test_solution(cls: Any, name: str) -> None:
     assert before is None
     solution = reconstruction.solve(kdata)
     torch.testing.assert_close(solution.solution.img, solution.idata.data, rtol=0, atol=0)
-    assert solution.lambda_map.shape[0] == 1
+    assert solution.lambda_map.shape[0] == reconstruction.model.solver.regularizer.n_maps
     assert torch.broadcast_shapes(solution.lambda_map.shape[1:], solution.idata.data.shape) == solution.idata.data.shape
     certificate: Solution = reconstruction.certificate
     assert certificate.img.numel() == 0
-    assert certificate[1:] == solution.solution[1:]
+    assert certificate[1:-1] == solution.solution[1:-1]
+    assert certificate.coefficients is None
+    synthesis_op = reconstruction.model.solver.regularizer.synthesis_op
+    assert (solution.solution.coefficients is None) == (synthesis_op is None)
     assert certificate.gap > 0
     assert certificate.objective > 0
     assert certificate.n_iterations > 0

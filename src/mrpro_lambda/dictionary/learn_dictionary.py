@@ -12,13 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from mrpro_lambda.dictionary.sparse_codes import (
-    check_images,
-    high_pass,
-    objective_values,
-    real_spectrum,
-    sparse_codes,
-)
+from mrpro_lambda.dictionary.sparse_codes import check_images, high_pass, objective_values, real_spectrum, sparse_codes
 
 _CHUNK = 2**24
 """Numbers of the cross-spectra that are computed at once."""
@@ -202,7 +196,8 @@ class _State:
     def to(self, device: str | torch.device) -> _State:
         """Move to a device."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return _State(**{k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values.items() if isinstance(v, torch.Tensor)}
+        return dataclasses.replace(self, **moved)
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import torch
 from mrpro_lambda.operators.LowPassOp import LowPassOp
 
 _CHUNK = 2**18
-"""Numbers of coefficients that are coded at once on a CPU, 1 MiB in single precision, so that they stay in the cache."""
+"""Numbers of coefficients that are coded at once on a CPU, 1 MiB in single precision, to stay in the cache."""
 
 _RELAXATION = 1.8
 
@@ -105,7 +105,7 @@ def check_images(images: Sequence[torch.Tensor]) -> int:
     for i, image in enumerate(images):
         if image.ndim != 2 or image.is_complex():
             raise ValueError(
-                f'images must be real with shape (y, x), got {image.dtype} of shape {tuple(image.shape)} for number {i}.'
+                f'images must be real with shape (y, x), got {image.dtype}, shape {tuple(image.shape)}, for number {i}.'
             )
         if not bool(image.isfinite().all()):
             raise ValueError(f'images must be finite, but number {i} of shape {tuple(image.shape)} is not.')
