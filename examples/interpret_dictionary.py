@@ -1,11 +1,11 @@
 # %% [markdown]
 # # What the filters of a dictionary do
 # CDL-Lambda models an image as $x = x_{low} + \sum_k d_k \star s_k$: a smooth part, and filters $d_k$ with sparse
-# coefficients $s_k$. Each filter has a Lambda map of its own, so one can look at what each of them contributes, where it
-# is allowed to, and how many of them the image needs.
+# coefficients $s_k$. Each filter has a Lambda map of its own, so one can look at what each of them contributes, where
+# it is allowed to, and how many of them the image needs.
 #
-# The acquisition is simulated: of a real brain image, half of k-space along each axis is measured, with strong noise, as
-# at low field. The image is that of the package dipy, which the extra `demo` installs.
+# The acquisition is simulated: of a real brain image, half of k-space along each axis is measured, with strong noise,
+# as at low field. The image is that of the package dipy, which the extra `demo` installs.
 #
 # ```bash
 # python interpret_dictionary.py output
@@ -44,7 +44,7 @@ if not isinstance(regularizer, DictionarySparsity):
     raise SystemExit(f'These are the weights of a model with {type(regularizer).__name__}, not with a dictionary.')
 
 brain = np.load(Path(dipy.__file__).parent / 'data' / 'files' / 't1_coronal_slice.npy', allow_pickle=False)
-sample = SimulatedAcquisitions([torch.as_tensor(brain)], CentralBox(0.5), noise=0.2)[0]
+sample = SimulatedAcquisitions([torch.as_tensor(brain)], CentralBox(0.5), noise=0.2, crop=176)[0]
 assert isinstance(sample, AcquisitionSample)
 target, data, initial_image = (x[None] for x in (sample.img, sample.data, sample.initial_image))
 acquisition_op = CartesianAcquisitionOp(sample.mask[None])
@@ -79,8 +79,6 @@ for k in order[:5]:
 # in the contribution is what a filter takes from the image and adds to it.
 
 # %%
-rows, columns = (mask[0, 0, 0].any(d).nonzero()[[0, -1], 0].tolist() for d in (1, 0))
-region = slice(rows[0], rows[1] + 1), slice(columns[0], columns[1] + 1)
 figure = plot_filter_maps(
     solution.img,
     filters,
@@ -89,17 +87,16 @@ figure = plot_filter_maps(
     order[:4],
     noise_std,
     boundary=regularizer.synthesis_op.boundary,
-    region=region,
 )
 figure.savefig(arguments.output / 'filters.png', dpi=150)
 
 # %% [markdown]
 # ## How many filters the image needs
-# The filters of least energy go first. Without them, either their contributions are missing in the image, or the problem
-# is solved again and the filters that are kept take over.
+# The filters of least energy go first. Without them, either their contributions are missing in the image, or the
+# problem is solved again and the filters that are kept take over.
 
 # %%
-numbers = sorted({0, *(len(filters) // 2**i for i in range(6)), 3 * len(filters) // 4})
+numbers = sorted({0, *(len(filters) // 2**i for i in range(5))})
 steps = pruning_curve(
     model,
     data,
@@ -129,6 +126,5 @@ def plot_pruning(steps: list[PruningStep]) -> Figure:
 
 plot_pruning(steps).savefig(arguments.output / 'pruning.png', dpi=150)
 for step in steps:
-    print(
-        f'{step.n_filters:3d} filters: left out {step.psnr_left_out.item():.2f}, solved {step.psnr_solved.item():.2f} dB'
-    )
+    qualities = f'left out {step.psnr_left_out.item():.2f} dB, solved again {step.psnr_solved.item():.2f} dB'
+    print(f'{step.n_filters:3d} filters: {qualities}')

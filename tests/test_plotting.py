@@ -105,7 +105,7 @@ def test_magnitudes_and_exact_images_can_be_compared(images: dict[str, torch.Ten
 
 
 @pytest.fixture
-def synthesis() -> dict[str, torch.Tensor]:
+def synthesis() -> dict[str, Any]:
     """Arguments of `plot_filter_maps`: three filters and their coefficients in an image of several phases."""
     rng = RandomGenerator(seed=1)
     shape = (1, 1, 1, 20, 16)
@@ -117,18 +117,18 @@ def synthesis() -> dict[str, torch.Tensor]:
     }
 
 
-def test_filters_are_shown_in_symmetric_windows_of_their_own(synthesis: dict[str, torch.Tensor]) -> None:
+def test_filters_are_shown_in_symmetric_windows_of_their_own(synthesis: dict[str, Any]) -> None:
     filters = synthesis['filters']
     figure = plot_filters(filters, n_columns=2)
     assert [ax.get_title() for ax in figure.axes] == ['0', '1', '2', '']
     for ax, kernel in zip(figure.axes, filters, strict=False):
         np.testing.assert_array_equal(shown(ax)[0], kernel)
-        assert ax.get_images()[0].get_clim() == pytest.approx((-kernel.abs().max(), kernel.abs().max()))
+        assert ax.get_images()[0].get_clim() == pytest.approx((-kernel.abs().max().item(), kernel.abs().max().item()))
     assert not shown(figure.axes[-1])
 
 
 @pytest.mark.parametrize('n_columns', [1, 2, 8])
-def test_filters_are_shown_in_the_order_that_is_asked_for(synthesis: dict[str, torch.Tensor], n_columns: int) -> None:
+def test_filters_are_shown_in_the_order_that_is_asked_for(synthesis: dict[str, Any], n_columns: int) -> None:
     filters = synthesis['filters'][:, None].to(torch.complex64)
     figure = plot_filters(filters, n_columns, indices=[2, 0])
     assert [ax.get_title() for ax in figure.axes] == ['2', '0']
@@ -139,7 +139,7 @@ def test_filters_are_shown_in_the_order_that_is_asked_for(synthesis: dict[str, t
 @pytest.mark.parametrize('boundary', ['circular', 'zero'])
 @pytest.mark.parametrize('noise_std', [None, 0.1])
 def test_filter_maps_show_what_each_filter_does(
-    synthesis: dict[str, torch.Tensor], boundary: Any, noise_std: float | None
+    synthesis: dict[str, Any], boundary: Any, noise_std: float | None
 ) -> None:
     """A row for each: filter, modulus of the coefficients, contribution in phase with the image, and map."""
     indices = [2, 0]
@@ -167,7 +167,7 @@ def test_filter_maps_show_what_each_filter_does(
     assert low == -high < 0
 
 
-def test_contribution_changes_the_magnitude_to_first_order(synthesis: dict[str, torch.Tensor]) -> None:
+def test_contribution_changes_the_magnitude_to_first_order(synthesis: dict[str, Any]) -> None:
     """What is shown is the derivative of the magnitude along the contribution."""
     synthesis = {name: x.to(torch.promote_types(x.dtype, torch.float64)) for name, x in synthesis.items()}
     figure = plot_filter_maps(**synthesis, indices=[1])
@@ -178,7 +178,7 @@ def test_contribution_changes_the_magnitude_to_first_order(synthesis: dict[str, 
     np.testing.assert_allclose(shown(figure.axes[2])[0], derivative, rtol=1e-4, atol=1e-4)
 
 
-def test_region_of_filter_maps(synthesis: dict[str, torch.Tensor], tmp_path) -> None:
+def test_region_of_filter_maps(synthesis: dict[str, Any], tmp_path) -> None:
     region = (slice(2, 9), slice(3, 8))
     full = plot_filter_maps(**synthesis, indices=[1, 2])
     part = plot_filter_maps(**synthesis, indices=[1, 2], region=region)
@@ -189,13 +189,13 @@ def test_region_of_filter_maps(synthesis: dict[str, torch.Tensor], tmp_path) -> 
     assert (tmp_path / 'figure.png').read_bytes().startswith(b'\x89PNG')
 
 
-def test_coefficients_that_are_all_zero_can_be_shown(synthesis: dict[str, torch.Tensor], tmp_path) -> None:
+def test_coefficients_that_are_all_zero_can_be_shown(synthesis: dict[str, Any], tmp_path) -> None:
     synthesis['coefficients'] = torch.zeros_like(synthesis['coefficients']).real
     plot_filter_maps(**synthesis, indices=[0]).savefig(tmp_path / 'figure.png')
     assert (tmp_path / 'figure.png').stat().st_size
 
 
-def test_pyplot_is_not_used(images: dict[str, torch.Tensor], synthesis: dict[str, torch.Tensor]) -> None:
+def test_pyplot_is_not_used(images: dict[str, torch.Tensor], synthesis: dict[str, Any]) -> None:
     from matplotlib import pyplot
 
     before = pyplot.get_fignums()
@@ -217,14 +217,14 @@ def test_invalid_shapes_are_errors(images: dict[str, torch.Tensor]) -> None:
 
 
 @pytest.mark.parametrize('indices', [[], [3], [-1]], ids=str)
-def test_filters_that_do_not_exist(synthesis: dict[str, torch.Tensor], indices: list[int]) -> None:
+def test_filters_that_do_not_exist(synthesis: dict[str, Any], indices: list[int]) -> None:
     with pytest.raises(ValueError, match='indices must be from 0 to 2, at least one'):
         plot_filters(synthesis['filters'], indices=indices)
     with pytest.raises(ValueError, match='indices must be from 0 to 2, at least one'):
         plot_filter_maps(**synthesis, indices=indices)
 
 
-def test_invalid_filters_and_maps(synthesis: dict[str, torch.Tensor]) -> None:
+def test_invalid_filters_and_maps(synthesis: dict[str, Any]) -> None:
     for filters in (torch.ones(3, 3), torch.ones(0, 3, 3), torch.tensor(1.0)):
         with pytest.raises(ValueError, match='filters must have shape'):
             plot_filters(filters)

@@ -216,7 +216,13 @@ def _reconstruct(args: argparse.Namespace) -> None:
         fully_sampled = fraction is not None and fraction > 0.9
         if model is None and args.weight is None:
             name = 'tv-low-field' if fully_sampled else 'tv-variable-density'
-            name = 'cdl-v3' if args.method == 'cdl' else name
+            if args.method == 'cdl':
+                if filters is not None:
+                    raise ValueError(
+                        'The shipped network knows its own filters only: give --model FILE of a network for any '
+                        'dictionary (V3), or --weight C.'
+                    )
+                name = 'cdl-v1'
             model, card = _load(name, filters)
         refinement = args.upsample or (
             2.0 if model is not None and name != 'tv-variable-density' and fully_sampled else 1.0

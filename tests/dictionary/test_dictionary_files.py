@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,8 @@ def test_unknown_name() -> None:
 
 def test_changed_file_is_refused(dictionary: Dictionary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is in order, but not the one that was published, and a missing one."""
-    monkeypatch.setattr('mrpro_lambda.dictionary.Dictionary._FOLDER', tmp_path)
-    with pytest.raises(ValueError, match="'k32-9x9-medium'.*no file"):
+    monkeypatch.setattr(sys.modules[Dictionary.__module__], '_FOLDER', tmp_path)
+    with pytest.raises(ValueError, match=r"'k32-9x9-medium'.*no file"):
         load_dictionary('k32-9x9-medium')
     save_dictionary(dictionary, tmp_path / 'k32-9x9-medium.safetensors')
     with pytest.raises(ValueError, match=r"'k32-9x9-medium'.*not the one that was published"):
@@ -81,7 +82,7 @@ def test_file_that_is_no_dictionary(dictionary: Dictionary, tmp_path: Path) -> N
         with pytest.raises(ValueError, match=f'no dictionary.*{key}'):
             load_dictionary(path)
     save_file({'weights': PLANTED}, path, metadata=metadata)
-    with pytest.raises(ValueError, match='no dictionary.*filters'):
+    with pytest.raises(ValueError, match=r'no dictionary.*filters'):
         load_dictionary(path)
     for filters in (2 * PLANTED, PLANTED[0], PLANTED / 0):
         save_dictionary(dataclasses.replace(dictionary, filters=filters), path)

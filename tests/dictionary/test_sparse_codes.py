@@ -1,5 +1,7 @@
 """Sparse coding."""
 
+import sys
+
 import pytest
 import torch
 from mrpro.operators import IdentityOp
@@ -42,8 +44,9 @@ def test_codes_minimize_the_objective(sparsity: float) -> None:
         data = image[None, None, None]
         # without a smooth part, all of the image is to be synthesized
         solution = solver.solve(data, IdentityOp(), torch.zeros_like(data), sparsity)
-        (synthesis,) = ConvolutionalDictionaryOp(filters)(solution.unknown)
-        expected = (synthesis - data).square().sum() / 2 + sparsity * solution.unknown.abs().sum()
+        assert solution.coefficients is not None
+        (synthesis,) = ConvolutionalDictionaryOp(filters)(solution.coefficients)
+        expected = (synthesis - data).square().sum() / 2 + sparsity * solution.coefficients.abs().sum()
         torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=0)
 
 
@@ -58,7 +61,7 @@ def test_codes_are_sparse_and_do_not_depend_on_the_penalty() -> None:
 def test_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.stack(synthetic_images(3, 16))
     expected = sparse_codes(PLANTED, images, 0.1, 5)
-    monkeypatch.setattr('mrpro_lambda.dictionary.sparse_codes._CHUNK', 1)
+    monkeypatch.setattr(sys.modules[sparse_codes.__module__], '_CHUNK', 1)
     torch.testing.assert_close(sparse_codes(PLANTED, images, 0.1, 5), expected)
 
 

@@ -20,10 +20,9 @@ from mrpro_lambda.reconstruction import (
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
 
-from tests.regularizers.cases import concrete_subclasses, orthonormal_filters
+from tests.regularizers.cases import concrete_subclasses
 
 N_Y, N_X = 16, 14
-FILTERS = orthonormal_filters((4, 3, 3), torch.float32)
 RECONSTRUCTIONS: list[Any] = concrete_subclasses(DirectReconstruction, mrpro_lambda.reconstruction)
 
 
@@ -46,13 +45,20 @@ def cosine_filters(size: int = 3, n_filters: int | None = None, dtype: torch.dty
     return torch.einsum('ky,lx->klyx', waves, waves).flatten(0, 1)[order][:n_filters].to(dtype)
 
 
+def cosines(n: int) -> torch.Tensor:
+    """Return the filters of the cosine transform of `n` x `n` pixels."""
+    waves = torch.cos(torch.pi * (torch.arange(n)[:, None] + 0.5) * torch.arange(n) / n)
+    waves = waves / waves.norm(dim=0)
+    return torch.einsum('yk,xl->klyx', waves, waves).reshape(-1, n, n)
+
+
 def options(cls: Any) -> dict[str, Any]:
     """Return the keyword arguments that a class needs."""
     of_class: dict[Any, dict[str, Any]] = {
-        AdaptiveDictionaryReconstruction: {'filters': cosine_filters(), 'regularization_weight': 0.02},
+        AdaptiveDictionaryReconstruction: {'filters': cosine_filters(), 'regularization_weight': 0.05, 'beta': 1.0},
         LearnedReconstruction: {'model': learned_model()},
         AdaptiveTotalVariationReconstruction: {'regularization_dim': (-2, -1), 'regularization_weight': 0.02},
-        AdaptiveDictionaryReconstruction: {'filters': FILTERS, 'regularization_weight': 0.01},
+        AdaptiveDictionaryReconstruction: {'filters': cosines(3), 'regularization_weight': 0.05},
     }
     return of_class[cls]
 

@@ -99,12 +99,20 @@ class GridDictionary:
         r"""Return :math:`\sum_k |\hat d_k|^2`."""
         return torch.view_as_real(self.spectrum).square().sum((0, -1))
 
+    def diagonalizes(self, gram: CirculantGramOp) -> bool:
+        """Tell whether a Gram operator multiplies Fourier transforms, apart from axes that the filters do not act along.
+
+        It does not if images along an axis of the filters are sampled differently, such as slices of 3D filters.
+        """
+        differs = (d not in gram.dim and -d <= gram.transfer.ndim and gram.transfer.shape[d] > 1 for d in self.dim)
+        return gram.circulant and self.periodic and not any(differs)
+
     def gram(self, image_spectrum: torch.Tensor, acquisition_gram: LinearOperator) -> torch.Tensor:
         """Apply the Gram operator of an acquisition to an image given by its Fourier transform.
 
         A circulant one needs no transforms, apart from those along axes that the filters do not act along.
         """
-        if not (isinstance(acquisition_gram, CirculantGramOp) and acquisition_gram.circulant and self.periodic):
+        if not (isinstance(acquisition_gram, CirculantGramOp) and self.diagonalizes(acquisition_gram)):
             return self.transform(acquisition_gram(self.image(image_spectrum))[0])
         dim = tuple(d for d in acquisition_gram.dim if d not in self.dim)
         y = torch.fft.fftn(image_spectrum, dim=dim) if dim else image_spectrum

@@ -95,8 +95,8 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         Raises
         ------
         ValueError
-            If not exactly one of `regularization_weight` and `lambda_net` is given, if the filters are not valid, if the
-            network does not give one map for each of them, or if neither `kdata` nor `fourier_op` is given.
+            If not exactly one of `regularization_weight` and `lambda_net` is given, if the filters are not valid, if
+            the network does not give one map for each of them, or if neither `kdata` nor `fourier_op` is given.
         """
         if (regularization_weight is None) == (lambda_net is None):
             raise ValueError('Give either regularization_weight or lambda_net.')

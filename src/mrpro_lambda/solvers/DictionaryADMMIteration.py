@@ -163,7 +163,8 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         """Account for the division by the penalty, and return from the Fourier domain."""
         gradient.scale_threshold_(1 / self.penalty)
         if gradient.rhs is not None:
-            gradient.rhs = self.problem.dictionary.image(self._inverse_transform(self._inverse * gradient.rhs))
+            rhs = self.problem.dictionary.image(self._inverse_transform(self._inverse * gradient.rhs))
+            gradient.rhs = rhs if self.problem.rhs.is_complex() else rhs.real
 
     def dual(self, state: DictionaryADMMState) -> torch.Tensor:
         r"""Return the negative gradient of the data term, projected to the dual ball."""

@@ -107,7 +107,8 @@ class FISTAIteration(Iteration[FISTAState]):
         """Compute the step size."""
         super().__init__(problem)
         self.momentum = momentum
-        self.step_size = 0.97 / _norm_squared(problem)
+        norm_squared = _norm_squared(problem)
+        self.step_size = 0.97 / torch.where(norm_squared > 0, norm_squared, 1)  # images without data stay zero
         self._clip = Clip(problem, self.step_size)
         with torch.enable_grad():
             self._rhs = problem.dictionary.transform(problem.rhs)
@@ -171,7 +172,8 @@ class FISTAIteration(Iteration[FISTAState]):
         """Account for the step size in the threshold, and return from the Fourier domain."""
         gradient.scale_threshold_(self.step_size)
         if gradient.rhs is not None:
-            gradient.rhs = self.problem.dictionary.image(gradient.rhs)
+            rhs = self.problem.dictionary.image(gradient.rhs)
+            gradient.rhs = rhs if self.problem.rhs.is_complex() else rhs.real
 
     def dual(self, state: FISTAState) -> torch.Tensor:
         """Return the negative gradient of the data term, projected to the dual ball."""
@@ -181,7 +183,7 @@ class FISTAIteration(Iteration[FISTAState]):
 def _norm_squared(problem: Problem) -> torch.Tensor:
     r"""Return an upper bound of :math:`\|A D\|^2`, which is exact, for each image, if all is circulant."""
     gram, energy = problem.gram, problem.dictionary.energy()
-    if isinstance(gram, CirculantGramOp) and gram.circulant and problem.dictionary.periodic:
+    if isinstance(gram, CirculantGramOp) and problem.dictionary.diagonalizes(gram):
         energy = energy * problem.dictionary.half(gram.transfer, gram.dim)
         return energy.amax((-4, -3, -2, -1), keepdim=True)
     return energy.amax() * gram_norm(gram, problem.rhs)

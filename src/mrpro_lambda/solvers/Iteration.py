@@ -84,7 +84,7 @@ class Gradient:
         self.wants_rhs = rhs
         self.rhs: torch.Tensor | None = None
         self.start = torch.zeros_like(problem.start)
-        shape = (*problem.threshold.shape, 2 if problem.rhs.is_complex() else 1)
+        shape = (*problem.threshold.shape, 2 if problem.start.is_complex() else 1)
         self._threshold = torch.zeros(shape, dtype=problem.threshold.dtype, device=problem.rhs.device)
         self._sign = torch.empty(0, dtype=self._threshold.dtype, device=self._threshold.device)
 
