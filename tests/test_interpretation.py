@@ -13,7 +13,7 @@ from mrpro_lambda.interpretation import (
     prune,
     pruning_curve,
 )
-from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.models import DictionaryModelConfig, LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.operators import BandLimitOp, CartesianAcquisitionOp, LowPassOp
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
@@ -267,6 +267,29 @@ def test_curve_with_the_map_of_a_network() -> None:
         assert step.keep == expected.keep
         assert torch.equal(step.psnr_left_out, expected.psnr_left_out)
         assert torch.equal(step.psnr_solved, expected.psnr_solved)
+
+
+def test_network_that_sees_each_filter_by_itself_gives_the_maps_of_those_that_are_kept() -> None:
+    """Of such a network (V3), the curve is the model of the smaller dictionary, and the whole one at its end."""
+    config = DictionaryModelConfig(
+        responses='each',
+        features='signal_to_noise',
+        noise_level=True,
+        image_channel=True,
+        n_features=2,
+        padding=4,
+        initial_scale=0.5,
+        filters_at_once=3,
+        beta=0.7,
+        tolerance=1e-6,
+    )
+    case, noise_std = setting(), 0.05
+    filters = case.regularizer.synthesis_op.filters
+    case = case._replace(model=config.build(filters, inference=True).double())
+    for step in case.curve([2, K], None, noise_std=noise_std):
+        smaller = config.build(filters[sorted(step.keep)], inference=True).double()
+        expected = psnr(smaller.solve(*case[1:4], noise_std=noise_std).img, case.target)
+        torch.testing.assert_close(step.psnr_solved, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize('shape', [(), (K,), (K, 8), (K - 1, *SHAPE), SHAPE], ids=str)

@@ -90,7 +90,9 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
     with safe_open(str(path), framework='pt') as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if isinstance(config, DictionaryModelConfig):
-        stored = state.pop(_FILTERS)
+        stored = state.pop(_FILTERS, None)
+        if stored is None:
+            raise ValueError(f'{path} holds no filters, but its model has a dictionary.')
         if filters is not None and config.responses != 'each' and len(filters) != len(stored):
             raise ValueError(
                 f'The network of {path} was trained for {len(stored)} filters and gives as many maps, got filters of '

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
-from mrpro_lambda.datasets import CartesianLines, CartesianSampling, CentralBox, Radial, VariableDensityRandom
+from mrpro_lambda.datasets import CartesianLines, CartesianSampling, CentralBox, Mixture, Radial, VariableDensityRandom
 from mrpro_lambda.datasets.draw import draw_points
 
 SHAPES = [(32, 32), (33, 24), (31, 47)]
@@ -16,6 +16,7 @@ CARTESIAN = [
     VariableDensityRandom((2.0, 5.0), center_fraction=0.2),
     CartesianLines(3.0, n_center_lines=4),
     CartesianLines((2.0, 4.0), n_center_lines=5),
+    Mixture((VariableDensityRandom(4.0), CartesianLines(3.0, n_center_lines=4))),
 ]
 
 
@@ -104,6 +105,27 @@ def test_draw_points_probabilities() -> None:
     assert all(torch.equal(draw_points(density, 2, generator), torch.tensor([0.0, 1, 0, 1])) for _ in range(20))
 
 
+def test_mixture_draws_each_family_equally_often() -> None:
+    """The boxes tell which one was drawn, also within a mixture of mixtures."""
+    fractions = (0.25, 0.5, 0.75, 1.0)
+    boxes = [CentralBox(fraction) for fraction in fractions]
+    found: list[list[float]] = [[], []]
+    for frequencies, sampling in zip(
+        found, (Mixture(tuple(boxes)), Mixture((boxes[0], Mixture(tuple(boxes[1:]))))), strict=True
+    ):
+        drawn = torch.tensor([sampling.mask((16, 16), rng(seed)).mean().sqrt().item() for seed in range(600)])
+        frequencies += [(drawn == fraction).float().mean().item() for fraction in fractions]
+    assert found[0] == pytest.approx([0.25, 0.25, 0.25, 0.25], abs=0.05)
+    assert found[1] == pytest.approx([1 / 2, 1 / 6, 1 / 6, 1 / 6], abs=0.05)
+
+
+def test_mixture_of_one_family() -> None:
+    """Masks are those of the member, which goes on with the generator."""
+    member, generator = VariableDensityRandom((2.0, 5.0)), rng(3)
+    torch.randint(1, (), generator=generator)
+    assert torch.equal(Mixture((member,)).mask((24, 24), rng(3)), member.mask((24, 24), generator))
+
+
 def test_radial_is_mrpros_trajectory() -> None:
     trajectory = Radial(7).trajectory((16, 12), rng())
     expected = KTrajectoryRadial2D()(n_k0=32, k0_center=16, k1_idx=torch.arange(7)[:, None])
@@ -145,6 +167,8 @@ def test_radial_random_start() -> None:
         (lambda: CartesianLines(4.0).mask((32, 0), rng()), 'positive integers'),
         (lambda: CentralBox(0.5).mask((32, 32, 32), rng()), 'positive integers'),  # type: ignore[arg-type]
         (lambda: Radial(1), 'n_spokes'),
+        (lambda: Mixture(()), 'members must be one or several Cartesian samplings, got'),
+        (lambda: Mixture((CentralBox(0.5), Radial(9))), 'members must be'),  # type: ignore[arg-type]
     ],
 )
 def test_bad_values(function, message: str) -> None:

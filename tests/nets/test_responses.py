@@ -164,10 +164,11 @@ def test_local_phase(features: dict[str, Any]) -> None:
     torch.testing.assert_close(maps(v1, any_phase * img), maps(v1, img), rtol=1e-10, atol=0)
     v3 = network('each', **features)
     signed = network('each', features='real_imaginary', noise_level=features.get('noise_level', False))
-    bound = 0.03
-    assert 1e-6 < difference(maps(v3, smooth * img), maps(v3, img)) < bound
-    assert difference(maps(signed, smooth * img), maps(signed, img)) > 2 * bound
-    assert difference(maps(v3, any_phase * img), maps(v3, img)) > bound
+    bound = 0.02
+    change = difference(maps(v3, smooth * img), maps(v3, img))
+    assert 1e-6 < change < bound
+    assert difference(maps(signed, smooth * img), maps(signed, img)) > 5 * bound
+    assert difference(maps(v3, any_phase * img), maps(v3, img)) > 2 * change
 
 
 @pytest.mark.parametrize('scale', [1e-9, 3.7, 1e9])

@@ -45,20 +45,12 @@ def cosine_filters(size: int = 3, n_filters: int | None = None, dtype: torch.dty
     return torch.einsum('ky,lx->klyx', waves, waves).flatten(0, 1)[order][:n_filters].to(dtype)
 
 
-def cosines(n: int) -> torch.Tensor:
-    """Return the filters of the cosine transform of `n` x `n` pixels."""
-    waves = torch.cos(torch.pi * (torch.arange(n)[:, None] + 0.5) * torch.arange(n) / n)
-    waves = waves / waves.norm(dim=0)
-    return torch.einsum('yk,xl->klyx', waves, waves).reshape(-1, n, n)
-
-
 def options(cls: Any) -> dict[str, Any]:
     """Return the keyword arguments that a class needs."""
     of_class: dict[Any, dict[str, Any]] = {
         AdaptiveDictionaryReconstruction: {'filters': cosine_filters(), 'regularization_weight': 0.05, 'beta': 1.0},
         LearnedReconstruction: {'model': learned_model()},
         AdaptiveTotalVariationReconstruction: {'regularization_dim': (-2, -1), 'regularization_weight': 0.02},
-        AdaptiveDictionaryReconstruction: {'filters': cosines(3), 'regularization_weight': 0.05},
     }
     return of_class[cls]
 

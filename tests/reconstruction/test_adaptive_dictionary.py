@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from mrpro.data import KData
-from mrpro_lambda.models import DictionaryModelConfig, LambdaMapModel
+from mrpro_lambda.models import DictionaryModelConfig
 from mrpro_lambda.nets import LambdaNet
 from mrpro_lambda.reconstruction import AdaptiveDictionaryReconstruction
 from mrpro_lambda.regularizers import DictionarySparsity
@@ -20,8 +20,8 @@ FILTERS = cosine_filters(3, 3)
 
 
 def image(kdata: KData = STATIC, **options: Any) -> torch.Tensor:
-    options = {'csm': csm_data(STATIC), 'filters': FILTERS} | options
-    return AdaptiveDictionaryReconstruction(kdata, **options)(kdata).data
+    common: dict[str, Any] = {'csm': csm_data(STATIC), 'filters': FILTERS}
+    return AdaptiveDictionaryReconstruction(kdata, **common | options)(kdata).data
 
 
 def network(responses: Any, **options: Any) -> LambdaNet:
@@ -157,10 +157,3 @@ def test_filters_larger_than_the_image(size: int) -> None:
 def test_invalid_weight(weight: Any) -> None:
     with pytest.raises(ValueError, match='Lambda map'):
         image(regularization_weight=weight)
-
-
-def test_network_for_responses_needs_a_dictionary() -> None:
-    from mrpro_lambda.regularizers import TotalVariation
-
-    with pytest.raises(ValueError, match='needs a dictionary, got TotalVariation'):
-        LambdaMapModel(network('each'), ADMM(TotalVariation((-2, -1)), n_iterations=2))

@@ -118,6 +118,7 @@ def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:
 SINGLE, COILS, BATCH, DYNAMIC = (1, 1, 1, 8, 7), (1, 3, 1, 8, 7), (2, 1, 1, 7, 6), (3, 1, 1, 6, 6)
 TV = TotalVariation((-2, -1))
 DICTIONARY = DictionarySparsity(orthonormal_filters((2, 3, 3), torch.float64))
+DICTIONARY_3D = DictionarySparsity(orthonormal_filters((2, 3, 3, 3), torch.float64))
 _CASES: dict[str, Callable[[], Case]] = {
     'single coil': lambda: create_case(TV, CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128),
     'three coils': lambda: create_case(
@@ -169,6 +170,18 @@ _CASES: dict[str, Callable[[], Case]] = {
     ),
     'dictionary, frequencies along another axis': lambda: create_case(
         DICTIONARY, CartesianAcquisitionOp(mask((1, 1, 4, 6, 5)), dim=(-3, -2, -1)), (1, 1, 4, 6, 5), torch.complex128
+    ),
+    'dictionary, slices with different masks': lambda: create_case(
+        DICTIONARY_3D, CartesianAcquisitionOp(mask((1, 1, 3, 6, 5))), (1, 1, 3, 6, 5), torch.complex128
+    ),
+    'dictionary, 3D filters': lambda: create_case(
+        DICTIONARY_3D,
+        CartesianAcquisitionOp(mask((2, 1, 3, 5, 4)), dim=(-3, -2, -1)),
+        (2, 1, 3, 5, 4),
+        torch.complex128,
+    ),
+    'dictionary, complex filters of real images': lambda: create_case(
+        DictionarySparsity(orthonormal_filters((2, 3, 3), torch.complex128)), IdentityOp(), SINGLE, torch.float64
     ),
     'dictionary, radial': lambda: create_case(
         DictionarySparsity(DICTIONARY.synthesis_op.filters.float()),

@@ -6,7 +6,7 @@ from mrpro.algorithms.optimizers import pgd
 from mrpro.operators import ProximableFunctionalSeparableSum
 from mrpro.operators.functionals import L1NormViewAsReal, L2NormSquared
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.solvers import FISTA
+from mrpro_lambda.solvers import FISTA, Problem
 from mrpro_lambda.solvers.FISTA import FISTAIteration, FISTAState
 
 from tests.helper import relative_image_difference
@@ -83,6 +83,8 @@ def test_iterates_are_those_of_the_definition(momentum: float) -> None:
         ('dictionary, real denoising', True),
         ('dictionary, complex filters', True),
         ('dictionary, frequencies along another axis', True),
+        ('dictionary, 3D filters', True),
+        ('dictionary, slices with different masks', False),
         ('dictionary, three coils', False),
         ('dictionary, zero boundary', False),
     ],
@@ -120,6 +122,22 @@ def dense(case: Case, entry: int) -> torch.Tensor:
         (img,) = problem.gram(synthesis_op(column.reshape(problem.start.shape))[0])
         columns.append(synthesis_op.adjoint(img)[0][:, entry].flatten())
     return torch.stack(columns, -1)
+
+
+def test_images_without_samples_stay_zero() -> None:
+    """Next to one with samples, whose coefficients are those that it has alone."""
+    case = get_case('dictionary, single coil')
+    assert isinstance(case.acquisition_op, CartesianAcquisitionOp)
+    mask = torch.cat([case.acquisition_op.mask, torch.zeros_like(case.acquisition_op.mask)])
+    data, img = (torch.cat([x, x]) for x in (case.data, case.initial_image))
+    together = Problem.create(case.regularizer, data * mask, CartesianAcquisitionOp(mask), img, 0.1)
+    alone = Problem.create(*case[:4], 0.1)
+    found = []
+    for problem in (together, alone):
+        iteration = FISTA(case.regularizer, n_iterations=1).iteration(problem)
+        found.append(iteration.run(iteration.owned(iteration.init()), 0, 20).primal)
+    assert not found[0][:, 1].any()
+    assert relative_image_difference(found[0][:, :1], found[1]) < 1e-12
 
 
 def test_momentum_accelerates() -> None:

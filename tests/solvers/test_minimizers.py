@@ -9,7 +9,6 @@ from mrpro.operators import ConvSynthesisDictionaryOp, IdentityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
-from mrpro_lambda.solvers import PDHG
 from mrpro_lambda.solvers.Problem import GapKind
 from scipy.optimize import lsq_linear
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators import direct_convolution
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 
 DictionaryBoundary = Literal['circular', 'zero']
@@ -98,7 +99,8 @@ class ConvolutionalDictionaryOp(LinearOperator):
         real = not (img.is_complex() or self.filters.is_complex())
         spectrum = torch.fft.rfftn(padded, dim=dim) if real else torch.fft.fftn(padded, dim=dim)
         spectrum = spectrum.reshape(len(spectrum), *(1,) * (img.ndim - len(dim)), *spectrum.shape[1:])
-        return GridDictionary(spectrum, img.shape, dim, grid, real=real)
+        direct = self.filters if direct_convolution.is_faster(self.filters, img) else None
+        return GridDictionary(spectrum, img.shape, dim, grid, real=real, direct_filters=direct)
 
     def norm_squared(self, shape: Sequence[int], weight: torch.Tensor | float = 1.0) -> torch.Tensor:
         r"""Return :math:`\max_\omega w(\omega) \sum_k |\hat d_k(\omega)|^2`.

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators import direct_convolution
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 
 _CHUNK = 2**18
@@ -22,7 +23,14 @@ class GridDictionary:
     """
 
     def __init__(
-        self, spectrum: torch.Tensor, shape: Sequence[int], dim: tuple[int, ...], grid: Sequence[int], *, real: bool
+        self,
+        spectrum: torch.Tensor,
+        shape: Sequence[int],
+        dim: tuple[int, ...],
+        grid: Sequence[int],
+        *,
+        real: bool,
+        direct_filters: torch.Tensor | None = None,
     ) -> None:
         """Initialize.
 
@@ -38,12 +46,15 @@ class GridDictionary:
             Sizes of the Fourier transforms, at least those of the image.
         real
             Whether filters and images are real.
+        direct_filters
+            Filters, if they are applied by direct convolutions instead of their transfer functions.
         """
         self.spectrum = spectrum
         self.shape = tuple(shape)
         self.dim = dim
         self.grid = tuple(grid)
         self.real = real
+        self.direct_filters = direct_filters
 
     @cached_property
     def chunks(self) -> list[slice]:
@@ -51,6 +62,8 @@ class GridDictionary:
         n, size = len(self.spectrum), len(self.spectrum)
         if self.spectrum.device.type == 'cpu':
             size = max(1, _CHUNK // max(1, torch.Size(self.shape).numel()))
+            if self.direct_filters is not None:
+                size = max(size, direct_convolution.PIECE)
         return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
     @property
@@ -89,10 +102,16 @@ class GridDictionary:
 
     def synthesize_chunk(self, coefficients: torch.Tensor, chunk: slice) -> torch.Tensor:
         """Return what the coefficients of some filters contribute to the Fourier transform of the image."""
+        if self.direct_filters is not None:
+            filters = self.direct_filters[chunk]
+            return self.transform(direct_convolution.synthesize(coefficients, filters, periodic=self.periodic))
         return (self.transform(coefficients) * self.spectrum[chunk]).sum(0)
 
     def analyze_chunk(self, image_spectrum: torch.Tensor, chunk: slice) -> torch.Tensor:
         """Return the coefficients of some filters of an image given by its Fourier transform."""
+        if self.direct_filters is not None:
+            filters = self.direct_filters[chunk]
+            return direct_convolution.analyze(self.image(image_spectrum), filters, periodic=self.periodic)
         return self.image(image_spectrum * self.spectrum[chunk].conj())
 
     def energy(self) -> torch.Tensor:
@@ -100,7 +119,7 @@ class GridDictionary:
         return torch.view_as_real(self.spectrum).square().sum((0, -1))
 
     def diagonalizes(self, gram: CirculantGramOp) -> bool:
-        """Tell whether a Gram operator multiplies Fourier transforms, apart from axes that the filters do not act along.
+        """Tell whether a Gram operator multiplies Fourier transforms, apart from axes without filters.
 
         It does not if images along an axis of the filters are sampled differently, such as slices of 3D filters.
         """
