@@ -19,6 +19,7 @@ from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
+from mrpro_lambda.dictionary import list_dictionaries
 from mrpro_lambda.models import ModelConfig
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction
@@ -286,8 +287,14 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['list']) == 0
     text = capsys.readouterr().out
     assert all(name in text and f'test of {name}' in text for name in NAMES)
+    assert all(f'dictionary {name}' in text for name in list_dictionaries())
     assert main(['list', '--json']) == 0
-    assert json.loads(capsys.readouterr().out) == {name: {'purpose': f'test of {name}'} for name in NAMES}
+    cards = json.loads(capsys.readouterr().out)
+    assert {name: card for name, card in cards.items() if not name.startswith('dictionary ')} == {
+        name: {'purpose': f'test of {name}'} for name in NAMES
+    }
+    for name in list_dictionaries():
+        assert cards[f'dictionary {name}']['license']
 
 
 def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

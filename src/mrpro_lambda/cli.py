@@ -251,9 +251,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
         if model is not None:
             solver = model.solver
             solver.max_iterations, solver.tolerance = args.max_iterations, args.tolerance
-            reconstruction: LearnedReconstruction = LearnedReconstruction(
-                kdata, fourier_op, _CSM[csm], model=model, **noise
-            )
+            reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, **noise)
         elif args.method == 'cdl':
             name = f'dictionary with {args.weight:g} times the noise level'
             reconstruction = AdaptiveDictionaryReconstruction(

@@ -180,9 +180,6 @@ _CASES: dict[str, Callable[[], Case]] = {
         (2, 1, 3, 5, 4),
         torch.complex128,
     ),
-    'dictionary, complex filters of real images': lambda: create_case(
-        DictionarySparsity(orthonormal_filters((2, 3, 3), torch.complex128)), IdentityOp(), SINGLE, torch.float64
-    ),
     'dictionary, radial': lambda: create_case(
         DictionarySparsity(DICTIONARY.synthesis_op.filters.float()),
         radial((1, 1, 1, 16, 16)),

@@ -108,7 +108,6 @@ def gradients(cls: SolverClass, case: Case, backward: Backward, n_iterations: in
     'dictionary, three coils',
     'dictionary, 3D filters',
     'dictionary, slices with different masks',
-    'dictionary, complex filters of real images',
 )
 def test_gradient_with_respect_to_everything(cls: SolverClass, name: str) -> None:
     """The smooth part depends on beta, and the coefficients through the data that it leaves."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from mrpro_lambda.datasets import AcquisitionSample, CentralBox, Radial
-from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.models import LambdaMapModel, ModelConfig
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.train import train
@@ -53,6 +53,7 @@ def single_coil(config: TrainingConfig, **options: Any) -> TrainingConfig:
 
 
 def initial_weights(config: TrainingConfig) -> torch.Tensor:
+    assert isinstance(config.model, ModelConfig)
     return torch.nn.utils.parameters_to_vector(config.model.build(config.seed).parameters()).detach()
 
 
@@ -158,6 +159,7 @@ def test_interrupted_training_goes_on_to_the_same_weights(
 
 def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
     """Where a training with a tiny learning rate starts, it ends."""
+    assert isinstance(config.model, ModelConfig)
     start = config.model.build(seed=9)
     save_weights(start, config.model, {}, tmp_path / 'start.safetensors')
     config = single_coil(config, max_steps=1, learning_rate=1e-9, initial_weights=str(tmp_path / 'start.safetensors'))

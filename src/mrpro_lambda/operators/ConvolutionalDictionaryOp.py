@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from mrpro.operators import LinearOperator
 
-from mrpro_lambda.operators import direct_convolution
+from mrpro_lambda.operators.direct_convolution import direct_is_faster
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 
 DictionaryBoundary = Literal['circular', 'zero']
@@ -99,7 +99,7 @@ class ConvolutionalDictionaryOp(LinearOperator):
         real = not (img.is_complex() or self.filters.is_complex())
         spectrum = torch.fft.rfftn(padded, dim=dim) if real else torch.fft.fftn(padded, dim=dim)
         spectrum = spectrum.reshape(len(spectrum), *(1,) * (img.ndim - len(dim)), *spectrum.shape[1:])
-        direct = self.filters if direct_convolution.is_faster(self.filters, img) else None
+        direct = self.filters if direct_is_faster(self.filters, img) else None
         return GridDictionary(spectrum, img.shape, dim, grid, real=real, direct_filters=direct)
 
     def norm_squared(self, shape: Sequence[int], weight: torch.Tensor | float = 1.0) -> torch.Tensor:

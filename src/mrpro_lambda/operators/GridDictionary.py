@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from mrpro.operators import LinearOperator
 
-from mrpro_lambda.operators import direct_convolution
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.direct_convolution import PIECE, direct_analysis, direct_synthesis
 
 _CHUNK = 2**18
 """Numbers of the coefficients that are treated at once on a CPU, 2 MiB in single precision."""
@@ -63,7 +63,7 @@ class GridDictionary:
         if self.spectrum.device.type == 'cpu':
             size = max(1, _CHUNK // max(1, torch.Size(self.shape).numel()))
             if self.direct_filters is not None:
-                size = max(size, direct_convolution.PIECE)
+                size = max(size, PIECE)
         return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
     @property
@@ -104,14 +104,14 @@ class GridDictionary:
         """Return what the coefficients of some filters contribute to the Fourier transform of the image."""
         if self.direct_filters is not None:
             filters = self.direct_filters[chunk]
-            return self.transform(direct_convolution.synthesize(coefficients, filters, periodic=self.periodic))
+            return self.transform(direct_synthesis(coefficients, filters, periodic=self.periodic))
         return (self.transform(coefficients) * self.spectrum[chunk]).sum(0)
 
     def analyze_chunk(self, image_spectrum: torch.Tensor, chunk: slice) -> torch.Tensor:
         """Return the coefficients of some filters of an image given by its Fourier transform."""
         if self.direct_filters is not None:
             filters = self.direct_filters[chunk]
-            return direct_convolution.analyze(self.image(image_spectrum), filters, periodic=self.periodic)
+            return direct_analysis(self.image(image_spectrum), filters, periodic=self.periodic)
         return self.image(image_spectrum * self.spectrum[chunk].conj())
 
     def energy(self) -> torch.Tensor:

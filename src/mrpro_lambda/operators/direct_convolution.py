@@ -12,12 +12,12 @@ _LARGEST = 25
 """Largest number of weights of a filter for which direct convolutions are faster."""
 
 
-def is_faster(filters: torch.Tensor, img: torch.Tensor) -> bool:
+def direct_is_faster(filters: torch.Tensor, img: torch.Tensor) -> bool:
     """Return whether direct convolutions are faster than Fourier transforms for images like one.
 
-    Alone, they are faster up to 7x7 for the synthesis and up to 9x9 for the analysis. They need `PIECE` filters at once,
-    however, which no longer fit into the cache for the rest of an iteration. A whole iteration of FISTA or ADMM with 16
-    or 32 filters takes 0.75 to 0.95 of the time at 5x5, the same at 7x7, and 1.1 of the time at 9x9 (160 x 160 and
+    Alone, they are faster up to 7x7 for the synthesis and up to 9x9 for the analysis. But they need `PIECE` filters at
+    once, which no longer fit into the cache for the rest of an iteration. A whole iteration of FISTA or ADMM with 16 or
+    32 filters takes 0.75 to 0.95 of the time at 5x5, the same at 7x7, and 1.1 of the time at 9x9 (160 x 160 and
     320 x 320, two cores with AVX-512). There are no fast convolutions in double precision.
     """
     return (
@@ -29,7 +29,7 @@ def is_faster(filters: torch.Tensor, img: torch.Tensor) -> bool:
     )
 
 
-def synthesize(coefficients: torch.Tensor, filters: torch.Tensor, *, periodic: bool) -> torch.Tensor:
+def direct_synthesis(coefficients: torch.Tensor, filters: torch.Tensor, *, periodic: bool) -> torch.Tensor:
     """Return the image that is synthesized.
 
     Parameters
@@ -42,8 +42,8 @@ def synthesize(coefficients: torch.Tensor, filters: torch.Tensor, *, periodic: b
         Whether the coefficients beyond the border are those of the other side, or 0.
     """
     (n_y, n_x), step = filters.shape[1:], 2 if coefficients.is_complex() else 1
-    # One output channel leaves most of the unit for 16 channels idle: 16 neighboring rows are taken as channels instead,
-    # by filters that are moved down row by row. At 320 x 320 this takes a third of the time.
+    # One output channel leaves most of the unit for 16 channels idle: 16 neighboring rows are taken as channels
+    # instead, by filters that are moved down row by row. At 320 x 320 this takes a third of the time.
     rows = torch.stack([torch.nn.functional.pad(filters, (0, 0, i, _PHASES - 1 - i)) for i in range(_PHASES)])
     phases = torch.nn.functional.conv2d(
         _real_rows(coefficients.movedim(0, -3)),
@@ -66,8 +66,8 @@ def synthesize(coefficients: torch.Tensor, filters: torch.Tensor, *, periodic: b
     return full
 
 
-def analyze(img: torch.Tensor, filters: torch.Tensor, *, periodic: bool) -> torch.Tensor:
-    """Return the coefficients of an image, the adjoint of `synthesize`.
+def direct_analysis(img: torch.Tensor, filters: torch.Tensor, *, periodic: bool) -> torch.Tensor:
+    """Return the coefficients of an image, the adjoint of `direct_synthesis`.
 
     Parameters
     ----------

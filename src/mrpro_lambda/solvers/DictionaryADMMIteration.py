@@ -163,8 +163,7 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         """Account for the division by the penalty, and return from the Fourier domain."""
         gradient.scale_threshold_(1 / self.penalty)
         if gradient.rhs is not None:
-            rhs = self.problem.dictionary.image(self._inverse_transform(self._inverse * gradient.rhs))
-            gradient.rhs = rhs if self.problem.rhs.is_complex() else rhs.real
+            gradient.rhs = self.problem.dictionary.image(self._inverse_transform(self._inverse * gradient.rhs))
 
     def dual(self, state: DictionaryADMMState) -> torch.Tensor:
         r"""Return the negative gradient of the data term, projected to the dual ball."""

@@ -172,8 +172,7 @@ class FISTAIteration(Iteration[FISTAState]):
         """Account for the step size in the threshold, and return from the Fourier domain."""
         gradient.scale_threshold_(self.step_size)
         if gradient.rhs is not None:
-            rhs = self.problem.dictionary.image(gradient.rhs)
-            gradient.rhs = rhs if self.problem.rhs.is_complex() else rhs.real
+            gradient.rhs = self.problem.dictionary.image(gradient.rhs)
 
     def dual(self, state: FISTAState) -> torch.Tensor:
         """Return the negative gradient of the data term, projected to the dual ball."""

@@ -86,7 +86,7 @@ class Problem:
         ------
         ValueError
             If data or initial image hold NaN or Inf, if the data are all zero, if the adjoint of the data has not the
-            shape of the initial image, or if the Lambda map is not valid.
+            shape of the initial image, if the Lambda map is not valid, or if filters are complex but not the image.
         """
         for name, tensor in (('data', data), ('initial_image', initial_image)):
             # NaN and Inf show in a sum, which needs no array of booleans
@@ -109,8 +109,12 @@ class Problem:
             )
         start = initial_image
         if (synthesis_op := regularizer.synthesis_op) is not None:
-            dtype = rhs.dtype.to_complex() if synthesis_op.filters.is_complex() else rhs.dtype
-            start = torch.zeros(threshold.shape, dtype=dtype, device=rhs.device)
+            if synthesis_op.filters.is_complex() and not rhs.is_complex():
+                raise ValueError(
+                    f'Complex filters need complex images, got an initial_image of {initial_image.dtype}, shape '
+                    f'{tuple(initial_image.shape)}.'
+                )
+            start = torch.zeros(threshold.shape, dtype=rhs.dtype, device=rhs.device)
         return cls(regularizer, acquisition_op, data, start, offset, gram_operator(acquisition_op), rhs, threshold)
 
     @property
@@ -260,8 +264,6 @@ class Problem:
 
 def _inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the real part of the inner product, accumulated in float64."""
-    if a.is_complex() != b.is_complex():
-        a, b = a.real, b.real
     return (real_parts(a) * real_parts(b)).sum(dtype=torch.float64)
 
 
