@@ -36,10 +36,10 @@ SETTINGS = {'variable-density': 0.1, 'low-field': 0.35}
 TRAINED = 'k32-9x9-medium'
 
 
-def load(name: str, filters: torch.Tensor | None = None) -> LambdaMapModel:
-    """Load weights, with other filters than those of the training if there are any."""
+def load(name: str, filters: torch.Tensor, n_iterations: int | None = ITERATIONS) -> LambdaMapModel:
+    """Load weights, with other filters than those of the training, and a number of iterations if there is one."""
     model = load_pretrained(name, filters) if name in list_pretrained() else load_weights(name, filters)[0]
-    return with_iterations(model, ITERATIONS)
+    return model if n_iterations is None else with_iterations(model, n_iterations)
 
 
 def cosines(size: int) -> torch.Tensor:
@@ -139,7 +139,8 @@ def save_picture(
     """Save the curves over the number of filters, and one image with dictionaries of all sizes."""
     mpl.use('agg')
     figure = plt.figure(figsize=(13, 7.5), layout='constrained')
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
+    grid = figure.add_gridspec(2, 1)
+    upper, lower = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     for ax, kind in zip(np.atleast_1d(upper.subplots(1, 2)), SETTINGS, strict=True):
         for size, marker in (('9x9', 'o'), ('11x11', 's')):
             for color, level in enumerate(('low', 'medium', 'high')):

@@ -18,21 +18,28 @@ from pathlib import Path
 import torch
 from mrpro.data import CsmData, KData
 from mrpro_lambda.datasets import complex_noise
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.raw_data import read_kdata, upsample
 from mrpro_lambda.reconstruction import LearnedReconstruction
+from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedSolution
 
 N_BANDS = 6
 
 
-def ratios(kdata: KData, name: str, *, whiten: bool) -> tuple[float, list[float], list[float]]:
-    """Return the noise level, and the residual relative to it as measured and as simulated: in total and in bands."""
+def ratios(
+    kdata: KData, model: LambdaMapModel, *, whiten: bool
+) -> tuple[LearnedSolution, float, list[float], list[float]]:
+    """Return the result, the noise level, and the residual relative to it as measured and as simulated.
+
+    The residuals are those of all samples, and in bands.
+    """
     csm = None if kdata.data.shape[-4] == 1 else CsmData.from_idata_inati
-    reconstruction = LearnedReconstruction(kdata, csm=csm, model=load_pretrained(name), whiten_background=whiten)
+    reconstruction = LearnedReconstruction(kdata, csm=csm, model=model, whiten_background=whiten)
     result = reconstruction.solve(kdata)
     csm_op, noise_std = reconstruction.csm_op, result.noise_std
     if noise_std is None:
-        raise ValueError(f'The model {name} does not use the noise level.')
+        raise ValueError('The model does not use the noise level.')
     acquisition_op = reconstruction.fourier_op if csm_op is None else reconstruction.fourier_op @ csm_op
     weight = torch.ones(1, 1, 1, 1) if result.noise_weight is None else result.noise_weight
     measured_data = kdata.data.abs() > 1e-9 * kdata.data.abs().max()  # without the lines that are empty
@@ -51,7 +58,7 @@ def ratios(kdata: KData, name: str, *, whiten: bool) -> tuple[float, list[float]
     (initial_image,) = acquisition_op.adjoint(data)
     weighted_op = acquisition_op if result.noise_weight is None else weight * acquisition_op
     solution = reconstruction.model.solve(weight * data, weighted_op, initial_image, noise_std=noise_std)
-    return noise_std, measured, in_bands(acquisition_op(solution.img)[0] - data)
+    return result, noise_std, measured, in_bands(acquisition_op(solution.img)[0] - data)
 
 
 def main() -> None:
@@ -65,7 +72,7 @@ def main() -> None:
     print(f'| | whitening | noise level | residual / noise | all | {bands} |\n' + '|---' * (5 + N_BANDS) + '|')
 
     def show(kdata: KData, label: str, name: str, *, whiten: bool) -> None:
-        noise_std, *rows = ratios(kdata, name, whiten=whiten)
+        _, noise_std, *rows = ratios(kdata, load_pretrained(name), whiten=whiten)
         for kind, row in zip(('measured', 'simulated'), rows, strict=True):
             values = ' | '.join(f'{value:.2f}' for value in row)
             print(f'| {label} | {"background" if whiten else "none"} | {noise_std:.3g} | {kind} | {values} |')
