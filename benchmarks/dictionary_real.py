@@ -15,6 +15,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import torch
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.raw_data import read_kdata, upsample
