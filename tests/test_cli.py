@@ -19,25 +19,35 @@ from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
-from mrpro_lambda.dictionary import list_dictionaries
-from mrpro_lambda.models import ModelConfig
+from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
+from mrpro_lambda.models import DictionaryModelConfig, ModelConfig
 from mrpro_lambda.pretrained import load_weights, save_weights
-from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, LearnedReconstruction
+from mrpro_lambda.reconstruction import (
+    AdaptiveDictionaryReconstruction,
+    AdaptiveTotalVariationReconstruction,
+    LearnedReconstruction,
+)
 
 from tests.raw_file import LINES, N_X, N_Y, WriteRaw, simulate_kspace, write_raw
 
-NAMES = ('tv-low-field', 'tv-variable-density')
+NAMES = ('tv-low-field', 'tv-variable-density', 'cdl-v3')
 
 
 @pytest.fixture(autouse=True)
 def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Small random networks in the place of the pretrained ones."""
     folder = tmp_path_factory.mktemp('weights')
-    config = ModelConfig(features='magnitude', noise_level=True, n_features=2, n_resolutions=2, padding=2)
+    small: dict[str, Any] = {'features': 'magnitude', 'n_features': 2, 'n_resolutions': 2, 'padding': 2}
+    config = ModelConfig(noise_level=True, **small)
+    dictionary_config = DictionaryModelConfig(responses='each', noise_level=True, **small)
+    filters = load_dictionary('k16-9x9-low').filters
     checksums = {}
     for name in NAMES:
-        path = folder / f'{name}.safetensors'
-        save_weights(config.build(seed=len(name)), config, {'purpose': f'test of {name}'}, path)
+        path, card = folder / f'{name}.safetensors', {'purpose': f'test of {name}'}
+        if name.startswith('tv'):
+            save_weights(config.build(seed=len(name)), config, card, path)
+        else:
+            save_weights(dictionary_config.build(filters, seed=len(name)), dictionary_config, card, path)
         checksums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(mrpro_lambda.pretrained, '_FOLDER', folder)
     monkeypatch.setattr(mrpro_lambda.pretrained, '_SHA256', checksums)
@@ -122,6 +132,45 @@ def test_undersampled_file_and_one_weight(raw: WriteRaw, tmp_path: Path) -> None
     np.testing.assert_allclose(image(tmp_path / 'scalar'), expected.abs(), rtol=1e-4, atol=1e-5)
     complex_image = nibabel.Nifti1Image.from_filename(tmp_path / 'scalar' / 'image_complex.nii.gz')
     np.testing.assert_allclose(np.asarray(complex_image.dataobj).T, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('dictionary', [None, 'k32-9x9-high'])
+def test_dictionary_network(dictionary: str | None, raw: WriteRaw, weights: Path, tmp_path: Path) -> None:
+    """With its own filters and with others."""
+    file = raw(lines=LINES)
+    options = [] if dictionary is None else ['--dictionary', dictionary]
+    report = reconstruct(file, tmp_path / 'out', '--method', 'cdl', '--max-iterations', '30', *options)
+    assert report['model'] == 'cdl-v3'
+    assert report['method'] == 'cdl'
+    assert report['dictionary'] == dictionary
+    n_filters = 16 if dictionary is None else 32
+    maps = sorted(path.name for path in (tmp_path / 'out' / 'lambda_maps').iterdir())
+    assert maps == [f'filter_{i:03}.nii.gz' for i in range(n_filters)]
+    assert {'filters.png', 'image.png', 'lambda_maps/'} <= set(report['files'])
+    filters = None if dictionary is None else load_dictionary(dictionary).filters
+    model, _ = load_weights(weights / 'cdl-v3.safetensors', filters)
+    model.solver.max_iterations, model.solver.tolerance = 30, 1e-2
+    expected = LearnedReconstruction(read(file), csm=None, model=model).solve(read(file))
+    assert report['noise_std'] == pytest.approx(expected.noise_std)
+    np.testing.assert_allclose(image(tmp_path / 'out'), expected.idata.data.abs()[:, 0, 0], rtol=1e-3, atol=1e-4)
+
+
+def test_dictionary_and_one_weight(raw: WriteRaw, tmp_path: Path) -> None:
+    file = raw(lines=LINES)
+    options = ['--method', 'cdl', '--weight', '0.5', '--noise-std', '0.1']
+    report = reconstruct(file, tmp_path / 'out', *options, '--dictionary', 'k16-11x11-medium')
+    assert report['method'] == 'cdl'
+    assert report['dictionary'] == 'k16-11x11-medium'
+    kdata = read(file)
+    expected = AdaptiveDictionaryReconstruction(
+        kdata,
+        csm=None,
+        filters=load_dictionary('k16-11x11-medium').filters,
+        regularization_weight=0.05,
+        tolerance=1e-2,
+        max_iterations=1000,
+    )(kdata)
+    np.testing.assert_allclose(image(tmp_path / 'out'), expected.data.abs()[:, 0, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_missed_tolerance_is_stated(raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +262,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
     ('options', 'message'),
     [
         (['--trajectory', 'ismrmrd'], 'No trajectory'),
-        (['--model', 'nonsense'], "no weights 'nonsense'; there are .'tv-low-field', 'tv-variable-density'."),
+        (['--model', 'nonsense'], "no weights 'nonsense'; there are .'cdl-v3', 'tv-low-field', 'tv-variable-density'."),
         (['--model', 'missing.safetensors'], 'No such file.*missing.safetensors'),
         (['--noise-file', 'missing.h5'], 'There is no file missing.h5'),
         (['--noise-std', '0'], 'noise-std: must be finite and above 0, got 0'),
@@ -295,6 +344,23 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     }
     for name in list_dictionaries():
         assert cards[f'dictionary {name}']['license']
+
+
+def test_learn_dictionary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The configuration reaches the learning, whose errors come in one line."""
+    np.save(tmp_path / 'a.npy', np.random.default_rng(0).random((2, 24, 24)))
+    config = tmp_path / 'dictionary.toml'
+    config.write_text(
+        'n_filters = 3\nfilter_size = 5\nsparsity = 0.05\nbeta = 4.0\nn_steps = 2\ncrop = 16\n'
+        "[[images]]\npath = 'a.npy'\n"
+    )
+    command = ['learn-dictionary', '--config', str(config), '--output', str(tmp_path / 'out'), '--no-progress']
+    assert main(command) == 0
+    (path,) = (tmp_path / 'out').glob('*.safetensors')
+    assert str(path) in capsys.readouterr().out
+    assert load_dictionary(path).filters.shape == (3, 5, 5)
+    config.write_text(config.read_text().replace('filter_size = 5', 'filter_size = 4'))
+    assert 'filter' in fails(capsys, *command[:4], str(tmp_path / 'even'))
 
 
 def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,12 +217,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
         if model is None and args.weight is None:
             name = 'tv-low-field' if fully_sampled else 'tv-variable-density'
             if args.method == 'cdl':
-                if filters is not None:
-                    raise ValueError(
-                        'The shipped network knows its own filters only: give --model FILE of a network for any '
-                        'dictionary (V3), or --weight C.'
-                    )
-                name = 'cdl-v1'
+                name = 'cdl-v3'
             model, card = _load(name, filters)
         refinement = args.upsample or (
             2.0 if model is not None and name != 'tv-variable-density' and fully_sampled else 1.0
@@ -276,7 +271,8 @@ def _reconstruct(args: argparse.Namespace) -> None:
             )
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
-        complete = write_images(folder, result, noise_std, complex_image=args.complex)
+        dictionary_op = reconstruction.model.solver.regularizer.synthesis_op
+        complete = write_images(folder, result, noise_std, complex_image=args.complex, dictionary_op=dictionary_op)
 
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
         notes += [] if complete else ["No PNG without matplotlib: pip install 'mrpro-lambda[plot]'."]
@@ -286,7 +282,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
             'shape': list(kdata.data.shape),
             'sampled_fraction': fraction,
             'model': name,
-            'method': 'tv' if reconstruction.model.solver.regularizer.synthesis_op is None else 'cdl',
+            'method': 'tv' if dictionary_op is None else 'cdl',
             'dictionary': args.dictionary,
             'card': card,
             'prewhitened': prewhitened,

@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from mrpro.data import IData, IHeader
 
-from mrpro_lambda.plotting import plot_comparison, plot_lambda_map
+from mrpro_lambda.operators import ConvolutionalDictionaryOp
+from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_lambda_map
 from mrpro_lambda.reconstruction import LearnedSolution
+
+_SHOWN_FILTERS = 6
 
 
 @contextmanager
@@ -70,11 +73,19 @@ def _check_empty(path: Path) -> None:
         raise ValueError(f'The output folder must be empty or not exist: {path} is not empty.')
 
 
-def write_images(folder: Path, result: LearnedSolution, noise_std: float, *, complex_image: bool = False) -> bool:
+def write_images(
+    folder: Path,
+    result: LearnedSolution,
+    noise_std: float,
+    *,
+    complex_image: bool = False,
+    dictionary_op: ConvolutionalDictionaryOp | None = None,
+) -> bool:
     """Write the image as `dicom/` and `image.nii.gz`, the Lambda map, and figures of the middle slice.
 
     Coils that were not combined are combined by the root of the sum of squares. A map that is the same number
-    everywhere is not written, several maps are numbered.
+    everywhere is not written, several maps are numbered. Those of a dictionary are written to `lambda_maps/`, with one
+    figure of the filters that are used most.
 
     Parameters
     ----------
@@ -86,6 +97,8 @@ def write_images(folder: Path, result: LearnedSolution, noise_std: float, *, com
         Noise level that the figure of the map is in units of.
     complex_image
         Write the complex image as `image_complex.nii.gz` as well, with coils that were not combined one by one.
+    dictionary_op
+        Dictionary of the reconstruction, if it had one.
 
     Returns
     -------
@@ -106,14 +119,30 @@ def write_images(folder: Path, result: LearnedSolution, noise_std: float, *, com
     if result.lambda_map.unique().numel() > 1:
         maps = list(result.lambda_map.detach().cpu().mean(-4, keepdim=True).expand(-1, *magnitude.shape))
     names = [f'lambda_map{f"_{i}" if len(maps) > 1 else ""}' for i in range(len(maps))]
+    if maps and dictionary_op is not None:
+        (folder / 'lambda_maps').mkdir()
+        names = [f'lambda_maps/filter_{i:03}' for i in range(len(maps))]
     for name, values in zip(names, maps, strict=True):
         write_nifti(folder / f'{name}.nii.gz', values, header)
 
     slices = {'Zero-filled': _middle_slice(initial), 'Reconstruction': _middle_slice(magnitude)}
     try:
         figures = {'image': plot_comparison(slices)}
-        for name, values in zip(names, maps, strict=True):
-            figures[name] = plot_lambda_map(slices['Reconstruction'], _middle_slice(values), noise_std=noise_std)
+        if dictionary_op is None:
+            for name, values in zip(names, maps, strict=True):
+                figures[name] = plot_lambda_map(slices['Reconstruction'], _middle_slice(values), noise_std=noise_std)
+        elif maps and result.solution.coefficients is not None:
+            coefficients = torch.stack([_middle_slice(s) for s in result.solution.coefficients.cpu()])
+            used_most = coefficients.abs().sum((-2, -1)).argsort(descending=True)[:_SHOWN_FILTERS]
+            figures['filters'] = plot_filter_maps(
+                _middle_slice(img),
+                dictionary_op.filters.cpu(),
+                coefficients,
+                torch.stack([_middle_slice(values) for values in maps]),
+                used_most.tolist(),
+                noise_std,
+                boundary=dictionary_op.boundary,
+            )
     except ImportError:
         return False
     for name, figure in figures.items():
