@@ -18,7 +18,8 @@ from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, 
 _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
-    'cdl-v1': 'f4ff511c46f6d2545ac511debcd851a6068d276a6aef0c9f41d9cb2de945ba7e',
+    'cdl-v1': 'f5aeee397c93923d02c1e64b9ac223b8991ccbd2ae826cf6d9303cc786978dd3',
+    'cdl-v2': '290536907b9d5daf3096de32fd8d5387453734f1992de39fed01bea2da0c95aa',
     'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',
     'tv-variable-density': 'c5dd42298c73eb72fb55f4c390f8aea9a1a3fe9793c33a8a261fc3cbce973d1b',
 }
