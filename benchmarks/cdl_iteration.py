@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.solvers import FISTA
 
 from cdl_peers import missing_dictionary_peers, scico_calls, sporco_calls
-from cdl_problems import DictionaryProblem, central_box_dictionary, denoising, patch_filters, random_filters
+from cdl_problems import DictionaryProblem, central_box_dictionary, denoising, random_filters
 from cdl_reference import coefficients_of, low_pass, mrpro_pgd, mrpro_solve, our_admm, our_fista, sparsity
 from iteration_time import call_of, time_iterations
 from measure import PeakMemory, number, ratio, seconds, spread, table
@@ -101,7 +102,7 @@ def _agreement(problem: DictionaryProblem) -> str:
 def _peers(image: torch.Tensor, n_filters: int, args: Namespace) -> str:
     """Compare with the peers on denoising of a real image."""
     n = 8 if args.quick else 64
-    filters = patch_filters(image, n_filters, 5 if args.quick else 9)
+    filters = random_filters(n_filters, 5) if args.quick else load_dictionary(f'k{n_filters}-9x9-medium').filters
     problem = denoising(image, filters).to(device=args.device)
     skipped = missing_dictionary_peers(gpu=args.device != 'cpu')
     methods = {name: method(problem) for name, method in METHODS.items()}

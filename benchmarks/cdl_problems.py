@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-import mrpro_lambda
 import torch
 from mrpro.operators import ConvSynthesisDictionaryOp, IdentityOp
-from safetensors.torch import load_file
 
 from problems import Norm, Problem, central_box, edge_map
 
@@ -24,8 +21,6 @@ BETA = 2.0
 
 WEIGHT = 0.2
 """Largest value of the Lambda map, before the factors of the filters."""
-
-SHIPPED = 'k32-9x9-medium'
 
 
 @dataclass
@@ -83,27 +78,6 @@ def _parts(x: torch.Tensor) -> torch.Tensor:
 def random_filters(n_filters: int, size: int) -> torch.Tensor:
     """Return random filters of unit norm."""
     filters = torch.randn(n_filters, size, size, generator=torch.Generator().manual_seed(n_filters + size))
-    return filters / filters.flatten(1).norm(dim=1)[:, None, None]
-
-
-def example_filters(image: torch.Tensor) -> tuple[torch.Tensor, str]:
-    """Return a dictionary for images and what it is: the one that ships with the package, or parts of the image."""
-    path = Path(mrpro_lambda.__file__).parent / 'dictionaries' / f'{SHIPPED}.safetensors'
-    if path.exists():
-        filters = next(tensor for tensor in load_file(path).values() if tensor.ndim == 3)
-        return filters.float(), f'dictionary {SHIPPED}'
-    return patch_filters(image), 'principal components and patches of the image'
-
-
-def patch_filters(image: torch.Tensor, n_filters: int = 32, size: int = 9) -> torch.Tensor:
-    """Return filters of unit norm: half principal components of the patches of an image, half patches, without mean."""
-    patches = image.unfold(0, size, 1).unfold(1, size, 1).reshape(-1, size * size)
-    patches = patches - patches.mean(1, keepdim=True)
-    _, basis = torch.linalg.eigh((patches.T @ patches).double())
-    n_patches = n_filters // 2
-    structured = patches[patches.norm(dim=1) > patches.norm(dim=1).median()]
-    chosen = structured[torch.randperm(len(structured), generator=torch.Generator().manual_seed(0))[:n_patches]]
-    filters = torch.cat((basis.flip(1).T[: n_filters - n_patches].float(), chosen)).reshape(-1, size, size)
     return filters / filters.flatten(1).norm(dim=1)[:, None, None]
 
 
