@@ -9,7 +9,7 @@ import torch
 from mrpro_lambda.models import LambdaMapModel, ModelConfig
 from mrpro_lambda.nets import UNet
 from mrpro_lambda.regularizers import TotalVariation
-from mrpro_lambda.solvers import ADMM, PDHG
+from mrpro_lambda.solvers import ADMM, PDHG, TruncatedBackward
 
 SMALL: dict[str, Any] = {'n_features': 2, 'n_resolutions': 2, 'padding': 3, 'n_iterations': 4}
 
@@ -112,3 +112,15 @@ def test_invalid_values(options: dict[str, Any], message: str) -> None:
 def test_setting_of_another_solver() -> None:
     with pytest.raises(ValueError, match='penalty_factor is a setting of ADMM'):
         ModelConfig(solver='PDHG', penalty_factor=0.5).build()
+
+
+def test_truncated_gradient() -> None:
+    """In training only, where the last iterations alone have a gradient."""
+    config = ModelConfig(n_iterations=9, gradient_iterations=4)
+    backward = config.build().solver.backward
+    assert isinstance(backward, TruncatedBackward)
+    assert backward.n_iterations == 4
+    assert not isinstance(config.build(inference=True).solver.backward, TruncatedBackward)
+    assert not isinstance(ModelConfig().build().solver.backward, TruncatedBackward)
+    with pytest.raises(ValueError, match='must be positive, got n_iterations=0'):
+        ModelConfig(gradient_iterations=0).build()

@@ -18,6 +18,7 @@ from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.ADMM import ADMM
+from mrpro_lambda.solvers.backward import TruncatedBackward
 from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
@@ -47,6 +48,8 @@ class NetworkConfig:
     """Initial scale of the map."""
     n_iterations: int = 128
     """Iterations in training."""
+    gradient_iterations: int | None = None
+    """How many of them, at the end, the gradient of the training passes through; all if `None`."""
     tolerance: float = 1e-2
     """Certified gap to solve to in use, relative to the objective."""
     max_iterations: int = 2000
@@ -71,6 +74,8 @@ class NetworkConfig:
         options: dict[str, Any] = {'n_iterations': self.n_iterations}
         if inference:
             options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}
+        elif self.gradient_iterations is not None:
+            options['backward'] = TruncatedBackward(self.gradient_iterations)
         if name == 'ADMM':
             return ADMM(regularizer, penalty_factor=self.penalty_factor, **options)
         if self.penalty_factor != 1.0:
