@@ -109,17 +109,18 @@ def our_admm(problem: DictionaryProblem, *, penalty_factor: float = 1.0) -> Meth
 def _ours(solver: SolverOf, problem: DictionaryProblem) -> Method:
     """Call a solver with each number of iterations, its set-up included; the monitor sees the coefficients.
 
-    A call returns the image. What the monitor looks at, with its clock stopped, is the result of a second run.
+    The steps are those of a call of the solver, which returns the image that is synthesized here last.
     """
 
     @torch.no_grad()
     def run(monitor: Monitor) -> None:
-        p, proceed = problem, True
+        proceed = True
         while proceed:
             monitor.restart()
             n = monitor.next
-            solver(n)(p.data, p.operator, p.initial_image, p.lambda_map)
-            proceed = monitor.visit(n, lambda n=n: coefficients_of(solver(n), p, n))  # type: ignore[misc]
+            coefficients = coefficients_of(solver(n), problem, n)
+            sparsity(problem).synthesis_op(coefficients)
+            proceed = monitor.visit(n, coefficients.detach)
 
     return run
 
