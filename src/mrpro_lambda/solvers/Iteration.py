@@ -83,10 +83,15 @@ class Gradient:
         """
         self.wants_rhs = rhs
         self.rhs: torch.Tensor | None = None
-        self.start = torch.zeros_like(problem.start)
+        self._problem = problem
         shape = (*problem.threshold.shape, 2 if problem.start.is_complex() else 1)
         self._threshold = torch.zeros(shape, dtype=problem.threshold.dtype, device=problem.rhs.device)
         self._sign = torch.empty(0, dtype=self._threshold.dtype, device=self._threshold.device)
+
+    @cached_property
+    def start(self) -> torch.Tensor:
+        """Derivative with respect to the unknown to start from, memory of a solver that has one."""
+        return torch.zeros_like(self._problem.start)
 
     def add_rhs_(self, term: torch.Tensor, alpha: float) -> None:
         """Add a multiple of a term to the derivative with respect to the right-hand side."""

@@ -114,7 +114,7 @@ class Problem:
                     f'Complex filters need complex images, got an initial_image of {initial_image.dtype}, shape '
                     f'{tuple(initial_image.shape)}.'
                 )
-            start = torch.zeros(threshold.shape, dtype=rhs.dtype, device=rhs.device)
+            start = rhs.new_zeros(()).expand(threshold.shape)  # one number in memory
         return cls(regularizer, acquisition_op, data, start, offset, gram_operator(acquisition_op), rhs, threshold)
 
     @property

@@ -288,4 +288,5 @@ class _ActiveSet(torch.autograd.Function):
         for index in range(len(patterns) - 1, -1, -1):
             ctx.iteration.transpose_(cotangent, index, patterns[index], gradient)
         ctx.iteration.transpose_init_(cotangent, gradient)
-        return gradient.rhs, gradient.start, gradient.threshold, None, None
+        start = gradient.start if ctx.needs_input_grad[1] else None
+        return gradient.rhs, start, gradient.threshold, None, None
