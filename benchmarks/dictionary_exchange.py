@@ -138,8 +138,8 @@ def save_picture(
 ) -> None:
     """Save the curves over the number of filters, and one image with dictionaries of all sizes."""
     mpl.use('agg')
-    figure = plt.figure(figsize=(13, 7.5), layout='constrained')
-    grid = figure.add_gridspec(2, 1)
+    figure = plt.figure(figsize=(13, 6.6), layout='constrained')
+    grid = figure.add_gridspec(2, 1, height_ratios=(1.5, 1))
     upper, lower = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
     for ax, kind in zip(np.atleast_1d(upper.subplots(1, 2)), SETTINGS, strict=True):
         for size, marker in (('9x9', 'o'), ('11x11', 's')):
@@ -155,6 +155,7 @@ def save_picture(
         ax.axvspan(90, 150, color='0.92', zorder=0)
         ax.set(xscale='log', xlabel='filters (gray: more than in the training)', ylabel='PSNR in the foreground / dB')
         ax.set_xticks([16, 32, 64, 128], ['16', '32', '64', '128'])
+        ax.minorticks_off()
         ax.set_title(f'{kind}, noise {SETTINGS[kind]}')
     ax.legend(fontsize=8, title='filters, sparsity')
     keys = [f'k{n}-9x9-medium' for n in (16, 32, 64, 128)] + ['cosines 7x7']
