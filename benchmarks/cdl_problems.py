@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from mrpro.operators import ConvSynthesisDictionaryOp, IdentityOp
+from mrpro.operators import IdentityOp
 
 from problems import Norm, Problem, central_box, edge_map
 
@@ -50,8 +50,14 @@ class DictionaryProblem(Problem):
         return smooth if self.initial_image.is_complex() else smooth.real
 
     def image(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """Synthesize the image, by convolutions."""
-        return self.smooth + ConvSynthesisDictionaryOp(self.filters)(coefficients)[0]
+        """Synthesize the image: cross-correlations with a circular boundary, by FFTs."""
+        half = [n // 2 for n in self.filters.shape[-2:]]
+        padded = torch.nn.functional.pad(self.filters, (0, coefficients.shape[-1] - self.filters.shape[-1]))
+        padded = torch.nn.functional.pad(padded, (0, 0, 0, coefficients.shape[-2] - self.filters.shape[-2]))
+        spectrum = torch.fft.fft2(padded.roll((-half[0], -half[1]), (-2, -1))).conj()
+        spectrum = spectrum.reshape(len(spectrum), *(1,) * (coefficients.ndim - 3), *spectrum.shape[1:])
+        synthesized = torch.fft.ifft2((torch.fft.fft2(coefficients) * spectrum).sum(0))
+        return self.smooth + (synthesized if coefficients.is_complex() else synthesized.real)
 
     def objective(self, img: torch.Tensor, norm: Norm = 'parts') -> float:
         """Evaluate the objective of coefficients, summed in double precision; independent of the package."""
