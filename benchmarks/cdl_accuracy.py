@@ -64,7 +64,7 @@ def run(args: Namespace) -> Iterator[str]:
         'mrpro pgd': mrpro_pgd(problem),
         'FISTA': our_fista(problem),
         'ADMM': our_admm(problem),
-        'ADMM, half the penalty': our_admm(problem, penalty_factor=0.5),
+        'ADMM, twice the penalty': our_admm(problem, penalty_factor=2.0),
     }
     text = f'### One coil, central box, {size} x {size}, dictionary {DICTIONARY}\n\n'
     yield (
