@@ -275,6 +275,8 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--upsample', '0.5'], 'upsample: must be finite and at least 1, got 0.5'),
         (['--weight', '1', '--model', 'tv-low-field'], 'not allowed with argument'),
         (['--device', 'cuda'], 'no CUDA device'),
+        (['--method', 'cdl', '--model', 'tv-low-field'], 'needs the weights of a model with a dictionary, got tv-low'),
+        (['--dictionary', 'k16-9x9-low'], 'A dictionary needs --method cdl'),
         (['--csm', 'espirit'], "invalid choice: 'espirit'"),
         (['--whitening', 'yes'], "invalid choice: 'yes'"),
     ],

@@ -205,6 +205,8 @@ def _reconstruct(args: argparse.Namespace) -> None:
             raise ValueError('A dictionary needs --method cdl.')
         filters = None if args.dictionary is None else load_dictionary(args.dictionary).filters
         name, (model, card) = args.model, (None, {}) if args.model is None else _load(args.model, filters)
+        if args.method == 'cdl' and model is not None and model.solver.regularizer.synthesis_op is None:
+            raise ValueError(f'--method cdl needs the weights of a model with a dictionary, got {name}.')
         kdata, prewhitened = read_kdata(args.file, args.trajectory), False
         if args.noise_file != 'none':
             noise_file = Path(args.noise_file or args.file)
