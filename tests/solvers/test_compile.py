@@ -54,8 +54,8 @@ def test_no_synchronization(cls: SolverClass, name: str, in_place: bool) -> None
     with NoSynchronization() as mode, torch.set_grad_enabled(not in_place):
         if in_place:
             iteration.step_(state, 2)
-            pattern = iteration.step_(state, 3, record=True)
-            assert pattern is not None
+            (pattern,) = iteration.new_patterns(1)
+            iteration.step_(state, 3, pattern)
             if case.regularizer.elementwise:
                 iteration.transpose_(iteration.owned(state), 3, pattern, Gradient(problem))
         else:

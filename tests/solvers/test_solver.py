@@ -9,6 +9,7 @@ from mrpro.operators import IdentityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem
+from mrpro_lambda.solvers.Iteration import pack_signs, unpack_signs
 
 from tests.helper import relative_image_difference
 from tests.solvers.cases import (
@@ -25,6 +26,27 @@ from tests.solvers.cases import (
 )
 
 
+def unpacked(pattern: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Unpack a pattern to the shape of real numbers."""
+    memory = torch.full((*pattern.shape[:1], 4, *pattern.shape[1:]), torch.nan, dtype=like.dtype)
+    return unpack_signs(pattern, like.shape, memory)
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 4), (3, 1), (1, 5), (2, 2, 7), (4, 9)])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.complex128])
+def test_signs_survive_packing(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Every sign comes back, whether or not four of them fill each byte; it takes a byte for four."""
+    x = torch.zeros(shape, dtype=dtype)
+    parts = real_parts(x)
+    parts.copy_(torch.randint(-1, 2, parts.shape, generator=torch.Generator().manual_seed(1)))
+    expected = parts.clone()
+    parts.mul_(0.3)
+    n_numbers = expected[0].numel()
+    pattern = torch.empty(len(x), -(-n_numbers // 4), dtype=torch.uint8)
+    pack_signs(x, pattern)
+    assert torch.equal(unpacked(pattern, expected), expected)
+
+
 @pytest.mark.parametrize('unusual', [False, True])
 @solver_case_parameters()
 def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: bool) -> None:
@@ -38,24 +60,24 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
     active = False
     for index in range(20):
         state = iteration.step(state, index)
-        assert iteration.step_(in_place, index) is None
-        pattern = iteration.step_(recorded, index, record=True)
+        iteration.step_(in_place, index)
+        (pattern,) = iteration.new_patterns(1)
+        iteration.step_(recorded, index, pattern)
         for field, expected, plain, with_record in zip(state._fields, state, in_place, recorded, strict=True):
             assert torch.equal(plain, with_record), field
             if expected.any():
                 assert relative_image_difference(plain, expected) < tolerance, field
             else:  # no coefficients in the first steps from none, and a field that is not needed has no numbers
                 assert not plain.any()
-        assert pattern is not None
-        assert pattern.dtype == torch.int8
+        signs = unpacked(pattern, real_parts(iteration.dual(in_place)))
         if case.regularizer.synthesis_op is not None:  # what is not zero was shrunk
-            assert torch.equal(pattern, real_parts(in_place.primal).sign().to(torch.int8))
-            active |= bool((pattern != 0).any())
+            assert torch.equal(signs, real_parts(in_place.primal).sign())
+            active |= bool(signs.any())
         elif case.regularizer.elementwise:
             dual, bound = iteration.dual(in_place), case.problem.threshold.unsqueeze(-1)
-            at_the_bound = torch.where(pattern != 0, real_parts(dual) - pattern * bound, 0)
+            at_the_bound = torch.where(signs != 0, real_parts(dual) - signs * bound, 0)
             torch.testing.assert_close(at_the_bound, torch.zeros_like(at_the_bound), rtol=0, atol=1e-6)
-            active |= bool((pattern != 0).any())
+            active |= bool(signs.any())
     assert active or not case.regularizer.elementwise
 
 

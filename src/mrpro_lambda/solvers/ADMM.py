@@ -10,7 +10,7 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.circulant_bound import circulant_bound
 from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, real_bound, rounded_penalty
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, real_bound, rounded_penalty
 from mrpro_lambda.solvers.Problem import GapKind, Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -124,7 +124,7 @@ class ADMMIteration(Iteration[ADMMState]):
             else:
                 self._scaled_rhs = problem.rhs / self.penalty
         self._inverse_penalty = real_bound(1 / self.penalty, problem.rhs)
-        self._clip = Clip(problem, 1 / self.penalty)
+        self.clip = Clip(problem, 1 / self.penalty)
         self._difference = problem.zero_coefficients()
 
     def _solve(self, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
@@ -159,7 +159,7 @@ class ADMMIteration(Iteration[ADMMState]):
         h = alpha * regularizer.transform(primal) + (1 - alpha) * h + alpha * u
         return ADMMState(primal, h, regularizer.project(h, problem.threshold / mu))
 
-    def step_(self, state: ADMMState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
+    def step_(self, state: ADMMState, index: int, pattern: torch.Tensor | None = None) -> None:  # noqa: ARG002
         """Turn the state into the next one in place."""
         primal, h, u = state
         problem, regularizer, difference = self.problem, self.problem.regularizer, self._difference
@@ -176,8 +176,9 @@ class ADMMIteration(Iteration[ADMMState]):
             regularizer.add_transform_adjoint_(gradient, difference, -1.0)
             primal.sub_(self._solve(gradient))
         regularizer.add_transform_(h, primal, self.over_relaxation)
-        self._clip(h, u)
-        return active_pattern(torch.sub(h, u, out=difference)) if record else None
+        self.clip(h, u)
+        if pattern is not None:
+            pack_signs(torch.sub(h, u, out=difference), pattern)
 
     def transpose_(self, cotangent: ADMMState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""

@@ -8,7 +8,7 @@ import torch
 
 from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.solvers.circulant_bound import circulant_bound
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, rounded_penalty
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, rounded_penalty
 from mrpro_lambda.solvers.Problem import Problem
 
 
@@ -72,7 +72,7 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
             self._solved_rhs = self._transform(dictionary.transform(rhs)) * self._inverse
         self._transfer = transfer
         self._filter = transfer * self._inverse
-        self._clip = Clip(problem, 1 / self.penalty)
+        self.clip = Clip(problem, 1 / self.penalty)
 
     def _transform(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Transform along axes of the acquisition that the filters do not act along."""
@@ -107,24 +107,22 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         primal = h - dual
         return DictionaryADMMState(primal, dual, problem.dictionary.synthesize(primal - dual), synthesized)
 
-    def step_(self, state: DictionaryADMMState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
+    def step_(self, state: DictionaryADMMState, index: int, pattern: torch.Tensor | None = None) -> None:  # noqa: ARG002
         """Turn the state into the next one in place, some filters at a time."""
         primal, dual, projected, synthesized = state
         dictionary, alpha = self.problem.dictionary, self.over_relaxation
         solved, new_synthesized = self._solve(projected, synthesized)
         synthesized.copy_(new_synthesized)
         projected.zero_()
-        pattern = torch.empty(real_parts(primal).shape, dtype=torch.int8, device=primal.device) if record else None
         for chunk in dictionary.chunks:
             z, u = primal[chunk], dual[chunk]
             real_parts(z).add_(real_parts(u), alpha=1 - alpha)
             real_parts(z).add_(real_parts(dictionary.analyze_chunk(solved, chunk)), alpha=alpha)
-            self._clip.chunk_(z, u, chunk)
+            self.clip.chunk_(z, u, chunk)
             real_parts(z).sub_(real_parts(u))
             if pattern is not None:
-                pattern[chunk] = active_pattern(z.clone())
+                pack_signs(z.clone(), pattern[chunk])
             projected.add_(dictionary.synthesize_chunk(z - u, chunk))
-        return pattern
 
     def transpose_(
         self,

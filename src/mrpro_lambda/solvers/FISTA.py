@@ -11,7 +11,7 @@ from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs
 from mrpro_lambda.solvers.Problem import GapKind, Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -109,7 +109,7 @@ class FISTAIteration(Iteration[FISTAState]):
         self.momentum = momentum
         norm_squared = _norm_squared(problem)
         self.step_size = 0.97 / torch.where(norm_squared > 0, norm_squared, 1)  # images without data stay zero
-        self._clip = Clip(problem, self.step_size)
+        self.clip = Clip(problem, self.step_size)
         with torch.enable_grad():
             self._rhs = problem.dictionary.transform(problem.rhs)
 
@@ -130,25 +130,23 @@ class FISTAIteration(Iteration[FISTAState]):
         extrapolated = primal + self._extrapolation(index) * (primal - state.primal)
         return FISTAState(primal, extrapolated, dictionary.synthesize(extrapolated))
 
-    def step_(self, state: FISTAState, index: int, record: bool = False) -> torch.Tensor | None:
+    def step_(self, state: FISTAState, index: int, pattern: torch.Tensor | None = None) -> None:
         """Turn the state into the next one in place, some filters at a time."""
         primal, extrapolated, synthesized = state
         dictionary, beta = self.problem.dictionary, self._extrapolation(index)
         residual = self.step_size * (self._rhs - dictionary.gram(synthesized, self.problem.gram))
         synthesized.zero_()
-        pattern = torch.empty(real_parts(primal).shape, dtype=torch.int8, device=primal.device) if record else None
         for chunk in dictionary.chunks:
             s, z = primal[chunk], extrapolated[chunk]
             descent = dictionary.analyze_chunk(residual, chunk)
             real_parts(descent).add_(real_parts(z))
-            self._clip.chunk_(descent, z, chunk)
+            self.clip.chunk_(descent, z, chunk)
             real_parts(descent).sub_(real_parts(z))  # the new coefficients
             torch.lerp(real_parts(s), real_parts(descent), 1 + beta, out=real_parts(z))
             s.copy_(descent)
             if pattern is not None:
-                pattern[chunk] = active_pattern(descent)
+                pack_signs(descent, pattern[chunk])
             synthesized.add_(dictionary.synthesize_chunk(z, chunk))
-        return pattern
 
     def transpose_(self, cotangent: FISTAState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:
         """Transpose one step in place, some filters at a time."""

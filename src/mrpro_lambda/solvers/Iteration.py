@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -26,6 +27,9 @@ class Iteration(ABC, Generic[State]):
     a momentum that grows.
     """
 
+    clip: Clip
+    """Projection of the steps."""
+
     def __init__(self, problem: Problem) -> None:
         """Bind the algorithm to a problem; here subclasses compute step sizes and other constants, without gradient."""
         self.problem = problem
@@ -39,8 +43,8 @@ class Iteration(ABC, Generic[State]):
         """Return the next state."""
 
     @abstractmethod
-    def step_(self, state: State, index: int, record: bool = False) -> torch.Tensor | None:
-        """Turn the state into the next one in place and return the activity pattern (int8: -1, 0 or 1) if asked to."""
+    def step_(self, state: State, index: int, pattern: torch.Tensor | None = None) -> None:
+        """Turn the state into the next one in place and write the activity pattern to memory of `new_patterns`."""
 
     @abstractmethod
     def transpose_(self, cotangent: State, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:
@@ -53,6 +57,13 @@ class Iteration(ABC, Generic[State]):
     @abstractmethod
     def dual(self, state: State) -> torch.Tensor:
         """Return the feasible dual variable of the regularizer."""
+
+    def new_patterns(self, n_iterations: int) -> torch.Tensor:
+        """Return memory for the activity patterns of some iterations, see `pack_signs`."""
+        # one array: many small ones, between the temporary arrays of the steps, would tear the memory to pieces
+        n, *shape = self.problem.threshold.shape
+        n_numbers = math.prod(shape) * (2 if self.problem.start.is_complex() else 1)
+        return torch.empty(n_iterations, n, -(-n_numbers // 4), dtype=torch.uint8, device=self.problem.rhs.device)
 
     def owned(self, state: State) -> State:
         """Return a copy of a state that shares no memory with the problem or within itself, for `step_`."""
@@ -103,21 +114,23 @@ class Gradient:
 
     def clip_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor, chunk: slice = _ALL) -> None:
         """Transpose a clip at the threshold: what was clipped moves to the threshold."""
-        parts, sign = real_parts(cotangent), self._copy_sign(pattern)
+        parts = real_parts(cotangent)
+        sign = self._unpack(pattern, parts.shape)
         self._threshold[chunk].addcmul_(parts, sign)
         parts.addcmul_(parts, sign.abs_(), value=-1)
 
     def shrink_transpose_(self, cotangent: torch.Tensor, pattern: torch.Tensor, chunk: slice = _ALL) -> None:
         """Transpose a shrinkage by the threshold: what is not zero afterwards was moved by it."""
-        parts, sign = real_parts(cotangent), self._copy_sign(pattern)
+        parts = real_parts(cotangent)
+        sign = self._unpack(pattern, parts.shape)
         self._threshold[chunk].addcmul_(parts, sign, value=-1)
         parts.mul_(sign.abs_())
 
-    def _copy_sign(self, pattern: torch.Tensor) -> torch.Tensor:
+    def _unpack(self, pattern: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         """Convert a pattern to real numbers, in memory that is used again."""
         if len(self._sign) < len(pattern):
-            self._sign = self._sign.new_empty(pattern.shape)
-        return self._sign[: len(pattern)].copy_(pattern)
+            self._sign = self._sign.new_empty(len(pattern), 4, pattern.shape[1])
+        return unpack_signs(pattern, shape, self._sign[: len(pattern)])
 
     def scale_threshold_(self, factor: torch.Tensor | float) -> None:
         """Account for clips at a multiple of the threshold."""
@@ -130,22 +143,31 @@ class Gradient:
 
 
 class Clip:
-    """Projection of coefficients to the dual ball of the regularizer, times a factor, with its activity pattern."""
+    """Projection of coefficients to the dual ball of the regularizer, times a factor."""
 
     @torch.no_grad()
     def __init__(self, problem: Problem, scale: torch.Tensor | float = 1.0) -> None:
-        """Store the threshold times the scale for real numbers, once for all that share it."""
+        """Set the bound."""
         self.regularizer = problem.regularizer
-        self.scale, self._threshold = scale, problem.threshold
-        shared = problem.threshold
+        self.scale, self._threshold, self._like = scale, problem.threshold, problem.start
+
+    @cached_property
+    def upper(self) -> torch.Tensor:
+        """Upper bound of the real numbers, stored once for all coefficients that share it."""
+        shared = self._threshold.detach()
         for dim, stride in enumerate(shared.stride()):
             shared = shared.narrow(dim, 0, 1) if stride == 0 else shared
-        self.upper = real_bound(shared * scale, problem.start)
+        return real_bound(shared * self.scale, self._like)
 
     @cached_property
     def lower(self) -> torch.Tensor:
         """Lower bound of the real numbers."""
         return -self.upper
+
+    def release(self) -> None:
+        """Free the bounds, which are computed again when they are needed."""
+        self.__dict__.pop('upper', None)
+        self.__dict__.pop('lower', None)
 
     def __call__(self, coefficients: torch.Tensor, out: torch.Tensor) -> None:
         """Write the projection to `out`, which may be the same memory."""
@@ -160,9 +182,25 @@ class Clip:
         torch.clamp(real_parts(coefficients), -upper, upper, out=real_parts(out))
 
 
-def active_pattern(excess: torch.Tensor) -> torch.Tensor:
-    """Return the signs of the difference of coefficients and their projection, as int8. Overwrites the difference."""
-    return real_parts(excess).sign_().to(torch.int8)
+def pack_signs(x: torch.Tensor, out: torch.Tensor) -> None:
+    """Write the signs of real or complex numbers, four of them in a byte, for each entry along the first axis.
+
+    The quarters of an entry are the digits -1, 0 and 1 of numbers to the base 4, plus 85. Overwrites the numbers.
+    """
+    signs = real_parts(x).sign_().flatten(1)
+    if signs.shape[1] % 4:
+        signs = torch.nn.functional.pad(signs, (0, -signs.shape[1] % 4))
+    quarters = signs.unflatten(1, (4, -1))
+    # sums of real numbers take half the time of those of bytes
+    packed = torch.add(quarters[:, 0], quarters[:, 1], alpha=4)
+    out.copy_(packed.add_(quarters[:, 2], alpha=16).add_(quarters[:, 3], alpha=64).add_(85))
+
+
+def unpack_signs(pattern: torch.Tensor, shape: torch.Size, out: torch.Tensor) -> torch.Tensor:
+    """Write signs to memory of shape `(n, 4, quarter)` and return them as real numbers of a shape."""
+    shift = torch.arange(0, 8, 2, dtype=torch.uint8, device=pattern.device).unsqueeze(-1)
+    out.copy_((pattern.unsqueeze(1) >> shift).bitwise_and_(3)).sub_(1)
+    return out.flatten(1)[:, : shape[1:].numel()].unflatten(1, shape[1:])
 
 
 @torch.no_grad()

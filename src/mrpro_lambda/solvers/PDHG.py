@@ -12,7 +12,7 @@ from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, active_pattern, real_bound
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, real_bound
 from mrpro_lambda.solvers.Problem import GapKind, Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -121,7 +121,7 @@ class PDHGIteration(Iteration[PDHGState]):
         self.dual_step = 0.97 * step_ratio / bound
         self.primal_step = 0.97 / (step_ratio * bound)
         self.relaxation = relaxation
-        self._clip = Clip(problem)
+        self.clip = Clip(problem)
         gram = problem.gram
         self._dim: tuple[int, ...] = ()
         if isinstance(gram, CirculantGramOp) and gram.circulant and problem.rhs.is_complex():
@@ -160,18 +160,17 @@ class PDHGIteration(Iteration[PDHGState]):
         gradient = self._synthesize(residual) + problem.regularizer.transform_adjoint(dual)
         return PDHGState(primal - tau * gradient, primal - tau * (1 + self.relaxation) * gradient, residual, dual)
 
-    def step_(self, state: PDHGState, index: int, record: bool = False) -> torch.Tensor | None:  # noqa: ARG002
+    def step_(self, state: PDHGState, index: int, pattern: torch.Tensor | None = None) -> None:  # noqa: ARG002
         """Turn the state into the next one in place."""
         primal, relaxed, residual, dual = state
         problem, regularizer = self.problem, self.problem.regularizer
-        pattern = None
         regularizer.add_transform_(dual, relaxed, self.dual_step)
-        if record:
-            self._clip(dual, self._clipped)
-            pattern = active_pattern(dual.sub_(self._clipped))
+        if pattern is not None:
+            self.clip(dual, self._clipped)
+            pack_signs(dual.sub_(self._clipped), pattern)
             dual.copy_(self._clipped)
         else:
-            self._clip(dual, dual)
+            self.clip(dual, dual)
         parts = real_parts(residual)
         torch.add(real_parts(self._scaled_rhs), parts, alpha=self._decay, out=parts)
         if self._dim:
@@ -184,7 +183,6 @@ class PDHGIteration(Iteration[PDHGState]):
         step, relaxed_step = -self.primal_step, -self.primal_step * (1 + self.relaxation)
         torch.add(real_parts(primal), real_parts(gradient), alpha=relaxed_step, out=real_parts(relaxed))
         real_parts(primal).add_(real_parts(gradient), alpha=step)
-        return pattern
 
     def transpose_(self, cotangent: PDHGState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""

@@ -140,7 +140,7 @@ class Problem:
 
     def gradient_dual(self, unknown: torch.Tensor) -> torch.Tensor:
         """Return the negative gradient of the data term of a synthesis problem, projected to the dual ball."""
-        (forward,) = self.gram(self._synthesize(unknown))
+        (forward,) = self.gram(self.synthesize(unknown))
         dictionary = self.dictionary
         return self.regularizer.project(dictionary.analyze(dictionary.transform(self.rhs - forward)), self.threshold)
 
@@ -150,8 +150,26 @@ class Problem:
 
     def image(self, unknown: torch.Tensor) -> torch.Tensor:
         """Return the image that belongs to a value of the unknown."""
-        synthesized = self._synthesize(unknown)
+        return self.with_offset(self.synthesize(unknown))
+
+    def with_offset(self, synthesized: torch.Tensor) -> torch.Tensor:
+        """Return the image with a synthesized part."""
         return synthesized if self.offset is None else self.offset + synthesized
+
+    def synthesize(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Return the image that belongs to a value of the unknown, without the offset."""
+        if self.regularizer.synthesis_op is None:
+            return unknown
+        return self.dictionary.image(self.dictionary.synthesize(unknown))
+
+    def analyze_(self, img: torch.Tensor, out: torch.Tensor) -> None:
+        """Write the adjoint of `synthesize` to memory in the shape of the unknown."""
+        if self.regularizer.synthesis_op is None:
+            out.copy_(img)
+            return
+        spectrum = self.dictionary.transform(img)
+        for chunk in self.dictionary.chunks:
+            out[chunk] = self.dictionary.analyze_chunk(spectrum, chunk)
 
     def certificate(self, unknown: torch.Tensor, dual: torch.Tensor, kind: GapKind = 'bounded') -> Certificate:
         r"""Evaluate the objective and an upper bound of its distance to the minimum.
@@ -219,18 +237,16 @@ class Problem:
             threshold=_double(self.threshold),
         )
 
-    def _synthesize(self, unknown: torch.Tensor) -> torch.Tensor:
-        """Return the image that belongs to a value of the unknown, without the offset."""
-        return unknown if self.regularizer.synthesis_op is None else self.regularizer.synthesis_op(unknown)[0]
-
     def _forward(self, unknown: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B`."""
-        return self.acquisition_op(self._synthesize(unknown))[0]
+        return self.acquisition_op(self.synthesize(unknown))[0]
 
     def _adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H`."""
         (img,) = self.acquisition_op.adjoint(data)
-        return img if self.regularizer.synthesis_op is None else self.regularizer.synthesis_op.adjoint(img)[0]
+        if self.regularizer.synthesis_op is None:
+            return img
+        return self.dictionary.analyze(self.dictionary.transform(img))
 
     def _lower_bound(self, difference: torch.Tensor, residual: torch.Tensor, dual: torch.Tensor) -> torch.Tensor:
         """Return a lower bound of the minimum from a feasible pair of dual variables."""

@@ -112,10 +112,10 @@ class Solver(torch.nn.Module, ABC):
             return problem.image(self._iterate(problem, iteration, certify=False)[0].primal)
         if isinstance(self.backward, ImplicitBackward):
             state, certificate, *_ = self._iterate(problem, iteration, certify=True)
-            return problem.image(self.backward.at_solution(iteration, state, certificate))
+            return problem.with_offset(self.backward.at_solution(iteration, state, certificate))
         if self.n_iterations is None:
             raise ValueError('A solve to a tolerance needs ImplicitBackward for a gradient; or use n_iterations.')
-        return problem.image(self.backward(iteration, self.n_iterations))
+        return problem.with_offset(self.backward(iteration, self.n_iterations))
 
     @torch.no_grad()
     def solve(

@@ -18,7 +18,7 @@ class Backward(ABC):
 
     @abstractmethod
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
-        """Run the iterations and return the image with its graph.
+        """Run the iterations and return the image with its graph, without the offset of the problem.
 
         Parameters
         ----------
@@ -37,7 +37,7 @@ class FullBackward(Backward):
         state = iteration.init()
         for index in range(n_iterations):
             state = iteration.step(state, index)
-        return state.primal
+        return iteration.problem.synthesize(state.primal)
 
 
 class TruncatedBackward(Backward):
@@ -64,7 +64,7 @@ class TruncatedBackward(Backward):
                 state = iteration.run(iteration.owned(state), 0, first)
         for index in range(first, n_iterations):
             state = iteration.step(state, index)
-        return state.primal
+        return iteration.problem.synthesize(state.primal)
 
 
 class CheckpointedBackward(Backward):
@@ -89,7 +89,7 @@ class CheckpointedBackward(Backward):
         for segment in range(1, self.n_segments + 1):
             start, done = done, n_iterations * segment // self.n_segments
             state = checkpoint(_steps, iteration, state, range(start, done), use_reentrant=False)
-        return state.primal
+        return iteration.problem.synthesize(state.primal)
 
 
 def _steps(iteration: Iteration, state: Any, indices: range) -> Any:  # noqa: ANN401
@@ -100,7 +100,7 @@ def _steps(iteration: Iteration, state: Any, indices: range) -> Any:  # noqa: AN
 
 
 class ActiveSetBackward(Backward):
-    r"""Exact reverse pass from activity patterns: one int8 number for each coefficient and iteration.
+    r"""Exact reverse pass from activity patterns: two bits for each real number and iteration.
 
     Each step is a linear map followed by a clip. Where the clip was active decides its derivative, so the transposes of
     the steps need this pattern and no iterate. The gradient with respect to the Lambda map, the data and the initial
@@ -154,7 +154,7 @@ class ImplicitBackward(Backward):
         return self.at_solution(iteration, state, certificate)
 
     def at_solution(self, iteration: Iteration, state: Any, certificate: Certificate) -> torch.Tensor:  # noqa: ANN401
-        """Return the unknown of a converged state with its graph.
+        """Return the image of a converged state with its graph, without the offset of the problem.
 
         Parameters
         ----------
@@ -216,11 +216,12 @@ class _Implicit(torch.autograd.Function):
         state: Any,  # noqa: ANN401
         backward: ImplicitBackward,
     ) -> torch.Tensor:
-        primal = state.primal.clone()
+        img = iteration.problem.synthesize(state.primal).clone()
         # at index 0 there is no momentum, so that all steps are the same
-        ctx.pattern = iteration.step_(state, 0, record=True)
+        (ctx.pattern,) = iteration.new_patterns(1)
+        iteration.step_(state, 0, ctx.pattern)
         ctx.iteration, ctx.settings, ctx.state = iteration, backward, state
-        return primal
+        return img
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -229,7 +230,7 @@ class _Implicit(torch.autograd.Function):
         # the derivative with respect to the right-hand side shows what has not reached the map yet
         gradient = Gradient(iteration.problem)
         cotangent = type(ctx.state)(*(torch.zeros_like(tensor) for tensor in ctx.state))
-        cotangent.primal.copy_(grad_output[0])
+        iteration.problem.analyze_(grad_output[0], cotangent.primal)
         done, change = 0, float('inf')
         previous: list[torch.Tensor] | None = None
         while change > settings.accuracy:
@@ -270,21 +271,26 @@ class _ActiveSet(torch.autograd.Function):
         n_iterations: int,
     ) -> torch.Tensor:
         state = iteration.owned(iteration.init())
-        # saved tensors are released after the reverse sweep, before that of the network
-        ctx.save_for_backward(*(iteration.step_(state, index, record=True) for index in range(n_iterations)))
+        patterns = iteration.new_patterns(n_iterations)
+        for index in range(n_iterations):
+            iteration.step_(state, index, patterns[index])
+        ctx.save_for_backward(patterns)  # saved tensors are released after the reverse sweep, before the network's
+        iteration.clip.release()  # the reverse sweep has the patterns
         ctx.iteration = iteration
         ctx.state_type = type(state)
         ctx.shapes = [(tensor.shape, tensor.dtype) for tensor in state]
-        return state.primal
+        # the coefficients of a dictionary, and later their cotangent, are in memory only once
+        return iteration.problem.synthesize(state.primal)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_output: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
-        gradient = Gradient(ctx.iteration.problem, rhs=ctx.needs_input_grad[0])
+        problem = ctx.iteration.problem
+        gradient = Gradient(problem, rhs=ctx.needs_input_grad[0])
         zeros = [torch.zeros(shape, dtype=dtype, device=grad_output[0].device) for shape, dtype in ctx.shapes]
         cotangent = ctx.state_type(*zeros)
-        cotangent.primal.copy_(grad_output[0])
-        patterns = ctx.saved_tensors
+        problem.analyze_(grad_output[0], cotangent.primal)
+        (patterns,) = ctx.saved_tensors
         for index in range(len(patterns) - 1, -1, -1):
             ctx.iteration.transpose_(cotangent, index, patterns[index], gradient)
         ctx.iteration.transpose_init_(cotangent, gradient)
