@@ -32,7 +32,7 @@ from quality import HIGHER_IS_BETTER, acquisition, best, gain_row, images, simul
 
 METRICS = (*quality.METRICS, 'blur', 'blur foreground')
 SCALAR_DICTIONARY = 'k32-9x9-medium'
-BETAS = (4.0, 8.0)
+BETAS = (2.0, 4.0, 8.0)
 WEIGHTS = [0.35 * 1.4**i for i in range(7)]
 ITERATIONS = 100
 TRUTH, ZERO_FILLED, TUNED, ORACLE = 'truth', 'zero-filled', 'scalar CDL, tuned', 'scalar CDL, oracle'

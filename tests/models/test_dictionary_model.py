@@ -99,6 +99,7 @@ def test_gradient_does_not_depend_on_the_filters_at_once(filters_at_once: int) -
     [
         ({}, 2),
         ({'image_channel': True, 'noise_level': True}, 5),
+        ({'image_channel': True, 'response_mean': True, 'features': 'magnitude'}, 3),
         ({'responses': 'none', 'features': 'magnitude', 'noise_level': True}, 2),
         ({'responses': 'joint', 'features': 'signal_to_noise', 'noise_level': True, 'image_channel': True}, 5),
         ({'responses': 'joint', 'coarsening': 2, 'features': 'magnitude', 'solver': 'FISTA', 'boundary': 'zero'}, 4),
@@ -113,7 +114,16 @@ def test_build(options: dict[str, Any], n_channels: int) -> None:
     assert net is not None
     assert isinstance(net.backbone, UNet)
     assert (net.backbone.n_channels_in, net.backbone.n_channels_out) == (n_channels, 4 if 'responses' in options else 1)
-    for name in ('responses', 'image_channel', 'coarsening', 'filters_at_once', 'features', 'noise_level', 'padding'):
+    for name in (
+        'responses',
+        'image_channel',
+        'response_mean',
+        'coarsening',
+        'filters_at_once',
+        'features',
+        'noise_level',
+        'padding',
+    ):
         assert getattr(net, name) == getattr(config, name)
     assert isinstance(regularizer, DictionarySparsity)
     assert torch.equal(regularizer.synthesis_op.filters, filters)

@@ -33,7 +33,7 @@ def filters(n_filters: int = N_FILTERS, size: int = 3) -> torch.Tensor:
 
 def network(responses: Any, n_filters: int = N_FILTERS, **options: Any) -> LambdaNet:
     """A network in double precision. The factor undoes the small start of the last layer."""
-    channels = {key: options[key] for key in ('noise_level', 'image_channel') if key in options}
+    channels = {key: options[key] for key in ('noise_level', 'image_channel', 'response_mean') if key in options}
     features = options.get('features', 'real_imaginary')
     n_channels = LambdaNet.n_channels(features, responses=responses, n_filters=n_filters, **channels)
     backbone = UNet(2, n_channels, 1 if responses == 'each' else n_filters, n_features=3, n_resolutions=2)
@@ -85,13 +85,33 @@ def test_permutation_equivariance(features: dict[str, Any], image_channel: bool,
     assert difference(maps(none, image(), permuted), maps(none, image())[order]) > 1e-3
 
 
-@pytest.mark.parametrize('image_channel', [False, True])
-def test_each_response_by_itself(image_channel: bool) -> None:
+@pytest.mark.parametrize(('image_channel', 'response_mean'), [*itertools.product([False, True], repeat=2)])
+def test_each_response_by_itself(image_channel: bool, response_mean: bool) -> None:
     """The map of a filter is the same with and without other filters."""
-    net = network('each', features='signal_to_noise', noise_level=True, image_channel=image_channel)
+    options: dict[str, Any] = {'features': 'signal_to_noise', 'noise_level': True}
+    net = network('each', image_channel=image_channel, response_mean=response_mean, **options)
     together = maps(net, image())
     for i in range(N_FILTERS):
         torch.testing.assert_close(maps(net, image(), filters()[i : i + 1])[0], together[i], rtol=1e-12, atol=0)
+
+
+def test_response_mean_is_the_last_channel() -> None:
+    """The mean over the image of what the backbone sees of each response, for each image of a batch."""
+    seen: list[torch.Tensor] = []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return x[:, :1]
+
+    options: dict[str, Any] = {'features': 'magnitude', 'image_channel': True, 'coarsening': 2, 'padding': 0}
+    net = LambdaNet(Recorder(), dim=(-2, -1), responses='each', response_mean=True, **options)
+    maps(net.double(), image())
+    (channels,) = seen
+    assert channels.shape == (N_FILTERS * SHAPE[0], 3, SHAPE[-2] // 2, SHAPE[-1] // 2)
+    expected = channels[:, :1].mean((-2, -1), keepdim=True).expand_as(channels[:, :1])
+    torch.testing.assert_close(channels[:, 2:], expected)
+    assert len(expected[:, 0, 0, 0].unique()) == len(channels)
 
 
 @pytest.mark.parametrize('n_filters', [1, 3, 9])
@@ -242,6 +262,7 @@ def test_number_of_channels_in_examples() -> None:
     assert LambdaNet.n_channels('real_imaginary', noise_level=True, responses='joint', n_filters=5) == 11
     assert LambdaNet.n_channels('magnitude', noise_level=True, responses='each', n_filters=5, image_channel=True) == 3
     assert LambdaNet.n_channels('signal_to_noise', noise_level=True, responses='each', n_filters=5) == 1
+    assert LambdaNet.n_channels('magnitude', responses='each', n_filters=5, response_mean=True) == 2
 
 
 @all_features
@@ -278,6 +299,8 @@ def test_shape_of_the_responses(index: Any) -> None:
     [
         ({'responses': 'all'}, 'responses must be one of'),
         ({'image_channel': True}, "image_channel needs responses='joint' or 'each'"),
+        ({'response_mean': True, 'features': 'magnitude'}, "response_mean needs responses='each'"),
+        ({'response_mean': True, 'responses': 'each'}, 'response_mean needs .* features without sign'),
         ({'features': 'signal_to_noise'}, "'signal_to_noise' needs noise_level=True"),
         ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be 1, or above'),
         ({'coarsening': 2}, 'features without sign'),

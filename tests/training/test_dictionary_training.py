@@ -186,6 +186,24 @@ def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
     assert model.solver.regularizer.n_maps == SHAPES[0][0]
 
 
+def test_new_channel_is_ignored_at_first(config: TrainingConfig, tmp_path: Path) -> None:
+    """A network that sees the means of the responses starts with the maps of one that does not."""
+    assert isinstance(config.model, DictionaryModelConfig)
+    start = config.model.build(filters(SHAPES[0]), seed=9)
+    save_weights(start, config.model, {}, tmp_path / 'start.safetensors')
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, response_mean=True))
+    trained = module(config)
+    trained.load_weights(tmp_path / 'start.safetensors')
+    img = RandomGenerator(1).randn_tensor((1, 1, 1, 16, 16), torch.complex64)
+    lambda_map = trained.model.estimate(img)
+    torch.testing.assert_close(lambda_map, start.estimate(img))
+    assert trained.model.lambda_net is not None
+    weight = trained.model.lambda_net.backbone.get_parameter('encoder.0.0.weight')
+    assert not weight[:, -1].any()
+    (gradient,) = torch.autograd.grad(lambda_map.square().sum(), weight)
+    assert bool(gradient[:, -1].any())
+
+
 def test_dictionary_model_needs_filters(config: TrainingConfig) -> None:
     with pytest.raises(ValueError, match='dictionary model needs filters'):
         module(config, filters=())

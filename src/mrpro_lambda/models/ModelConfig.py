@@ -137,6 +137,8 @@ class DictionaryModelConfig(NetworkConfig):
     """Network: `none` (V1), `joint` (V2) or `each` (V3), see `~mrpro_lambda.nets.LambdaNet`."""
     image_channel: bool = False
     """Whether the network sees the image besides the responses of the filters."""
+    response_mean: bool = False
+    """Whether V3 sees the mean of each response over the image."""
     coarsening: int = 1
     """Factor between the grids of the image and the network."""
     filters_at_once: int = 8
@@ -169,6 +171,7 @@ class DictionaryModelConfig(NetworkConfig):
             responses=self.responses,
             n_filters=len(filters),
             image_channel=self.image_channel,
+            response_mean=self.response_mean,
         )
         net = LambdaNet(
             self._unet(n_channels, 1 if self.responses == 'each' else len(filters), seed),
@@ -177,6 +180,7 @@ class DictionaryModelConfig(NetworkConfig):
             features=self.features,
             responses=self.responses,
             image_channel=self.image_channel,
+            response_mean=self.response_mean,
             coarsening=self.coarsening,
             filters_at_once=self.filters_at_once,
             padding=self.padding,

@@ -55,6 +55,7 @@ class LambdaNet(torch.nn.Module):
         features: Features = 'real_imaginary',
         responses: Responses = 'none',
         image_channel: bool = False,
+        response_mean: bool = False,
         coarsening: int = 1,
         filters_at_once: int = 8,
         padding: int = 8,
@@ -81,6 +82,9 @@ class LambdaNet(torch.nn.Module):
             Whether the backbone sees the image, the responses of all filters, or each of them by itself.
         image_channel
             Whether it sees the image besides the responses.
+        response_mean
+            Whether it sees the mean over the image of the features of the response, where each filter is by itself:
+            how much signal and noise of the acquisition pass the filter. Needs features without sign.
         coarsening
             Run the backbone on a grid that is coarser by this factor, on root mean squares of the features in its
             cells, and interpolate the map. Needs features without sign.
@@ -117,6 +121,10 @@ class LambdaNet(torch.nn.Module):
             raise ValueError(f'responses must be one of {get_args(Responses)}, got {responses=}.')
         if image_channel and responses == 'none':
             raise ValueError("image_channel needs responses='joint' or 'each', got 'none'.")
+        if response_mean and (responses != 'each' or features == 'real_imaginary'):
+            raise ValueError(
+                f"response_mean needs responses='each' and features without sign, got {responses=}, {features=}."
+            )
         if features == 'signal_to_noise' and not noise_level:
             raise ValueError("features='signal_to_noise' needs noise_level=True.")
         if coarsening < 1 or (coarsening > 1 and features == 'real_imaginary'):
@@ -134,6 +142,7 @@ class LambdaNet(torch.nn.Module):
         self.features = features
         self.responses = responses
         self.image_channel = image_channel
+        self.response_mean = response_mean
         self.coarsening = coarsening
         self.filters_at_once = filters_at_once
         self.padding = padding
@@ -148,9 +157,10 @@ class LambdaNet(torch.nn.Module):
         responses: Responses = 'none',
         n_filters: int = 1,
         image_channel: bool = False,
+        response_mean: bool = False,
     ) -> int:
         """Return the number of channels that the backbone sees, for the arguments of a network."""
-        n_signals = (n_filters if responses == 'joint' else 1) + image_channel
+        n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean
         return n_signals * (2 if features == 'real_imaginary' else 1) + (noise_level and features != 'signal_to_noise')
 
     def forward(
@@ -265,7 +275,11 @@ class LambdaNet(torch.nn.Module):
             shared = [
                 c.movedim(0, 1).expand(len(part), *c.movedim(0, 1).shape) for c in (context, level) if c is not None
             ]
-            x = torch.cat([per_filter, *shared], 2)
+            channels = [per_filter, *shared]
+            if self.response_mean:
+                spatial = tuple(range(-len(self.dim), 0))
+                channels.append(per_filter.mean(spatial, keepdim=True).expand_as(per_filter))
+            x = torch.cat(channels, 2)
             return self._apply_backbone(x.flatten(0, 1)).squeeze(1).unflatten(0, (len(part), -1))
 
         if recompute and torch.is_grad_enabled():
