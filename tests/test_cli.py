@@ -30,7 +30,7 @@ from mrpro_lambda.reconstruction import (
 
 from tests.raw_file import LINES, N_X, N_Y, WriteRaw, simulate_kspace, write_raw
 
-NAMES = ('tv-low-field', 'tv-variable-density', 'cdl-v3')
+NAMES = ('tv-low-field', 'tv-variable-density', 'cdl-v3', 'cdl-v3-low-field')
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +155,16 @@ def test_dictionary_network(dictionary: str | None, raw: WriteRaw, weights: Path
     np.testing.assert_allclose(image(tmp_path / 'out'), expected.idata.data.abs()[:, 0, 0], rtol=1e-3, atol=1e-4)
 
 
+def test_dictionary_network_for_low_resolution(raw: WriteRaw, weights: Path, tmp_path: Path) -> None:
+    """The sampling decides about weights and grid as it does for total variation; a file of weights leaves the grid."""
+    report = reconstruct(raw(), tmp_path / 'out', '--method', 'cdl', '--max-iterations', '10')
+    assert report['model'] == 'cdl-v3-low-field'
+    assert report['settings']['upsample'] == 2
+    for model, refinement in (('cdl-v3', 2), (str(weights / 'cdl-v3.safetensors'), 1)):
+        report = reconstruct(raw(), tmp_path / str(refinement), '--model', model, '--max-iterations', '10')
+        assert report['settings']['upsample'] == refinement
+
+
 def test_dictionary_and_one_weight(raw: WriteRaw, tmp_path: Path) -> None:
     file = raw(lines=LINES)
     options = ['--method', 'cdl', '--weight', '0.5', '--noise-std', '0.1']
@@ -262,7 +272,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
     ('options', 'message'),
     [
         (['--trajectory', 'ismrmrd'], 'No trajectory'),
-        (['--model', 'nonsense'], "no weights 'nonsense'; there are .'cdl-v3', 'tv-low-field', 'tv-variable-density'."),
+        (['--model', 'nonsense'], "no weights 'nonsense'; there are .'cdl-v3', 'cdl-v3-low-field', 'tv"),
         (['--model', 'missing.safetensors'], 'No such file.*missing.safetensors'),
         (['--noise-file', 'missing.h5'], 'There is no file missing.h5'),
         (['--noise-std', '0'], 'noise-std: must be finite and above 0, got 0'),

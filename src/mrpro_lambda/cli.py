@@ -217,13 +217,13 @@ def _reconstruct(args: argparse.Namespace) -> None:
         fraction = sampled_fraction(kdata)
         fully_sampled = fraction is not None and fraction > 0.9
         if model is None and args.weight is None:
-            name = 'tv-low-field' if fully_sampled else 'tv-variable-density'
             if args.method == 'cdl':
-                name = 'cdl-v3'
+                name = 'cdl-v3-low-field' if fully_sampled else 'cdl-v3'
+            else:
+                name = 'tv-low-field' if fully_sampled else 'tv-variable-density'
             model, card = _load(name, filters)
-        refinement = args.upsample or (
-            2.0 if model is not None and name != 'tv-variable-density' and fully_sampled else 1.0
-        )
+        low_resolution = fully_sampled and name in list_pretrained() and name != 'tv-variable-density'
+        refinement = args.upsample or (2.0 if low_resolution else 1.0)
         kdata = upsample(kdata, refinement).to(args.device)
         fourier_op = FourierOp.from_kdata(kdata)
         if args.noise_std is not None or prewhitened:
