@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data-root', type=Path, required=True)
     parser.add_argument('--kind', choices=('variable-density', 'low-field'), required=True)
-    parser.add_argument('--models', nargs='*', default=['cdl-v1', 'cdl-v2', 'cdl-v3'], help='names or files of weights')
+    parser.add_argument('--models', nargs='*', help='names or files of weights, default: all for this sampling')
     parser.add_argument('--output', type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -148,9 +148,11 @@ def main() -> None:
             for level in levels
         }
         torch.save(scalar, cache)
-    if not args.models:
+    names = [f'cdl-v{i}{purpose}' for purpose in ('', f'-{args.kind}') for i in (1, 2, 3)]
+    selected = [name for name in names if name in list_pretrained()] if args.models is None else args.models
+    if not selected:
         return
-    models = {Path(name).stem: with_iterations(load(name), ITERATIONS) for name in args.models}
+    models = {Path(name).stem: with_iterations(load(name), ITERATIONS) for name in selected}
     tv = f'tv-{args.kind}'
     all_results: dict[float, dict[str, torch.Tensor]] = {}
     for level in levels:
@@ -174,7 +176,7 @@ def main() -> None:
             summary[f'{name} over {reference}'] = torch.cat(list(gains.values())).mean(0).tolist()
         for level, r in all_results.items():
             print(gain_row(f'{name} over {ORACLE}, noise {level}', r[name] - r[ORACLE]))
-    change = change_with_more_iterations(models[Path(args.models[-1]).stem], tests[0], args.kind, levels[1])
+    change = change_with_more_iterations(models[Path(selected[-1]).stem], tests[0], args.kind, levels[1])
     print(f'\nPSNR of the first image with {10 * ITERATIONS} instead of {ITERATIONS} iterations: {change:+.4f} dB')
     args.output.write_text(json.dumps(summary, indent=1))
 

@@ -31,7 +31,7 @@ def main() -> None:
     """Print the table and save the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data-root', type=Path, required=True)
-    parser.add_argument('--model', default='cdl-v3', help='name or file of the weights')
+    parser.add_argument('--model', default='cdl-v3-low-field', help='name or file of the weights')
     parser.add_argument('--dictionaries', nargs=2, default=['k32-9x9-medium', 'k16-11x11-high'])
     parser.add_argument('--tolerance', type=float, default=1e-2)
     parser.add_argument('--picture', type=Path, required=True)
