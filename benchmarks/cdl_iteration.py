@@ -73,7 +73,8 @@ def run(args: Namespace) -> str:
     steps = ', '.join(f'{n} for {n_filters} filters of {kernel} x {kernel}' for n_filters, kernel, n in dictionaries)
     text += (
         f'\nPer iteration: difference of T and T / 4 iterations, T = {steps}. Ratios are of medians. Memory: that of '
-        'one call with T iterations without gradient, set-up included, in a fresh process.\n\n'
+        'one call with T iterations without gradient, set-up included, in a fresh process. What the process has freed '
+        'before the call is used again unseen, so that small numbers are too small.\n\n'
     )
     return text + '\n'.join(_peers(image, n_filters, args) for n_filters in ((4,) if args.quick else (16, 32)))
 
