@@ -229,6 +229,8 @@ def test_without_augmentation_the_center_is_used(crop: int | None) -> None:
         ({'n_coils': 0}, 'n_coils'),
         ({'n_coils': ()}, 'n_coils'),
         ({'crop': 0}, 'crop'),
+        ({'zoom': (0.0, 1.0)}, 'zoom'),
+        ({'zoom': (1.2, 1.0)}, 'zoom'),
         ({'colored_noise': (0.0, 0.5)}, 'colored_noise'),
         ({'colored_noise': True, 'sampling': Radial(9)}, 'Cartesian'),
         ({'seed': -1}, 'seed'),

@@ -33,7 +33,8 @@ def filters(n_filters: int = N_FILTERS, size: int = 3) -> torch.Tensor:
 
 def network(responses: Any, n_filters: int = N_FILTERS, **options: Any) -> LambdaNet:
     """A network in double precision. The factor undoes the small start of the last layer."""
-    channels = {key: options[key] for key in ('noise_level', 'image_channel', 'response_mean') if key in options}
+    seen = ('noise_level', 'image_channel', 'response_mean', 'pooled_responses')
+    channels = {key: options[key] for key in seen if key in options}
     features = options.get('features', 'real_imaginary')
     n_channels = LambdaNet.n_channels(features, responses=responses, n_filters=n_filters, **channels)
     backbone = UNet(2, n_channels, 1 if responses == 'each' else n_filters, n_features=3, n_resolutions=2)
@@ -78,6 +79,11 @@ def test_permutation_equivariance(features: dict[str, Any], image_channel: bool,
     assert expected.shape == (N_FILTERS, *SHAPE)
     assert (maps(each, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
     assert difference(expected[order], expected) > 1e-3
+    if features['features'] != 'real_imaginary':
+        pooled = network('each', image_channel=image_channel, pooled_responses=True, **options)
+        expected = maps(pooled, image())
+        assert (maps(pooled, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
+        assert difference(expected[order], expected) > 1e-3
     joint = network('joint', image_channel=image_channel, **options)
     assert difference(maps(joint, image(), permuted), maps(joint, image())[order]) > 1e-3
     none = network('none', **options)
@@ -114,6 +120,30 @@ def test_response_mean_is_the_last_channel() -> None:
     assert len(expected[:, 0, 0, 0].unique()) == len(channels)
 
 
+@pytest.mark.parametrize('filters_at_once', [1, 3, 8])
+def test_pooled_responses_are_the_last_channels(filters_at_once: int) -> None:
+    """Mean and maximum over all filters of what the backbone sees of the responses, the same for each filter."""
+    seen: list[torch.Tensor] = []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return x[:, :1]
+
+    options: dict[str, Any] = {'features': 'magnitude', 'image_channel': True, 'response_mean': True, 'padding': 0}
+    net = LambdaNet(
+        Recorder(), dim=(-2, -1), responses='each', pooled_responses=True, filters_at_once=filters_at_once, **options
+    )
+    maps(net.double(), image())
+    channels = torch.cat(seen).unflatten(0, (N_FILTERS, SHAPE[0]))
+    assert channels.shape[2] == LambdaNet.n_channels(
+        'magnitude', responses='each', n_filters=9, image_channel=True, response_mean=True, pooled_responses=True
+    )
+    own = channels[:, :, 0]
+    torch.testing.assert_close(channels[:, :, -2], own.mean(0, keepdim=True).expand_as(own))
+    torch.testing.assert_close(channels[:, :, -1], own.amax(0, keepdim=True).expand_as(own))
+
+
 @pytest.mark.parametrize('n_filters', [1, 3, 9])
 @pytest.mark.parametrize('size', [1, 5, 11])
 def test_v3_takes_any_dictionary(n_filters: int, size: int) -> None:
@@ -124,8 +154,8 @@ def test_v3_takes_any_dictionary(n_filters: int, size: int) -> None:
 
 
 @pytest.mark.parametrize('image_channel', [False, True])
-@pytest.mark.parametrize('coarsening', [1, 3])
-def test_filters_at_once(image_channel: bool, coarsening: int) -> None:
+@pytest.mark.parametrize(('coarsening', 'pooled_responses'), [(1, False), (3, False), (3, True)])
+def test_filters_at_once(image_channel: bool, coarsening: int, pooled_responses: bool) -> None:
     """Neither the maps nor the gradient for parameters, image and responses depend on it."""
     results = []
     for at_once in (1, 3, N_FILTERS):
@@ -134,6 +164,7 @@ def test_filters_at_once(image_channel: bool, coarsening: int) -> None:
             features='signal_to_noise',
             noise_level=True,
             image_channel=image_channel,
+            pooled_responses=pooled_responses,
             coarsening=coarsening,
             filters_at_once=at_once,
         )
@@ -301,6 +332,8 @@ def test_shape_of_the_responses(index: Any) -> None:
         ({'image_channel': True}, "image_channel needs responses='joint' or 'each'"),
         ({'response_mean': True, 'features': 'magnitude'}, "response_mean needs responses='each'"),
         ({'response_mean': True, 'responses': 'each'}, 'response_mean needs .* features without sign'),
+        ({'pooled_responses': True, 'features': 'magnitude', 'responses': 'joint'}, "pooled_responses needs .*'each'"),
+        ({'pooled_responses': True, 'responses': 'each'}, 'pooled_responses needs .* features without sign'),
         ({'features': 'signal_to_noise'}, "'signal_to_noise' needs noise_level=True"),
         ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be 1, or above'),
         ({'coarsening': 2}, 'features without sign'),

@@ -186,22 +186,33 @@ def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
     assert model.solver.regularizer.n_maps == SHAPES[0][0]
 
 
-def test_new_channel_is_ignored_at_first(config: TrainingConfig, tmp_path: Path) -> None:
-    """A network that sees the means of the responses starts with the maps of one that does not."""
+@pytest.mark.parametrize(
+    ('before', 'added', 'n_new'),
+    [
+        ({}, {'response_mean': True}, 1),
+        ({}, {'response_mean': True, 'pooled_responses': True}, 3),
+        ({'response_mean': True}, {'pooled_responses': True}, 2),
+    ],
+)
+def test_new_channels_are_ignored_at_first(
+    config: TrainingConfig, tmp_path: Path, before: dict[str, bool], added: dict[str, bool], n_new: int
+) -> None:
+    """A network that sees more of the responses starts with the maps of one that does not."""
     assert isinstance(config.model, DictionaryModelConfig)
-    start = config.model.build(filters(SHAPES[0]), seed=9)
-    save_weights(start, config.model, {}, tmp_path / 'start.safetensors')
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, response_mean=True))
-    trained = module(config)
+    earlier = dataclasses.replace(config.model, **before)
+    start = earlier.build(filters(SHAPES[0]), seed=9)
+    save_weights(start, earlier, {}, tmp_path / 'start.safetensors')
+    trained = module(dataclasses.replace(config, model=dataclasses.replace(earlier, **added)))
     trained.load_weights(tmp_path / 'start.safetensors')
     img = RandomGenerator(1).randn_tensor((1, 1, 1, 16, 16), torch.complex64)
     lambda_map = trained.model.estimate(img)
     torch.testing.assert_close(lambda_map, start.estimate(img))
     assert trained.model.lambda_net is not None
     weight = trained.model.lambda_net.backbone.get_parameter('encoder.0.0.weight')
-    assert not weight[:, -1].any()
+    assert not weight[:, -n_new:].any()
+    assert bool(weight[:, -n_new - 1].any())
     (gradient,) = torch.autograd.grad(lambda_map.square().sum(), weight)
-    assert bool(gradient[:, -1].any())
+    assert bool(gradient[:, -n_new:].flatten(2).any(-1).all())
 
 
 def test_dictionary_model_needs_filters(config: TrainingConfig) -> None:

@@ -40,6 +40,7 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         n_coils: int | Sequence[int] = 1,
         crop: int | None = None,
         augment: bool = False,
+        zoom: tuple[float, float] = (0.8, 1.15),
         colored_noise: bool | tuple[float, float] = False,
         seed: int = 0,
     ) -> None:
@@ -64,6 +65,8 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         augment
             If `True`, random crops are zoomed, flipped, transposed and gamma corrected, see `augment_image`. Otherwise
             the center of the image is used.
+        zoom
+            Range of the factor that the crops are zoomed by.
         colored_noise
             If the noise varies along `k1`, see `k1_noise_weight`. The factors at the two edges are drawn uniformly from
             a range `(low, high)`, independently; `True` is the range (0.15, 0.9), which covers measurements at 0.055 T.
@@ -93,6 +96,7 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
             raise ValueError(f'crop must be a positive integer or None, got {crop}.')
         self.crop = crop
         self.augment = augment
+        self.zoom = as_range('zoom', zoom, 0, exclusive=True)
         if colored_noise is not False and isinstance(sampling, Radial):
             raise ValueError(f'colored_noise varies along k1 and needs Cartesian sampling, got {sampling}.')
         self.colored_noise: tuple[float, float] | None = None
@@ -156,7 +160,7 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
 
         if self.augment:
             shape = self.images[index].shape if self.crop is None else (self.crop, self.crop)
-            magnitude = augment_image(self.images[index], (shape[0], shape[1]), image_rng)
+            magnitude = augment_image(self.images[index], (shape[0], shape[1]), image_rng, zoom=self.zoom)
         else:
             magnitude = self._cropped(index)
         shape = (magnitude.shape[0], magnitude.shape[1])

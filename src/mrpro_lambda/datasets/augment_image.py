@@ -4,14 +4,19 @@ import torch
 from mrpro.utils import pad_or_crop
 
 
-def augment_image(image: torch.Tensor, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+def augment_image(
+    image: torch.Tensor,
+    shape: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    zoom: tuple[float, float] = (0.8, 1.15),
+) -> torch.Tensor:
     """Draw a random variation of a magnitude image.
 
-    A random window of the image is resampled to the given shape, so that structures are zoomed by a factor of 0.8 to
-    1.15. It is flipped along each axis with probability 1/2, and transposed with probability 1/2 if the shape is
-    square. Scaled to a maximum of 1, it is raised to a power of 0.8 to 1.3 (gamma correction). Images that are smaller
-    than the window are padded with zeros. A window without signal above a fifth of the maximum of the image is moved to
-    the brightest pixel.
+    A random window of the image is resampled to the given shape, so that structures are zoomed. It is flipped along
+    each axis with probability 1/2, and transposed with probability 1/2 if the shape is square. Scaled to a maximum of
+    1, it is raised to a power of 0.8 to 1.3 (gamma correction). Images that are smaller than the window are padded with
+    zeros. A window without signal above a fifth of the maximum of the image is moved to the brightest pixel.
 
     Parameters
     ----------
@@ -21,13 +26,17 @@ def augment_image(image: torch.Tensor, shape: tuple[int, int], generator: torch.
         Size of the result `(y, x)`.
     generator
         Random number generator.
+    zoom
+        Smallest and largest factor that structures are zoomed by.
 
     Returns
     -------
         Magnitude image with maximum 1.
     """
-    zoom, gamma, *offsets, flip_y, flip_x, transpose = torch.rand(7, generator=generator, dtype=torch.float64).tolist()
-    window_shape = tuple(max(1, round(n / (0.8 + 0.35 * zoom))) for n in shape)
+    draws = torch.rand(7, generator=generator, dtype=torch.float64).tolist()
+    position, gamma, *offsets, flip_y, flip_x, transpose = draws
+    factor = zoom[0] + (zoom[1] - zoom[0]) * position
+    window_shape = tuple(max(1, round(n / factor)) for n in shape)
     image = pad_or_crop(image, [max(n, w) for n, w in zip(image.shape, window_shape, strict=True)])
     start = [int(u * (n - w + 1)) for u, n, w in zip(offsets, image.shape, window_shape, strict=True)]
     window = _window(image, start, window_shape)

@@ -139,6 +139,8 @@ class DictionaryModelConfig(NetworkConfig):
     """Whether the network sees the image besides the responses of the filters."""
     response_mean: bool = False
     """Whether V3 sees the mean of each response over the image."""
+    pooled_responses: bool = False
+    """Whether V3 sees the mean and the maximum of the responses of all filters."""
     coarsening: int = 1
     """Factor between the grids of the image and the network."""
     filters_at_once: int = 8
@@ -172,6 +174,7 @@ class DictionaryModelConfig(NetworkConfig):
             n_filters=len(filters),
             image_channel=self.image_channel,
             response_mean=self.response_mean,
+            pooled_responses=self.pooled_responses,
         )
         net = LambdaNet(
             self._unet(n_channels, 1 if self.responses == 'each' else len(filters), seed),
@@ -181,6 +184,7 @@ class DictionaryModelConfig(NetworkConfig):
             responses=self.responses,
             image_channel=self.image_channel,
             response_mean=self.response_mean,
+            pooled_responses=self.pooled_responses,
             coarsening=self.coarsening,
             filters_at_once=self.filters_at_once,
             padding=self.padding,

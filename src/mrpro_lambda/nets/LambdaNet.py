@@ -56,6 +56,7 @@ class LambdaNet(torch.nn.Module):
         responses: Responses = 'none',
         image_channel: bool = False,
         response_mean: bool = False,
+        pooled_responses: bool = False,
         coarsening: int = 1,
         filters_at_once: int = 8,
         padding: int = 8,
@@ -85,6 +86,9 @@ class LambdaNet(torch.nn.Module):
         response_mean
             Whether it sees the mean over the image of the features of the response, where each filter is by itself:
             how much signal and noise of the acquisition pass the filter. Needs features without sign.
+        pooled_responses
+            Whether it sees, at each pixel, mean and maximum over all filters of the features of the responses, where
+            each filter is by itself: whether another filter explains the pixel better. Needs features without sign.
         coarsening
             Run the backbone on a grid that is coarser by this factor, on root mean squares of the features in its
             cells, and interpolate the map. Needs features without sign.
@@ -121,10 +125,11 @@ class LambdaNet(torch.nn.Module):
             raise ValueError(f'responses must be one of {get_args(Responses)}, got {responses=}.')
         if image_channel and responses == 'none':
             raise ValueError("image_channel needs responses='joint' or 'each', got 'none'.")
-        if response_mean and (responses != 'each' or features == 'real_imaginary'):
-            raise ValueError(
-                f"response_mean needs responses='each' and features without sign, got {responses=}, {features=}."
-            )
+        for name, value in {'response_mean': response_mean, 'pooled_responses': pooled_responses}.items():
+            if value and (responses != 'each' or features == 'real_imaginary'):
+                raise ValueError(
+                    f"{name} needs responses='each' and features without sign, got {responses=}, {features=}."
+                )
         if features == 'signal_to_noise' and not noise_level:
             raise ValueError("features='signal_to_noise' needs noise_level=True.")
         if coarsening < 1 or (coarsening > 1 and features == 'real_imaginary'):
@@ -143,6 +148,7 @@ class LambdaNet(torch.nn.Module):
         self.responses = responses
         self.image_channel = image_channel
         self.response_mean = response_mean
+        self.pooled_responses = pooled_responses
         self.coarsening = coarsening
         self.filters_at_once = filters_at_once
         self.padding = padding
@@ -158,9 +164,10 @@ class LambdaNet(torch.nn.Module):
         n_filters: int = 1,
         image_channel: bool = False,
         response_mean: bool = False,
+        pooled_responses: bool = False,
     ) -> int:
         """Return the number of channels that the backbone sees, for the arguments of a network."""
-        n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean
+        n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean + 2 * pooled_responses
         return n_signals * (2 if features == 'real_imaginary' else 1) + (noise_level and features != 'signal_to_noise')
 
     def forward(
@@ -224,8 +231,13 @@ class LambdaNet(torch.nn.Module):
             if self.responses == 'joint':
                 u = self._maps([self._channels(responses / unit), context, level])
             else:
-                parts = [(part / unit).contiguous() for part in responses.split(self.filters_at_once)]
-                u = torch.cat([self._each(part, context, level, recompute=len(parts) > 1) for part in parts])
+                parts = [self._channels(part / unit) for part in responses.split(self.filters_at_once)]
+                shared = [c for c in (context, level) if c is not None]
+                pooled = []
+                if self.pooled_responses:
+                    sums, maxima = [part.sum(0) for part in parts], [part.amax(0) for part in parts]
+                    pooled = [torch.stack((torch.stack(sums).sum(0) / len(responses), torch.stack(maxima).amax(0)))]
+                u = torch.cat([self._each(part, shared, pooled, recompute=len(parts) > 1) for part in parts])
         other_shape = [
             n for d, n in zip(range(-initial_image.ndim, 0), initial_image.shape, strict=True) if d not in self.dim
         ]
@@ -265,22 +277,22 @@ class LambdaNet(torch.nn.Module):
         return self._apply_backbone(torch.cat([c for c in channels if c is not None]).movedim(0, 1)).movedim(0, 1)
 
     def _each(
-        self, part: torch.Tensor, context: torch.Tensor | None, level: torch.Tensor | None, *, recompute: bool
+        self, part: torch.Tensor, shared: list[torch.Tensor], pooled: list[torch.Tensor], *, recompute: bool
     ) -> torch.Tensor:
-        """Apply the backbone to some of the filters, each in its own entry of the batch."""
+        """Apply the backbone to the channels of some filters, each in its own entry of the batch."""
+        n_filters = len(part) // 2 if self.features == 'real_imaginary' else len(part)
 
         def apply(part: torch.Tensor) -> torch.Tensor:
-            signals = self._channels(part)
-            per_filter = signals.unflatten(0, (len(part), -1)).movedim(1, 2)  # filter, batch, channels
-            shared = [
-                c.movedim(0, 1).expand(len(part), *c.movedim(0, 1).shape) for c in (context, level) if c is not None
-            ]
-            channels = [per_filter, *shared]
+            own = part.unflatten(0, (n_filters, -1)).movedim(1, 2)  # filter, batch, channels
+
+            def expand(channels: list[torch.Tensor]) -> list[torch.Tensor]:
+                return [c.movedim(0, 1).expand(n_filters, *c.movedim(0, 1).shape) for c in channels]
+
+            mean = []
             if self.response_mean:
-                spatial = tuple(range(-len(self.dim), 0))
-                channels.append(per_filter.mean(spatial, keepdim=True).expand_as(per_filter))
-            x = torch.cat(channels, 2)
-            return self._apply_backbone(x.flatten(0, 1)).squeeze(1).unflatten(0, (len(part), -1))
+                mean = [own.mean(tuple(range(-len(self.dim), 0)), keepdim=True).expand_as(own)]
+            x = torch.cat([own, *expand(shared), *mean, *expand(pooled)], 2)
+            return self._apply_backbone(x.flatten(0, 1)).squeeze(1).unflatten(0, (n_filters, -1))
 
         if recompute and torch.is_grad_enabled():
             u: torch.Tensor = checkpoint(apply, part, use_reentrant=False)

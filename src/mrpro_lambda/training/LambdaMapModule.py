@@ -103,13 +103,15 @@ class LambdaMapModule(LightningModule):
     def load_weights(self, path: str | Path) -> None:
         """Start from the weights of another training of the same network.
 
-        A network that sees the means of the responses can start from one that does not: it ignores them at first.
+        A network that sees the means of the responses, or those over the filters, can start from one that does not: it
+        ignores them at first.
         """
         initial, _ = load_weights(path)
         state, (net, earlier) = initial.state_dict(), (self.model.lambda_net, initial.lambda_net)
-        if net is not None and earlier is not None and net.response_mean and not earlier.response_mean:
-            name = 'lambda_net.backbone.encoder.0.0.weight'  # the means are the last channel
-            state[name] = torch.nn.functional.pad(state[name], (0, 0) * len(net.dim) + (0, 1))
+        if net is not None and earlier is not None and not earlier.pooled_responses:  # which are the last channels
+            added = 2 * net.pooled_responses + (net.response_mean and not earlier.response_mean)
+            name = 'lambda_net.backbone.encoder.0.0.weight'
+            state[name] = torch.nn.functional.pad(state[name], (0, 0) * len(net.dim) + (0, added))
         self.model.load_state_dict(state)
         if self.log_beta is not None and isinstance(initial.solver.regularizer, DictionarySparsity):
             self.log_beta.data.copy_(initial.solver.regularizer.low_pass_op.beta.log())

@@ -68,6 +68,8 @@ class TrainingConfig:
     """Noise that varies along the phase-encoding direction, see `~mrpro_lambda.datasets.SimulatedAcquisitions`."""
     crop: int = 128
     """Size of the training images in pixels."""
+    zoom: tuple[float, float] = (0.8, 1.15)
+    """Range of the factor that training images are zoomed by."""
     max_steps: int = 4000
     """Optimizer steps."""
     batch_size: int = 4
@@ -141,6 +143,7 @@ class TrainingConfig:
             colored_noise=self.colored_noise,
             crop=self.crop,
             augment=True,
+            zoom=self.zoom,
             seed=self.seed,
         )
 
