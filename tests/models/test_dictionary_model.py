@@ -81,6 +81,35 @@ def test_exchange_of_the_dictionary() -> None:
     torch.testing.assert_close(reconstruct(model), reconstruct(build(config, other)), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize('responses', ['joint', 'each'])
+@pytest.mark.parametrize('high_pass', [False, True])
+def test_high_pass(responses: Any, high_pass: bool) -> None:
+    """A constant image is smooth: it does not change the maps, other than by the mean of the filters."""
+    options: dict[str, Any] = {'features': 'signal_to_noise', 'noise_level': True, 'high_pass': high_pass}
+    model = build(DictionaryModelConfig(**SMALL, responses=responses, **options), dictionary()).double()
+    _, _, img = acquire()
+    lambda_map = model.estimate(img, 0.1)
+    change = relative_image_difference(model.estimate(img + 3, 0.1), lambda_map)
+    if high_pass:
+        assert change < 1e-12
+        assert relative_image_difference(model.estimate(1.1 * img, 0.1), lambda_map) > 1e-3
+    else:
+        assert change > 1e-3
+
+
+def test_gradient_for_the_strength_of_the_low_pass_filter() -> None:
+    """Through the smooth part, and through the responses to the rest of the image."""
+    model = build(DictionaryModelConfig(**SMALL, features='magnitude', high_pass=True), dictionary()).double()
+    data, acquisition_op, img = acquire()
+
+    def mean_square(beta: torch.Tensor) -> torch.Tensor:
+        model.solver.regularizer = DictionarySparsity(dictionary().double(), beta=beta)
+        return model(data, acquisition_op, img).abs().square().mean()
+
+    beta = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(mean_square, (beta,), eps=1e-5, atol=0, rtol=1e-3)
+
+
 @pytest.mark.parametrize('filters_at_once', [1, 3])
 def test_gradient_does_not_depend_on_the_filters_at_once(filters_at_once: int) -> None:
     """Through the solver, and for all parameters."""
@@ -100,7 +129,7 @@ def test_gradient_does_not_depend_on_the_filters_at_once(filters_at_once: int) -
         ({}, 2),
         ({'image_channel': True, 'noise_level': True}, 5),
         ({'image_channel': True, 'response_mean': True, 'features': 'magnitude'}, 3),
-        ({'pooled_responses': True, 'response_mean': True, 'features': 'magnitude'}, 4),
+        ({'pooled_responses': True, 'response_mean': True, 'high_pass': True, 'features': 'magnitude'}, 4),
         ({'responses': 'none', 'features': 'magnitude', 'noise_level': True}, 2),
         ({'responses': 'joint', 'features': 'signal_to_noise', 'noise_level': True, 'image_channel': True}, 5),
         ({'responses': 'joint', 'coarsening': 2, 'features': 'magnitude', 'solver': 'FISTA', 'boundary': 'zero'}, 4),
@@ -117,6 +146,7 @@ def test_build(options: dict[str, Any], n_channels: int) -> None:
     assert (net.backbone.n_channels_in, net.backbone.n_channels_out) == (n_channels, 4 if 'responses' in options else 1)
     for name in (
         'responses',
+        'high_pass',
         'image_channel',
         'response_mean',
         'pooled_responses',

@@ -330,6 +330,7 @@ def test_shape_of_the_responses(index: Any) -> None:
     [
         ({'responses': 'all'}, 'responses must be one of'),
         ({'image_channel': True}, "image_channel needs responses='joint' or 'each'"),
+        ({'high_pass': True}, "high_pass needs responses='joint' or 'each'"),
         ({'response_mean': True, 'features': 'magnitude'}, "response_mean needs responses='each'"),
         ({'response_mean': True, 'responses': 'each'}, 'response_mean needs .* features without sign'),
         ({'pooled_responses': True, 'features': 'magnitude', 'responses': 'joint'}, "pooled_responses needs .*'each'"),

@@ -133,7 +133,8 @@ class LambdaMapModel(torch.nn.Module):
             raise ValueError('A model without a network needs lambda_map.')
         synthesis_op, responses = self.solver.regularizer.synthesis_op, None
         if self.lambda_net.responses != 'none' and synthesis_op is not None:
-            (responses,) = synthesis_op.adjoint(initial_image)
+            smooth = self.solver.regularizer.offset(initial_image) if self.lambda_net.high_pass else None
+            (responses,) = synthesis_op.adjoint(initial_image if smooth is None else initial_image - smooth)
         return self.lambda_net(initial_image, noise_std, responses)
 
     def _limit(self, img: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:

@@ -135,6 +135,8 @@ class DictionaryModelConfig(NetworkConfig):
     """Tells this description from that of another model."""
     responses: Responses = 'each'
     """Network: `none` (V1), `joint` (V2) or `each` (V3), see `~mrpro_lambda.nets.LambdaNet`."""
+    high_pass: bool = False
+    """Whether the responses are those of the image without its smooth part."""
     image_channel: bool = False
     """Whether the network sees the image besides the responses of the filters."""
     response_mean: bool = False
@@ -182,6 +184,7 @@ class DictionaryModelConfig(NetworkConfig):
             noise_level=self.noise_level,
             features=self.features,
             responses=self.responses,
+            high_pass=self.high_pass,
             image_channel=self.image_channel,
             response_mean=self.response_mean,
             pooled_responses=self.pooled_responses,

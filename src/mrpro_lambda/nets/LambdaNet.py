@@ -54,6 +54,7 @@ class LambdaNet(torch.nn.Module):
         noise_level: bool = False,
         features: Features = 'real_imaginary',
         responses: Responses = 'none',
+        high_pass: bool = False,
         image_channel: bool = False,
         response_mean: bool = False,
         pooled_responses: bool = False,
@@ -81,6 +82,9 @@ class LambdaNet(torch.nn.Module):
             `noise_level` and makes that channel superfluous. With a magnitude the map can not follow the phase.
         responses
             Whether the backbone sees the image, the responses of all filters, or each of them by itself.
+        high_pass
+            Whether the responses are those of the image without its smooth part, the one that the coefficients explain.
+            Learned filters have a mean, so that responses to the image itself follow its intensity first of all.
         image_channel
             Whether it sees the image besides the responses.
         response_mean
@@ -123,8 +127,9 @@ class LambdaNet(torch.nn.Module):
             raise ValueError(f'features must be one of {get_args(Features)}, got {features=}.')
         if responses not in get_args(Responses):
             raise ValueError(f'responses must be one of {get_args(Responses)}, got {responses=}.')
-        if image_channel and responses == 'none':
-            raise ValueError("image_channel needs responses='joint' or 'each', got 'none'.")
+        for name, value in {'high_pass': high_pass, 'image_channel': image_channel}.items():
+            if value and responses == 'none':
+                raise ValueError(f"{name} needs responses='joint' or 'each', got 'none'.")
         for name, value in {'response_mean': response_mean, 'pooled_responses': pooled_responses}.items():
             if value and (responses != 'each' or features == 'real_imaginary'):
                 raise ValueError(
@@ -146,6 +151,7 @@ class LambdaNet(torch.nn.Module):
         self.noise_level = noise_level
         self.features = features
         self.responses = responses
+        self.high_pass = high_pass
         self.image_channel = image_channel
         self.response_mean = response_mean
         self.pooled_responses = pooled_responses
@@ -186,8 +192,8 @@ class LambdaNet(torch.nn.Module):
             Standard deviation :math:`\sigma` of the complex noise of one k-space sample, :math:`E|n|^2 = \sigma^2`, in
             the units of the orthonormal Fourier transform; a number or one for each image, broadcastable to the image.
         responses
-            Responses :math:`D^H x_0` of the filters, shape `(n_filters, *other, coils, z, y, x)`, for networks that use
-            them.
+            Responses of the filters, :math:`D^H x_0` or with `high_pass` :math:`D^H (x_0 - x_{low})`, shape
+            `(n_filters, *other, coils, z, y, x)`, for networks that use them.
 
         Returns
         -------
