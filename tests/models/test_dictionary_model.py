@@ -130,6 +130,7 @@ def test_gradient_does_not_depend_on_the_filters_at_once(filters_at_once: int) -
         ({'image_channel': True, 'noise_level': True}, 5),
         ({'image_channel': True, 'response_mean': True, 'features': 'magnitude'}, 3),
         ({'pooled_responses': True, 'response_mean': True, 'high_pass': True, 'features': 'magnitude'}, 4),
+        ({'inverse_response': True, 'high_pass': True, 'features': 'signal_to_noise', 'noise_level': True}, 1),
         ({'responses': 'none', 'features': 'magnitude', 'noise_level': True}, 2),
         ({'responses': 'joint', 'features': 'signal_to_noise', 'noise_level': True, 'image_channel': True}, 5),
         ({'responses': 'joint', 'coarsening': 2, 'features': 'magnitude', 'solver': 'FISTA', 'boundary': 'zero'}, 4),
@@ -157,6 +158,7 @@ def test_build(options: dict[str, Any], n_channels: int) -> None:
         'padding',
     ):
         assert getattr(net, name) == getattr(config, name)
+    assert (net.log_threshold is not None) == config.inverse_response
     assert isinstance(regularizer, DictionarySparsity)
     assert torch.equal(regularizer.synthesis_op.filters, filters)
     assert regularizer.synthesis_op.boundary == config.boundary

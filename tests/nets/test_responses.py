@@ -80,10 +80,13 @@ def test_permutation_equivariance(features: dict[str, Any], image_channel: bool,
     assert (maps(each, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
     assert difference(expected[order], expected) > 1e-3
     if features['features'] != 'real_imaginary':
-        pooled = network('each', image_channel=image_channel, pooled_responses=True, **options)
+        inverse = bool(features.get('noise_level'))
+        options |= {'pooled_responses': True, 'high_pass': True, 'inverse_response': inverse}
+        pooled = network('each', image_channel=image_channel, **options)
         expected = maps(pooled, image())
         assert (maps(pooled, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
         assert difference(expected[order], expected) > 1e-3
+        options = features | {'coarsening': coarsening}
     joint = network('joint', image_channel=image_channel, **options)
     assert difference(maps(joint, image(), permuted), maps(joint, image())[order]) > 1e-3
     none = network('none', **options)
@@ -142,6 +145,31 @@ def test_pooled_responses_are_the_last_channels(filters_at_once: int) -> None:
     own = channels[:, :, 0]
     torch.testing.assert_close(channels[:, :, -2], own.mean(0, keepdim=True).expand_as(own))
     torch.testing.assert_close(channels[:, :, -1], own.amax(0, keepdim=True).expand_as(own))
+
+
+@pytest.mark.parametrize('circular', [False, True])
+@pytest.mark.parametrize('responses', ['joint', 'each'])
+def test_inverse_response(responses: Any, circular: bool) -> None:
+    """A network that gives zero leaves the estimate of the weight of a Laplace distribution, and scales with it."""
+
+    class Zero(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(x[:, : 1 if responses == 'each' else N_FILTERS])
+
+    options: dict[str, Any] = {'high_pass': True, 'noise_level': True, 'features': 'signal_to_noise'}
+    options['circular_dim'] = (-1,) if circular else ()
+    net = LambdaNet(Zero(), dim=(-2, -1), responses=responses, inverse_response=True, initial_scale=3.0, **options)
+    assert net.log_threshold is not None
+    seen, noise_std = analyze(image(), filters()), 0.1
+    lambda_map = net.double()(image(), noise_std, seen)
+    torch.testing.assert_close(net(2 * image(), 2 * noise_std, 2 * seen), 2 * lambda_map)
+    magnitude = torch.nn.functional.pad(seen.abs().flatten(0, 2), (0, 0, 3, 3), mode='reflect')
+    magnitude = torch.nn.functional.pad(magnitude, (3, 3, 0, 0), mode='circular' if circular else 'reflect')
+    mean = magnitude.unfold(-2, 7, 1).unfold(-2, 7, 1).mean((-2, -1)).reshape(seen.shape)
+    scale = 3.0 * noise_std * math.log(2)
+    torch.testing.assert_close(
+        lambda_map, scale / (1 + mean / (net.log_threshold.exp() * noise_std)), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize('n_filters', [1, 3, 9])
@@ -335,6 +363,14 @@ def test_shape_of_the_responses(index: Any) -> None:
         ({'response_mean': True, 'responses': 'each'}, 'response_mean needs .* features without sign'),
         ({'pooled_responses': True, 'features': 'magnitude', 'responses': 'joint'}, "pooled_responses needs .*'each'"),
         ({'pooled_responses': True, 'responses': 'each'}, 'pooled_responses needs .* features without sign'),
+        (
+            {'inverse_response': True, 'responses': 'each', 'high_pass': True},
+            'inverse_response needs .*noise_level=True',
+        ),
+        (
+            {'inverse_response': True, 'responses': 'each', 'noise_level': True},
+            'inverse_response needs .*high_pass=True',
+        ),
         ({'features': 'signal_to_noise'}, "'signal_to_noise' needs noise_level=True"),
         ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be 1, or above'),
         ({'coarsening': 2}, 'features without sign'),

@@ -143,6 +143,8 @@ class DictionaryModelConfig(NetworkConfig):
     """Whether V3 sees the mean of each response over the image."""
     pooled_responses: bool = False
     """Whether V3 sees the mean and the maximum of the responses of all filters."""
+    inverse_response: bool = False
+    """Whether the network modulates the inverse of the local mean of the responses."""
     coarsening: int = 1
     """Factor between the grids of the image and the network."""
     filters_at_once: int = 8
@@ -188,6 +190,7 @@ class DictionaryModelConfig(NetworkConfig):
             image_channel=self.image_channel,
             response_mean=self.response_mean,
             pooled_responses=self.pooled_responses,
+            inverse_response=self.inverse_response,
             coarsening=self.coarsening,
             filters_at_once=self.filters_at_once,
             padding=self.padding,

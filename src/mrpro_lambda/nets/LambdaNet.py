@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from torch.nn.functional import interpolate, softplus
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate, softplus
 from torch.utils.checkpoint import checkpoint
 
 Features = Literal['real_imaginary', 'magnitude', 'signal_to_noise']
 Responses = Literal['none', 'joint', 'each']
 
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
+_AVERAGE = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
+_WINDOW = 7  # of the local mean of the responses, about the size of a filter
+_THRESHOLD = 0.8  # the mean response to noise alone, relative to its standard deviation, is 0.5 to 0.9
 
 
 class LambdaNet(torch.nn.Module):
@@ -58,6 +61,7 @@ class LambdaNet(torch.nn.Module):
         image_channel: bool = False,
         response_mean: bool = False,
         pooled_responses: bool = False,
+        inverse_response: bool = False,
         coarsening: int = 1,
         filters_at_once: int = 8,
         padding: int = 8,
@@ -93,6 +97,11 @@ class LambdaNet(torch.nn.Module):
         pooled_responses
             Whether it sees, at each pixel, mean and maximum over all filters of the features of the responses, where
             each filter is by itself: whether another filter explains the pixel better. Needs features without sign.
+        inverse_response
+            Divide the map by :math:`1 + m_k / (\tau \sigma)`, where :math:`m_k` is the mean magnitude of the response
+            in a window of 7 pixels and :math:`\tau > 0` is learned. Coefficients with a Laplace distribution of mean
+            magnitude :math:`b` have the weight :math:`\sigma^2 / b` in the maximum a posteriori estimate; the network
+            modulates an estimate of it. Needs `noise_level`, and responses with `high_pass`.
         coarsening
             Run the backbone on a grid that is coarser by this factor, on root mean squares of the features in its
             cells, and interpolate the map. Needs features without sign.
@@ -135,6 +144,11 @@ class LambdaNet(torch.nn.Module):
                 raise ValueError(
                     f"{name} needs responses='each' and features without sign, got {responses=}, {features=}."
                 )
+        if inverse_response and not (high_pass and noise_level):
+            raise ValueError(
+                f'inverse_response needs responses with high_pass=True and noise_level=True, got {responses=}, '
+                f'{high_pass=}, {noise_level=}.'
+            )
         if features == 'signal_to_noise' and not noise_level:
             raise ValueError("features='signal_to_noise' needs noise_level=True.")
         if coarsening < 1 or (coarsening > 1 and features == 'real_imaginary'):
@@ -160,6 +174,7 @@ class LambdaNet(torch.nn.Module):
         self.padding = padding
         self.circular_dim = tuple(circular_dim)
         self.log_scale = torch.nn.Parameter(torch.tensor(math.log(initial_scale)))
+        self.log_threshold = torch.nn.Parameter(torch.tensor(math.log(_THRESHOLD))) if inverse_response else None
 
     @staticmethod
     def n_channels(
@@ -250,8 +265,12 @@ class LambdaNet(torch.nn.Module):
         last = tuple(range(-len(self.dim), 0))
         for i, d in enumerate(self.dim):
             u = u.narrow(i - len(self.dim), 0, initial_image.shape[d])  # interpolated to whole cells
-        u = u.unflatten(1, other_shape).movedim(last, self.dim)
-        return reference * self.log_scale.exp() * softplus(u)
+        modulation = softplus(u)
+        if self.log_threshold is not None and responses is not None:
+            strength = self._local_mean(self._arrange((responses / reference).abs()))
+            modulation = modulation / (1 + strength / self.log_threshold.exp())
+        modulation = modulation.unflatten(1, other_shape).movedim(last, self.dim)
+        return reference * self.log_scale.exp() * modulation
 
     def _channels(self, signals: torch.Tensor) -> torch.Tensor:
         """Return what the backbone sees of signals of shape `(n, *image)`: shape `(channels, batch, *size)`."""
@@ -277,6 +296,12 @@ class LambdaNet(torch.nn.Module):
             x = x.index_select(d, torch.arange(n + -n % c, device=x.device).clamp_max(n - 1))
             x = x.unflatten(d, (-1, c)).mean(d)
         return x
+
+    def _local_mean(self, x: torch.Tensor) -> torch.Tensor:
+        """Average over windows around each sample of the convolved axes, which come last."""
+        for i, d in enumerate(self.dim):
+            x = _continue(x, i - len(self.dim), _WINDOW // 2, _WINDOW // 2, circular=d in self.circular_dim)
+        return _AVERAGE[len(self.dim)](x, _WINDOW, stride=1)
 
     def _maps(self, channels: list[torch.Tensor | None]) -> torch.Tensor:
         """Apply the backbone to channels that are seen jointly: shape `(n_maps, batch, *size)`."""

@@ -50,7 +50,7 @@ class LambdaMapModule(LightningModule):
         learn_beta
             Learn the strength of the low-pass filter of a dictionary model.
         learning_rate
-            Largest learning rate of the network; that of the scale of the map is five times as large.
+            Largest learning rate of the network; that of the numbers beside it is five times as large.
         max_steps
             Optimizer steps, the length of the learning rate schedule.
         background_weight
@@ -81,9 +81,10 @@ class LambdaMapModule(LightningModule):
         net = self.model.lambda_net
         if net is None:
             raise ValueError('A model without a network can not be trained.')
+        numbers = (net.log_scale, net.log_threshold, self.log_beta)
         groups = [
             {'params': net.backbone.parameters(), 'lr': self.learning_rate},
-            {'params': [p for p in (net.log_scale, self.log_beta) if p is not None], 'lr': 5 * self.learning_rate},
+            {'params': [p for p in numbers if p is not None], 'lr': 5 * self.learning_rate},
         ]
 
         def factor(step: int) -> float:
