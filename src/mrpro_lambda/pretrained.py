@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
     'cdl-v1': 'f5aeee397c93923d02c1e64b9ac223b8991ccbd2ae826cf6d9303cc786978dd3',
-    'cdl-v1-low-field': 'f146fa0091b52314fa4bab60153820e975c27b9ce90d497ac56efa991046c4f1',
+    'cdl-v1-low-field': '9c58d81444d61ab8189879832c2373e89cb647877499a8d6cb5b88c73eb5be40',
     'cdl-v2': '290536907b9d5daf3096de32fd8d5387453734f1992de39fed01bea2da0c95aa',
     'cdl-v3': 'a09b6c4650396b33465e34731afcb62bc34fab80dae21396928a7dd9a9848f51',
     'cdl-v3-low-field': '801fc835fa0b11ac06216da91b03d0bce48d9ed6ec2dfdb82a959abb0a27e84d',
