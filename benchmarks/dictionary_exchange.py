@@ -102,16 +102,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data-root', type=Path, required=True)
     parser.add_argument('--models', nargs=3, default=['cdl-v1', 'cdl-v2', 'cdl-v3'], help='weights of V1, V2 and V3')
+    parser.add_argument('--kinds', nargs='+', choices=SETTINGS, default=[*SETTINGS], help='acquisitions, default: both')
     parser.add_argument('--picture', type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     tests, groups = images(args.data_root, test=True)
     brains = tests[: groups.count('brain')]
     samples = {
-        kind: [simulate(img, kind, noise, 1000 + i) for i, img in enumerate(brains)] for kind, noise in SETTINGS.items()
+        kind: [simulate(img, kind, SETTINGS[kind], 1000 + i) for i, img in enumerate(brains)] for kind in args.kinds
     }
-    for kind, noise in SETTINGS.items():
-        print(f'\n**{kind}, noise {noise}**: mean (standard deviation) of {len(brains)} images.')
+    for kind in args.kinds:
+        print(f'\n**{kind}, noise {SETTINGS[kind]}**: mean (standard deviation) of {len(brains)} images.')
         permutation_table(args.models, samples[kind])
 
     name = args.models[2]
@@ -126,7 +127,7 @@ def main() -> None:
     for key, row in table.items():
         cells = ' | '.join(f'{value:.2f}' for pair in row.values() for value in pair)
         print(f'| {key} | {len(dictionaries[key])} | {cells} |')
-    save_picture(name, dictionaries, table, few['variable-density'][0], args.picture)
+    save_picture(name, dictionaries, table, few[args.kinds[0]][0], args.picture)
 
 
 def save_picture(
@@ -138,10 +139,11 @@ def save_picture(
 ) -> None:
     """Save the curves over the number of filters, and one image with dictionaries of all sizes."""
     mpl.use('agg')
+    kinds = [*next(iter(table.values()))]
     figure = plt.figure(figsize=(13, 6.6), layout='constrained')
     grid = figure.add_gridspec(2, 1, height_ratios=(1.5, 1))
     upper, lower = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-    for ax, kind in zip(np.atleast_1d(upper.subplots(1, 2)), SETTINGS, strict=True):
+    for ax, kind in zip(np.atleast_1d(upper.subplots(1, len(kinds))), kinds, strict=True):
         for size, marker in (('9x9', 'o'), ('11x11', 's')):
             for color, level in enumerate(('low', 'medium', 'high')):
                 keys = [key for key in table if f'-{size}-{level}' in key]
