@@ -314,6 +314,7 @@ def test_number_of_channels(responses: Any, features: dict[str, Any], image_chan
     net = LambdaNet(Recorder(), dim=(-2, -1), responses=responses, image_channel=image_channel, **features)
     maps(net.double(), image())
     assert seen == {LambdaNet.n_channels(**features, responses=responses, n_filters=4, image_channel=image_channel)}
+    assert seen == {len(network(responses, image_channel=image_channel, **features).channel_names)}
 
 
 def test_number_of_channels_in_examples() -> None:

@@ -10,6 +10,7 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.datasets import AcquisitionSample, CartesianLines, Mixture, VariableDensityRandom
 from mrpro_lambda.dictionary import Dictionary, save_dictionary
 from mrpro_lambda.models import DictionaryModelConfig
+from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
@@ -186,18 +187,24 @@ def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
     assert model.solver.regularizer.n_maps == SHAPES[0][0]
 
 
+RELATIVE_TO_NOISE = {'noise_level': True, 'features': 'signal_to_noise', 'high_pass': True}
+
+
 @pytest.mark.parametrize(
-    ('before', 'added', 'n_new'),
+    ('before', 'added'),
     [
-        ({}, {'response_mean': True}, 1),
-        ({}, {'response_mean': True, 'pooled_responses': True}, 3),
-        ({'response_mean': True}, {'pooled_responses': True}, 2),
+        ({}, {'response_mean': True}),
+        ({}, {'response_mean': True, 'pooled_responses': True}),
+        ({'response_mean': True}, {'pooled_responses': True, 'image_channel': True}),
+        ({'responses': 'none'}, {'responses': 'joint', 'image_channel': True}),
+        ({'responses': 'joint'}, {'image_channel': True}),
+        (RELATIVE_TO_NOISE, {'inverse_response': True, 'image_channel': True}),
     ],
 )
 def test_new_channels_are_ignored_at_first(
-    config: TrainingConfig, tmp_path: Path, before: dict[str, bool], added: dict[str, bool], n_new: int
+    config: TrainingConfig, tmp_path: Path, before: dict[str, Any], added: dict[str, Any]
 ) -> None:
-    """A network that sees more of the responses starts with the maps of one that does not."""
+    """A network that sees more starts with the maps of one that sees less, and learns to use the rest."""
     assert isinstance(config.model, DictionaryModelConfig)
     earlier = dataclasses.replace(config.model, **before)
     start = earlier.build(filters(SHAPES[0]), seed=9)
@@ -205,14 +212,30 @@ def test_new_channels_are_ignored_at_first(
     trained = module(dataclasses.replace(config, model=dataclasses.replace(earlier, **added)))
     trained.load_weights(tmp_path / 'start.safetensors')
     img = RandomGenerator(1).randn_tensor((1, 1, 1, 16, 16), torch.complex64)
-    lambda_map = trained.model.estimate(img)
-    torch.testing.assert_close(lambda_map, start.estimate(img))
-    assert trained.model.lambda_net is not None
-    weight = trained.model.lambda_net.backbone.get_parameter('encoder.0.0.weight')
-    assert not weight[:, -n_new:].any()
-    assert bool(weight[:, -n_new - 1].any())
-    (gradient,) = torch.autograd.grad(lambda_map.square().sum(), weight)
-    assert bool(gradient[:, -n_new:].flatten(2).any(-1).all())
+    noise_std = 0.1 if earlier.noise_level else None
+    lambda_map = trained.model.estimate(img, noise_std)
+    torch.testing.assert_close(lambda_map, start.estimate(img, noise_std))
+    net, seen = trained.model.lambda_net, start.lambda_net
+    assert net is not None
+    assert seen is not None
+    assert isinstance(net.backbone, UNet)
+    assert len(net.channel_names) == net.backbone.n_channels_in
+    new = [i for i, name in enumerate(net.channel_names) if name not in seen.channel_names]
+    assert new
+    numbers = [] if net.exponent is None else [net.exponent]
+    gradient, *others = torch.autograd.grad(
+        lambda_map.square().sum(), [net.backbone.get_parameter('encoder.0.0.weight'), *numbers]
+    )
+    assert all(bool(gradient[:, i].any()) for i in new)
+    assert all(bool(other != 0) for other in others)
+
+
+def test_initial_weights_with_other_channels(config: TrainingConfig, tmp_path: Path) -> None:
+    assert isinstance(config.model, DictionaryModelConfig)
+    earlier = dataclasses.replace(config.model, high_pass=True)
+    save_weights(earlier.build(filters(SHAPES[0])), earlier, {}, tmp_path / 'start.safetensors')
+    with pytest.raises(ValueError, match=r"does not see \['high-passed response'\]"):
+        module(config).load_weights(tmp_path / 'start.safetensors')
 
 
 def test_dictionary_model_needs_filters(config: TrainingConfig) -> None:

@@ -144,7 +144,7 @@ class DictionaryModelConfig(NetworkConfig):
     pooled_responses: bool = False
     """Whether V3 sees the mean and the maximum of the responses of all filters."""
     inverse_response: bool = False
-    """Whether the network modulates the inverse of the local mean of the responses."""
+    """Whether the map has a factor that falls with the local mean of the responses."""
     coarsening: int = 1
     """Factor between the grids of the image and the network."""
     filters_at_once: int = 8

@@ -98,10 +98,10 @@ class LambdaNet(torch.nn.Module):
             Whether it sees, at each pixel, mean and maximum over all filters of the features of the responses, where
             each filter is by itself: whether another filter explains the pixel better. Needs features without sign.
         inverse_response
-            Divide the map by :math:`1 + m_k / (\tau \sigma)`, where :math:`m_k` is the mean magnitude of the response
-            in a window of 7 pixels and :math:`\tau > 0` is learned. Coefficients with a Laplace distribution of mean
-            magnitude :math:`b` have the weight :math:`\sigma^2 / b` in the maximum a posteriori estimate; the network
-            modulates an estimate of it. Needs `noise_level`, and responses with `high_pass`.
+            Multiply the map by :math:`(1 + m_k / (\tau \sigma))^{-p}`, where :math:`m_k` is the mean magnitude of the
+            response in a window of 7 pixels. :math:`\tau > 0` and :math:`p` are learned; :math:`p` begins at 1:
+            coefficients with a Laplace distribution of mean magnitude :math:`b` have the weight :math:`\sigma^2 / b` in
+            the maximum a posteriori estimate. Needs `noise_level`, and responses with `high_pass`.
         coarsening
             Run the backbone on a grid that is coarser by this factor, on root mean squares of the features in its
             cells, and interpolate the map. Needs features without sign.
@@ -174,7 +174,11 @@ class LambdaNet(torch.nn.Module):
         self.padding = padding
         self.circular_dim = tuple(circular_dim)
         self.log_scale = torch.nn.Parameter(torch.tensor(math.log(initial_scale)))
-        self.log_threshold = torch.nn.Parameter(torch.tensor(math.log(_THRESHOLD))) if inverse_response else None
+        self.log_threshold: torch.nn.Parameter | None = None
+        self.exponent: torch.nn.Parameter | None = None
+        if inverse_response:
+            self.log_threshold = torch.nn.Parameter(torch.tensor(math.log(_THRESHOLD)))
+            self.exponent = torch.nn.Parameter(torch.tensor(1.0))
 
     @staticmethod
     def n_channels(
@@ -190,6 +194,21 @@ class LambdaNet(torch.nn.Module):
         """Return the number of channels that the backbone sees, for the arguments of a network."""
         n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean + 2 * pooled_responses
         return n_signals * (2 if features == 'real_imaginary' else 1) + (noise_level and features != 'signal_to_noise')
+
+    @property
+    def channel_names(self) -> list[str]:
+        """What the channels are that the backbone sees, in their order."""
+        response = 'high-passed response' if self.high_pass else 'response'
+        signals = {
+            'none': ['image'],
+            'joint': [f'{response} {i}' for i in range(getattr(self.backbone, 'n_channels_out', 1))],
+            'each': [response],
+        }[self.responses] + ['image'] * self.image_channel
+        parts = (', real part', ', imaginary part') if self.features == 'real_imaginary' else ('',)
+        names = [f'{signal}{part}' for signal in signals for part in parts]
+        names += ['noise level'] * (self.noise_level and self.features != 'signal_to_noise')
+        names += ['mean of the response'] * self.response_mean
+        return names + ['mean over the filters', 'maximum over the filters'] * self.pooled_responses
 
     def forward(
         self,
@@ -266,9 +285,9 @@ class LambdaNet(torch.nn.Module):
         for i, d in enumerate(self.dim):
             u = u.narrow(i - len(self.dim), 0, initial_image.shape[d])  # interpolated to whole cells
         modulation = softplus(u)
-        if self.log_threshold is not None and responses is not None:
+        if self.log_threshold is not None and self.exponent is not None and responses is not None:
             strength = self._local_mean(self._arrange((responses / reference).abs()))
-            modulation = modulation / (1 + strength / self.log_threshold.exp())
+            modulation = modulation * torch.exp(-self.exponent * torch.log1p(strength / self.log_threshold.exp()))
         modulation = modulation.unflatten(1, other_shape).movedim(last, self.dim)
         return reference * self.log_scale.exp() * modulation
 

@@ -81,7 +81,7 @@ class LambdaMapModule(LightningModule):
         net = self.model.lambda_net
         if net is None:
             raise ValueError('A model without a network can not be trained.')
-        numbers = (net.log_scale, net.log_threshold, self.log_beta)
+        numbers = (net.log_scale, net.log_threshold, net.exponent, self.log_beta)
         groups = [
             {'params': net.backbone.parameters(), 'lr': self.learning_rate},
             {'params': [p for p in numbers if p is not None], 'lr': 5 * self.learning_rate},
@@ -102,17 +102,31 @@ class LambdaMapModule(LightningModule):
         return self.model(sample.data, acquisition_op(sample), sample.initial_image, noise_std=noise_std)
 
     def load_weights(self, path: str | Path) -> None:
-        """Start from the weights of another training of the same network.
+        """Start from the weights of another training.
 
-        A network that sees the means of the responses, or those over the filters, can start from one that does not: it
-        ignores them at first.
+        The network may see more than the one of the weights: it ignores the channels that are new, and the inverse of
+        the responses, at first.
+
+        Raises
+        ------
+        ValueError
+            If the network of the weights sees a channel that this one does not.
         """
         initial, _ = load_weights(path)
         state, (net, earlier) = initial.state_dict(), (self.model.lambda_net, initial.lambda_net)
-        if net is not None and earlier is not None and not earlier.pooled_responses:  # which are the last channels
-            added = 2 * net.pooled_responses + (net.response_mean and not earlier.response_mean)
+        if net is not None and earlier is not None:
+            missing = [name for name in earlier.channel_names if name not in net.channel_names]
+            if missing:
+                raise ValueError(
+                    f'The network must see the channels of the initial weights, but does not see {missing}.'
+                )
             name = 'lambda_net.backbone.encoder.0.0.weight'
-            state[name] = torch.nn.functional.pad(state[name], (0, 0) * len(net.dim) + (0, added))
+            weight, places = state[name], [net.channel_names.index(name) for name in earlier.channel_names]
+            state[name] = weight.new_zeros(len(weight), len(net.channel_names), *weight.shape[2:])
+            state[name][:, places] = weight
+            if net.exponent is not None and net.log_threshold is not None and earlier.exponent is None:
+                state['lambda_net.exponent'] = torch.zeros_like(net.exponent)
+                state['lambda_net.log_threshold'] = net.log_threshold.detach()
         self.model.load_state_dict(state)
         if self.log_beta is not None and isinstance(initial.solver.regularizer, DictionarySparsity):
             self.log_beta.data.copy_(initial.solver.regularizer.low_pass_op.beta.log())
