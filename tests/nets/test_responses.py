@@ -9,6 +9,7 @@ import pytest
 import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.LambdaNet import filter_descriptors
 from mrpro_lambda.operators import ConvolutionalDictionaryOp
 
 N_FILTERS, SHAPE = 4, (2, 1, 1, 16, 12)
@@ -33,7 +34,7 @@ def filters(n_filters: int = N_FILTERS, size: int = 3) -> torch.Tensor:
 
 def network(responses: Any, n_filters: int = N_FILTERS, **options: Any) -> LambdaNet:
     """A network in double precision. The factor undoes the small start of the last layer."""
-    seen = ('noise_level', 'image_channel', 'response_mean', 'pooled_responses')
+    seen = ('noise_level', 'image_channel', 'response_mean', 'pooled_responses', 'filter_shape')
     channels = {key: options[key] for key in seen if key in options}
     features = options.get('features', 'real_imaginary')
     n_channels = LambdaNet.n_channels(features, responses=responses, n_filters=n_filters, **channels)
@@ -57,7 +58,7 @@ def analyze(img: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:
 def maps(net: LambdaNet, img: torch.Tensor, dictionary: torch.Tensor | None = None, noise: float = 0.1) -> torch.Tensor:
     dictionary = filters() if dictionary is None else dictionary
     seen = None if net.responses == 'none' else analyze(img, dictionary)
-    return net(img, noise if net.noise_level else None, seen)
+    return net(img, noise if net.noise_level else None, seen, dictionary if net.filter_shape else None)
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -81,7 +82,7 @@ def test_permutation_equivariance(features: dict[str, Any], image_channel: bool,
     assert difference(expected[order], expected) > 1e-3
     if features['features'] != 'real_imaginary':
         inverse = bool(features.get('noise_level'))
-        options |= {'pooled_responses': True, 'high_pass': True, 'inverse_response': inverse}
+        options |= {'pooled_responses': True, 'high_pass': True, 'inverse_response': inverse, 'filter_shape': True}
         pooled = network('each', image_channel=image_channel, **options)
         expected = maps(pooled, image())
         assert (maps(pooled, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
@@ -145,6 +146,39 @@ def test_pooled_responses_are_the_last_channels(filters_at_once: int) -> None:
     own = channels[:, :, 0]
     torch.testing.assert_close(channels[:, :, -2], own.mean(0, keepdim=True).expand_as(own))
     torch.testing.assert_close(channels[:, :, -1], own.amax(0, keepdim=True).expand_as(own))
+
+
+def test_filter_descriptors() -> None:
+    """Of turned and mirrored filters they are the same; of a point, a line, an edge, and a plane they are known."""
+    drawn = filters(6, 5) + 0.1 * RandomGenerator(2).randn_tensor((6, 1, 1), torch.float64)
+    expected = filter_descriptors(drawn)
+    assert expected.shape == (6, 4)
+    assert bool((expected.std(0) > 0.01).all())
+    for turned in (drawn.rot90(1, (1, 2)), drawn.flip(1), drawn.mT, -drawn):
+        torch.testing.assert_close(filter_descriptors(turned), expected, rtol=1e-10, atol=1e-12)
+
+    point, line = torch.zeros(5, 5, dtype=torch.float64), torch.zeros(5, 5, dtype=torch.float64)
+    point[2, 2], line[:, 2] = 1, 5**-0.5
+    plane = torch.full((5, 5), 0.2, dtype=torch.float64)
+    (point_d, line_d, plane_d) = filter_descriptors(torch.stack((point, line, plane)))
+    torch.testing.assert_close(point_d[[1, 2, 3]], torch.tensor([0, 1 / 8, 1 / 8], dtype=torch.float64))
+    assert point_d[0] == pytest.approx((2 / 3) ** 0.5, rel=0.01)  # a flat spectrum
+    assert point_d[0] > line_d[0] > plane_d[0]
+    assert line_d[1] > 0.3
+    assert plane_d[1] < 1e-10
+    assert plane_d[2] == pytest.approx(5 / 8)
+
+
+def test_filter_shape_tells_filters_with_the_same_response_apart() -> None:
+    net = network('each', features='magnitude', filter_shape=True)
+    seen = analyze(image(), filters())[:1].expand(2, *SHAPE)
+    first, second = net(image(), None, seen, filters()[:2])
+    assert difference(first, second) > 1e-3
+    first, second = net(image(), None, seen, filters()[:1].expand(2, -1, -1))
+    assert torch.equal(first, second)
+    for given in (None, filters()[:1]):
+        with pytest.raises(ValueError, match='filter_shape=True needs the filters of all responses, got'):
+            net(image(), None, seen, given)
 
 
 @pytest.mark.parametrize('circular', [False, True])
@@ -376,6 +410,7 @@ def test_shape_of_the_responses(index: Any) -> None:
         ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be 1, or above'),
         ({'coarsening': 2}, 'features without sign'),
         ({'filters_at_once': 0}, 'filters_at_once must be positive'),
+        ({'filter_shape': True, 'responses': 'joint'}, "filter_shape needs responses='each'"),
     ],
 )
 def test_invalid_options(options: dict[str, Any], message: str) -> None:
