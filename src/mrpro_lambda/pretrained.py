@@ -19,9 +19,9 @@ _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
     'cdl-v1': 'f5aeee397c93923d02c1e64b9ac223b8991ccbd2ae826cf6d9303cc786978dd3',
-    'cdl-v1-low-field': '9c58d81444d61ab8189879832c2373e89cb647877499a8d6cb5b88c73eb5be40',
+    'cdl-v1-low-field': '85350954c965bdc1759a70c820b7019157d33558f95b4b906d3fa44a64f6c21a',
     'cdl-v2': '290536907b9d5daf3096de32fd8d5387453734f1992de39fed01bea2da0c95aa',
-    'cdl-v2-low-field': '7e91918e372a6e81eb389c4f88170f41377fa41f19a585d88ebaa63a34fb356f',
+    'cdl-v2-low-field': 'b74792470c17c2bdfbda890a92497c1371976314182eaee7c252803ff60cbbb2',
     'cdl-v3': 'a09b6c4650396b33465e34731afcb62bc34fab80dae21396928a7dd9a9848f51',
     'cdl-v3-low-field': '801fc835fa0b11ac06216da91b03d0bce48d9ed6ec2dfdb82a959abb0a27e84d',
     'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',

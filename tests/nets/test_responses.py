@@ -9,7 +9,6 @@ import pytest
 import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.nets import LambdaNet, UNet
-from mrpro_lambda.nets.LambdaNet import filter_descriptors
 from mrpro_lambda.operators import ConvolutionalDictionaryOp
 
 N_FILTERS, SHAPE = 4, (2, 1, 1, 16, 12)
@@ -34,8 +33,7 @@ def filters(n_filters: int = N_FILTERS, size: int = 3) -> torch.Tensor:
 
 def network(responses: Any, n_filters: int = N_FILTERS, **options: Any) -> LambdaNet:
     """A network in double precision. The factor undoes the small start of the last layer."""
-    seen = ('noise_level', 'image_channel', 'response_mean', 'pooled_responses', 'filter_shape')
-    channels = {key: options[key] for key in seen if key in options}
+    channels = {key: options[key] for key in ('noise_level', 'image_channel', 'response_mean') if key in options}
     features = options.get('features', 'real_imaginary')
     n_channels = LambdaNet.n_channels(features, responses=responses, n_filters=n_filters, **channels)
     backbone = UNet(2, n_channels, 1 if responses == 'each' else n_filters, n_features=3, n_resolutions=2)
@@ -58,7 +56,7 @@ def analyze(img: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:
 def maps(net: LambdaNet, img: torch.Tensor, dictionary: torch.Tensor | None = None, noise: float = 0.1) -> torch.Tensor:
     dictionary = filters() if dictionary is None else dictionary
     seen = None if net.responses == 'none' else analyze(img, dictionary)
-    return net(img, noise if net.noise_level else None, seen, dictionary if net.filter_shape else None)
+    return net(img, noise if net.noise_level else None, seen)
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -80,14 +78,10 @@ def test_permutation_equivariance(features: dict[str, Any], image_channel: bool,
     assert expected.shape == (N_FILTERS, *SHAPE)
     assert (maps(each, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
     assert difference(expected[order], expected) > 1e-3
-    if features['features'] != 'real_imaginary':
-        inverse = bool(features.get('noise_level'))
-        options |= {'pooled_responses': True, 'high_pass': True, 'inverse_response': inverse, 'filter_shape': True}
-        pooled = network('each', image_channel=image_channel, **options)
-        expected = maps(pooled, image())
-        assert (maps(pooled, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
-        assert difference(expected[order], expected) > 1e-3
-        options = features | {'coarsening': coarsening}
+    if features.get('noise_level'):
+        inverse = network('each', image_channel=image_channel, high_pass=True, inverse_response=True, **options)
+        expected = maps(inverse, image())
+        assert (maps(inverse, image(), permuted) - expected[order]).abs().max() < 1e-12 * expected.abs().max()
     joint = network('joint', image_channel=image_channel, **options)
     assert difference(maps(joint, image(), permuted), maps(joint, image())[order]) > 1e-3
     none = network('none', **options)
@@ -122,63 +116,6 @@ def test_response_mean_is_the_last_channel() -> None:
     expected = channels[:, :1].mean((-2, -1), keepdim=True).expand_as(channels[:, :1])
     torch.testing.assert_close(channels[:, 2:], expected)
     assert len(expected[:, 0, 0, 0].unique()) == len(channels)
-
-
-@pytest.mark.parametrize('filters_at_once', [1, 3, 8])
-def test_pooled_responses_are_the_last_channels(filters_at_once: int) -> None:
-    """Mean and maximum over all filters of what the backbone sees of the responses, the same for each filter."""
-    seen: list[torch.Tensor] = []
-
-    class Recorder(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append(x)
-            return x[:, :1]
-
-    options: dict[str, Any] = {'features': 'magnitude', 'image_channel': True, 'response_mean': True, 'padding': 0}
-    net = LambdaNet(
-        Recorder(), dim=(-2, -1), responses='each', pooled_responses=True, filters_at_once=filters_at_once, **options
-    )
-    maps(net.double(), image())
-    channels = torch.cat(seen).unflatten(0, (N_FILTERS, SHAPE[0]))
-    assert channels.shape[2] == LambdaNet.n_channels(
-        'magnitude', responses='each', n_filters=9, image_channel=True, response_mean=True, pooled_responses=True
-    )
-    own = channels[:, :, 0]
-    torch.testing.assert_close(channels[:, :, -2], own.mean(0, keepdim=True).expand_as(own))
-    torch.testing.assert_close(channels[:, :, -1], own.amax(0, keepdim=True).expand_as(own))
-
-
-def test_filter_descriptors() -> None:
-    """Of turned and mirrored filters they are the same; of a point, a line, an edge, and a plane they are known."""
-    drawn = filters(6, 5) + 0.1 * RandomGenerator(2).randn_tensor((6, 1, 1), torch.float64)
-    expected = filter_descriptors(drawn)
-    assert expected.shape == (6, 4)
-    assert bool((expected.std(0) > 0.01).all())
-    for turned in (drawn.rot90(1, (1, 2)), drawn.flip(1), drawn.mT, -drawn):
-        torch.testing.assert_close(filter_descriptors(turned), expected, rtol=1e-10, atol=1e-12)
-
-    point, line = torch.zeros(5, 5, dtype=torch.float64), torch.zeros(5, 5, dtype=torch.float64)
-    point[2, 2], line[:, 2] = 1, 5**-0.5
-    plane = torch.full((5, 5), 0.2, dtype=torch.float64)
-    (point_d, line_d, plane_d) = filter_descriptors(torch.stack((point, line, plane)))
-    torch.testing.assert_close(point_d[[1, 2, 3]], torch.tensor([0, 1 / 8, 1 / 8], dtype=torch.float64))
-    assert point_d[0] == pytest.approx((2 / 3) ** 0.5, rel=0.01)  # a flat spectrum
-    assert point_d[0] > line_d[0] > plane_d[0]
-    assert line_d[1] > 0.3
-    assert plane_d[1] < 1e-10
-    assert plane_d[2] == pytest.approx(5 / 8)
-
-
-def test_filter_shape_tells_filters_with_the_same_response_apart() -> None:
-    net = network('each', features='magnitude', filter_shape=True)
-    seen = analyze(image(), filters())[:1].expand(2, *SHAPE)
-    first, second = net(image(), None, seen, filters()[:2])
-    assert difference(first, second) > 1e-3
-    first, second = net(image(), None, seen, filters()[:1].expand(2, -1, -1))
-    assert torch.equal(first, second)
-    for given in (None, filters()[:1]):
-        with pytest.raises(ValueError, match='filter_shape=True needs the filters of all responses, got'):
-            net(image(), None, seen, given)
 
 
 @pytest.mark.parametrize('circular', [False, True])
@@ -216,8 +153,8 @@ def test_v3_takes_any_dictionary(n_filters: int, size: int) -> None:
 
 
 @pytest.mark.parametrize('image_channel', [False, True])
-@pytest.mark.parametrize(('coarsening', 'pooled_responses'), [(1, False), (3, False), (3, True)])
-def test_filters_at_once(image_channel: bool, coarsening: int, pooled_responses: bool) -> None:
+@pytest.mark.parametrize('coarsening', [1, 3])
+def test_filters_at_once(image_channel: bool, coarsening: int) -> None:
     """Neither the maps nor the gradient for parameters, image and responses depend on it."""
     results = []
     for at_once in (1, 3, N_FILTERS):
@@ -226,7 +163,6 @@ def test_filters_at_once(image_channel: bool, coarsening: int, pooled_responses:
             features='signal_to_noise',
             noise_level=True,
             image_channel=image_channel,
-            pooled_responses=pooled_responses,
             coarsening=coarsening,
             filters_at_once=at_once,
         )
@@ -396,8 +332,6 @@ def test_shape_of_the_responses(index: Any) -> None:
         ({'high_pass': True}, "high_pass needs responses='joint' or 'each'"),
         ({'response_mean': True, 'features': 'magnitude'}, "response_mean needs responses='each'"),
         ({'response_mean': True, 'responses': 'each'}, 'response_mean needs .* features without sign'),
-        ({'pooled_responses': True, 'features': 'magnitude', 'responses': 'joint'}, "pooled_responses needs .*'each'"),
-        ({'pooled_responses': True, 'responses': 'each'}, 'pooled_responses needs .* features without sign'),
         (
             {'inverse_response': True, 'responses': 'each', 'high_pass': True},
             'inverse_response needs .*noise_level=True',
@@ -410,7 +344,6 @@ def test_shape_of_the_responses(index: Any) -> None:
         ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be 1, or above'),
         ({'coarsening': 2}, 'features without sign'),
         ({'filters_at_once': 0}, 'filters_at_once must be positive'),
-        ({'filter_shape': True, 'responses': 'joint'}, "filter_shape needs responses='each'"),
     ],
 )
 def test_invalid_options(options: dict[str, Any], message: str) -> None:

@@ -194,9 +194,8 @@ RELATIVE_TO_NOISE = {'noise_level': True, 'features': 'signal_to_noise', 'high_p
     ('before', 'added'),
     [
         ({}, {'response_mean': True}),
-        ({}, {'filter_shape': True}),
-        ({}, {'response_mean': True, 'pooled_responses': True}),
-        ({'response_mean': True}, {'pooled_responses': True, 'image_channel': True}),
+        ({}, {'response_mean': True, 'image_channel': True}),
+        ({'response_mean': True}, {'image_channel': True}),
         ({'responses': 'none'}, {'responses': 'joint', 'image_channel': True}),
         ({'responses': 'joint'}, {'image_channel': True}),
         (RELATIVE_TO_NOISE, {'inverse_response': True, 'image_channel': True}),

@@ -135,8 +135,7 @@ class LambdaMapModel(torch.nn.Module):
         if self.lambda_net.responses != 'none' and synthesis_op is not None:
             smooth = self.solver.regularizer.offset(initial_image) if self.lambda_net.high_pass else None
             (responses,) = synthesis_op.adjoint(initial_image if smooth is None else initial_image - smooth)
-        filters = getattr(synthesis_op, 'filters', None) if self.lambda_net.filter_shape else None
-        return self.lambda_net(initial_image, noise_std, responses, filters)
+        return self.lambda_net(initial_image, noise_std, responses)
 
     def _limit(self, img: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:
         """Limit an image to the measured band."""

@@ -141,10 +141,6 @@ class DictionaryModelConfig(NetworkConfig):
     """Whether the network sees the image besides the responses of the filters."""
     response_mean: bool = False
     """Whether V3 sees the mean of each response over the image."""
-    pooled_responses: bool = False
-    """Whether V3 sees the mean and the maximum of the responses of all filters."""
-    filter_shape: bool = False
-    """Whether V3 sees numbers for the shape of the filter."""
     inverse_response: bool = False
     """Whether the map has a factor that falls with the local mean of the responses."""
     coarsening: int = 1
@@ -180,8 +176,6 @@ class DictionaryModelConfig(NetworkConfig):
             n_filters=len(filters),
             image_channel=self.image_channel,
             response_mean=self.response_mean,
-            pooled_responses=self.pooled_responses,
-            filter_shape=self.filter_shape,
         )
         net = LambdaNet(
             self._unet(n_channels, 1 if self.responses == 'each' else len(filters), seed),
@@ -192,8 +186,6 @@ class DictionaryModelConfig(NetworkConfig):
             high_pass=self.high_pass,
             image_channel=self.image_channel,
             response_mean=self.response_mean,
-            pooled_responses=self.pooled_responses,
-            filter_shape=self.filter_shape,
             inverse_response=self.inverse_response,
             coarsening=self.coarsening,
             filters_at_once=self.filters_at_once,

@@ -16,7 +16,7 @@ Responses = Literal['none', 'joint', 'each']
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
 _AVERAGE = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
 _WINDOW = 7  # of the local mean of the responses, about the size of a filter
-_THRESHOLD = 0.8  # the mean response to noise alone, relative to its standard deviation, is 0.5 to 0.9
+_THRESHOLD = 0.8  # the mean response to noise alone is about 0.5 to 0.9 of its standard deviation
 
 
 class LambdaNet(torch.nn.Module):
@@ -60,8 +60,6 @@ class LambdaNet(torch.nn.Module):
         high_pass: bool = False,
         image_channel: bool = False,
         response_mean: bool = False,
-        pooled_responses: bool = False,
-        filter_shape: bool = False,
         inverse_response: bool = False,
         coarsening: int = 1,
         filters_at_once: int = 8,
@@ -95,12 +93,6 @@ class LambdaNet(torch.nn.Module):
         response_mean
             Whether it sees the mean over the image of the features of the response, where each filter is by itself:
             how much signal and noise of the acquisition pass the filter. Needs features without sign.
-        pooled_responses
-            Whether it sees, at each pixel, mean and maximum over all filters of the features of the responses, where
-            each filter is by itself: whether another filter explains the pixel better. Needs features without sign.
-        filter_shape
-            Whether it sees numbers for the shape of the filter, see `filter_descriptors`, where each filter is by
-            itself: the same response of coarse and of fine filters is not equally likely to be noise.
         inverse_response
             Multiply the map by :math:`(1 + m_k / (\tau \sigma))^{-p}`, where :math:`m_k` is the mean magnitude of the
             response in a window of 7 pixels. :math:`\tau > 0` and :math:`p` are learned; :math:`p` begins at 1:
@@ -143,13 +135,10 @@ class LambdaNet(torch.nn.Module):
         for name, value in {'high_pass': high_pass, 'image_channel': image_channel}.items():
             if value and responses == 'none':
                 raise ValueError(f"{name} needs responses='joint' or 'each', got 'none'.")
-        for name, value in {'response_mean': response_mean, 'pooled_responses': pooled_responses}.items():
-            if value and (responses != 'each' or features == 'real_imaginary'):
-                raise ValueError(
-                    f"{name} needs responses='each' and features without sign, got {responses=}, {features=}."
-                )
-        if filter_shape and responses != 'each':
-            raise ValueError(f"filter_shape needs responses='each', got {responses=}.")
+        if response_mean and (responses != 'each' or features == 'real_imaginary'):
+            raise ValueError(
+                f"response_mean needs responses='each' and features without sign, got {responses=}, {features=}."
+            )
         if inverse_response and not (high_pass and noise_level):
             raise ValueError(
                 f'inverse_response needs responses with high_pass=True and noise_level=True, got {responses=}, '
@@ -174,8 +163,6 @@ class LambdaNet(torch.nn.Module):
         self.high_pass = high_pass
         self.image_channel = image_channel
         self.response_mean = response_mean
-        self.pooled_responses = pooled_responses
-        self.filter_shape = filter_shape
         self.coarsening = coarsening
         self.filters_at_once = filters_at_once
         self.padding = padding
@@ -196,13 +183,10 @@ class LambdaNet(torch.nn.Module):
         n_filters: int = 1,
         image_channel: bool = False,
         response_mean: bool = False,
-        pooled_responses: bool = False,
-        filter_shape: bool = False,
     ) -> int:
         """Return the number of channels that the backbone sees, for the arguments of a network."""
-        n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean + 2 * pooled_responses
-        n_channels = n_signals * (2 if features == 'real_imaginary' else 1) + len(_DESCRIPTORS) * filter_shape
-        return n_channels + (noise_level and features != 'signal_to_noise')
+        n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean
+        return n_signals * (2 if features == 'real_imaginary' else 1) + (noise_level and features != 'signal_to_noise')
 
     @property
     def channel_names(self) -> list[str]:
@@ -216,16 +200,13 @@ class LambdaNet(torch.nn.Module):
         parts = (', real part', ', imaginary part') if self.features == 'real_imaginary' else ('',)
         names = [f'{signal}{part}' for signal in signals for part in parts]
         names += ['noise level'] * (self.noise_level and self.features != 'signal_to_noise')
-        names += ['mean of the response'] * self.response_mean
-        names += ['mean over the filters', 'maximum over the filters'] * self.pooled_responses
-        return names + [*_DESCRIPTORS] * self.filter_shape
+        return names + ['mean of the response'] * self.response_mean
 
     def forward(
         self,
         initial_image: torch.Tensor,
         noise_std: torch.Tensor | float | None = None,
         responses: torch.Tensor | None = None,
-        filters: torch.Tensor | None = None,
     ) -> torch.Tensor:
         r"""Estimate the map.
 
@@ -239,8 +220,6 @@ class LambdaNet(torch.nn.Module):
         responses
             Responses of the filters, :math:`D^H x_0` or with `high_pass` :math:`D^H (x_0 - x_{low})`, shape
             `(n_filters, *other, coils, z, y, x)`, for networks that use them.
-        filters
-            Filters, shape `(n_filters, [kz,] ky, kx)`, for networks that see their shape.
 
         Returns
         -------
@@ -264,9 +243,6 @@ class LambdaNet(torch.nn.Module):
                 f'responses must have shape (n_filters, *image), got {tuple(responses.shape)} for an image of shape '
                 f'{tuple(initial_image.shape)}.'
             )
-        if self.filter_shape and (filters is None or responses is None or len(filters) != len(responses)):
-            given = 'none' if filters is None else f'shape {tuple(filters.shape)}'
-            raise ValueError(f'A network with filter_shape=True needs the filters of all responses, got {given}.')
         energy = (modulus / largest).square()  # fourth powers of raw data would leave the range of single precision
         intensity = largest * (energy.square().sum(self.dim, keepdim=True) / energy.sum(self.dim, keepdim=True)).sqrt()
         reference = intensity
@@ -287,21 +263,8 @@ class LambdaNet(torch.nn.Module):
             if self.responses == 'joint':
                 u = self._maps([self._channels(responses / unit), context, level])
             else:
-                parts = [self._channels(part / unit) for part in responses.split(self.filters_at_once)]
-                shared = [c for c in (context, level) if c is not None]
-                pooled = []
-                if self.pooled_responses:
-                    sums, maxima = [part.sum(0) for part in parts], [part.amax(0) for part in parts]
-                    pooled = [torch.stack((torch.stack(sums).sum(0) / len(responses), torch.stack(maxima).amax(0)))]
-                shapes: Sequence[torch.Tensor | None] = [None] * len(parts)
-                if self.filter_shape and filters is not None:
-                    shapes = filter_descriptors(filters).to(parts[0]).split(self.filters_at_once)
-                u = torch.cat(
-                    [
-                        self._each(part, shared, pooled, shape, recompute=len(parts) > 1)
-                        for part, shape in zip(parts, shapes, strict=True)
-                    ]
-                )
+                parts = [(part / unit).contiguous() for part in responses.split(self.filters_at_once)]
+                u = torch.cat([self._each(part, context, level, recompute=len(parts) > 1) for part in parts])
         other_shape = [
             n for d, n in zip(range(-initial_image.ndim, 0), initial_image.shape, strict=True) if d not in self.dim
         ]
@@ -351,34 +314,22 @@ class LambdaNet(torch.nn.Module):
         return self._apply_backbone(torch.cat([c for c in channels if c is not None]).movedim(0, 1)).movedim(0, 1)
 
     def _each(
-        self,
-        part: torch.Tensor,
-        shared: list[torch.Tensor],
-        pooled: list[torch.Tensor],
-        shape: torch.Tensor | None,
-        *,
-        recompute: bool,
+        self, part: torch.Tensor, context: torch.Tensor | None, level: torch.Tensor | None, *, recompute: bool
     ) -> torch.Tensor:
-        """Apply the backbone to the channels of some filters, each in its own entry of the batch."""
-        n_filters = len(part) // 2 if self.features == 'real_imaginary' else len(part)
+        """Apply the backbone to some of the filters, each in its own entry of the batch."""
 
         def apply(part: torch.Tensor) -> torch.Tensor:
-            own = part.unflatten(0, (n_filters, -1)).movedim(1, 2)  # filter, batch, channels
-
-            def expand(channels: list[torch.Tensor]) -> list[torch.Tensor]:
-                return [c.movedim(0, 1).expand(n_filters, *c.movedim(0, 1).shape) for c in channels]
-
-            mean = []
+            signals = self._channels(part)
+            per_filter = signals.unflatten(0, (len(part), -1)).movedim(1, 2)  # filter, batch, channels
+            shared = [
+                c.movedim(0, 1).expand(len(part), *c.movedim(0, 1).shape) for c in (context, level) if c is not None
+            ]
+            channels = [per_filter, *shared]
             if self.response_mean:
-                mean = [own.mean(tuple(range(-len(self.dim), 0)), keepdim=True).expand_as(own)]
-            shapes = []
-            if shape is not None:
-                n_spatial = len(self.dim)
-                shapes = [
-                    shape.reshape(n_filters, 1, -1, *[1] * n_spatial).expand(-1, own.shape[1], -1, *own.shape[3:])
-                ]
-            x = torch.cat([own, *expand(shared), *mean, *expand(pooled), *shapes], 2)
-            return self._apply_backbone(x.flatten(0, 1)).squeeze(1).unflatten(0, (n_filters, -1))
+                spatial = tuple(range(-len(self.dim), 0))
+                channels.append(per_filter.mean(spatial, keepdim=True).expand_as(per_filter))
+            x = torch.cat(channels, 2)
+            return self._apply_backbone(x.flatten(0, 1)).squeeze(1).unflatten(0, (len(part), -1))
 
         if recompute and torch.is_grad_enabled():
             u: torch.Tensor = checkpoint(apply, part, use_reentrant=False)
@@ -417,40 +368,6 @@ class LambdaNet(torch.nn.Module):
         if self.coarsening == 1:
             return u
         return interpolate(u, scale_factor=self.coarsening, mode=_INTERPOLATION[len(self.dim)], align_corners=False)
-
-
-_DESCRIPTORS = ('frequency of the filter', 'anisotropy of the filter', 'mean of the filter', 'l1 norm of the filter')
-
-
-@torch.no_grad()
-def filter_descriptors(filters: torch.Tensor) -> torch.Tensor:
-    r"""Return numbers for the shape of filters that do not change if a filter is rotated by 90 degrees or mirrored.
-
-    With the matrix :math:`M` of second moments of the power spectrum: the root mean square frequency
-    :math:`\sqrt{\mathrm{tr} M} / \pi` and the anisotropy :math:`\|M / \mathrm{tr} M - I / n\|_F`; the modulus of the
-    sum; the l1 norm. All are those of filters of unit norm.
-
-    Parameters
-    ----------
-    filters
-        Filters, shape `(n_filters, *size)`.
-
-    Returns
-    -------
-        Frequency, anisotropy, sum and l1 norm, the last two divided by 8, shape `(n_filters, 4)`.
-    """
-    dim = tuple(range(1, filters.ndim))
-    sizes = [2 * n + 1 for n in filters.shape[1:]]  # odd: no frequency without its negative
-    power = torch.fft.fftn(filters.to(torch.complex128), s=sizes, dim=dim).abs().square()
-    power = power / power.sum(dim, keepdim=True)
-    axes = [2 * torch.fft.fftfreq(n, dtype=torch.float64, device=filters.device) for n in sizes]
-    omega = torch.stack(torch.meshgrid(*axes, indexing='ij'))
-    moments = torch.einsum('ax,bx,kx->kab', omega.flatten(1), omega.flatten(1), power.flatten(1))
-    trace = moments.diagonal(dim1=1, dim2=2).sum(-1)
-    identity = torch.eye(len(dim), dtype=torch.float64, device=filters.device)
-    anisotropy = (moments / trace.clamp_min(1e-12)[:, None, None] - identity / len(dim)).flatten(1).norm(dim=1)
-    total, l1 = filters.sum(dim).abs(), filters.abs().sum(dim)
-    return torch.stack((trace.sqrt(), anisotropy, total / 8, l1 / 8), 1)
 
 
 def _continue(x: torch.Tensor, dim: int, before: int, after: int, *, circular: bool) -> torch.Tensor:
