@@ -79,7 +79,7 @@ class TrainingConfig:
     background_weight: float = 0.2
     """Weight of the background in the loss."""
     initial_weights: str | None = None
-    """Weights to start from, a file of an earlier training of the same network."""
+    """Weights to start from, a file of an earlier training. The network may see more than that of the weights."""
     seed: int = 0
     """Seed of the initial weights, the order of the images and the simulation."""
     n_workers: int = 0
