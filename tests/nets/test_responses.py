@@ -35,7 +35,7 @@ def network(responses: Any, n_filters: int = N_FILTERS, **options: Any) -> Lambd
     """A network in double precision. The factor undoes the small start of the last layer."""
     channels = {key: options[key] for key in ('noise_level', 'image_channel', 'response_mean') if key in options}
     features = options.get('features', 'real_imaginary')
-    n_channels = LambdaNet.n_channels(features, responses=responses, n_filters=n_filters, **channels)
+    n_channels = len(LambdaNet.channel_names(features, responses=responses, n_filters=n_filters, **channels))
     backbone = UNet(2, n_channels, 1 if responses == 'each' else n_filters, n_features=3, n_resolutions=2)
     with torch.no_grad():
         backbone.last.weight.mul_(10)
@@ -283,16 +283,22 @@ def test_number_of_channels(responses: Any, features: dict[str, Any], image_chan
 
     net = LambdaNet(Recorder(), dim=(-2, -1), responses=responses, image_channel=image_channel, **features)
     maps(net.double(), image())
-    assert seen == {LambdaNet.n_channels(**features, responses=responses, n_filters=4, image_channel=image_channel)}
-    assert seen == {len(network(responses, image_channel=image_channel, **features).channel_names)}
+    options = {'responses': responses, 'n_filters': N_FILTERS, 'image_channel': image_channel, **features}
+    assert seen == {len(LambdaNet.channel_names(**options))}
+    assert network(responses, image_channel=image_channel, **features).channels == LambdaNet.channel_names(**options)
 
 
-def test_number_of_channels_in_examples() -> None:
-    assert LambdaNet.n_channels('real_imaginary') == 2
-    assert LambdaNet.n_channels('real_imaginary', noise_level=True, responses='joint', n_filters=5) == 11
-    assert LambdaNet.n_channels('magnitude', noise_level=True, responses='each', n_filters=5, image_channel=True) == 3
-    assert LambdaNet.n_channels('signal_to_noise', noise_level=True, responses='each', n_filters=5) == 1
-    assert LambdaNet.n_channels('magnitude', responses='each', n_filters=5, response_mean=True) == 2
+def test_channel_names_in_examples() -> None:
+    names = LambdaNet.channel_names
+    assert names('real_imaginary') == ['image, real part', 'image, imaginary part']
+    assert len(names('real_imaginary', noise_level=True, responses='joint', n_filters=5)) == 11
+    assert names('magnitude', noise_level=True, responses='each', n_filters=5, image_channel=True) == [
+        'response',
+        'image',
+        'noise level',
+    ]
+    assert names('signal_to_noise', noise_level=True, responses='each', high_pass=True) == ['high-passed response']
+    assert names('magnitude', responses='each', response_mean=True) == ['response', 'mean of the response']
 
 
 @all_features

@@ -219,8 +219,8 @@ def test_new_channels_are_ignored_at_first(
     assert net is not None
     assert seen is not None
     assert isinstance(net.backbone, UNet)
-    assert len(net.channel_names) == net.backbone.n_channels_in
-    new = [i for i, name in enumerate(net.channel_names) if name not in seen.channel_names]
+    assert len(net.channels) == net.backbone.n_channels_in
+    new = [i for i, name in enumerate(net.channels) if name not in seen.channels]
     assert new
     numbers = [] if net.exponent is None else [net.exponent]
     gradient, *others = torch.autograd.grad(
@@ -230,11 +230,21 @@ def test_new_channels_are_ignored_at_first(
     assert all(bool(other != 0) for other in others)
 
 
-def test_initial_weights_with_other_channels(config: TrainingConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('before', 'message'),
+    [
+        ({'high_pass': True}, r"does not see \['high-passed response'\]"),
+        ({'noise_level': True}, 'must have features and noise_level of the initial weights'),
+        ({'features': 'real_imaginary'}, 'must have features and noise_level of the initial weights'),
+    ],
+)
+def test_initial_weights_of_a_network_that_does_not_fit(
+    config: TrainingConfig, tmp_path: Path, before: dict[str, Any], message: str
+) -> None:
     assert isinstance(config.model, DictionaryModelConfig)
-    earlier = dataclasses.replace(config.model, high_pass=True)
+    earlier = dataclasses.replace(config.model, **before)
     save_weights(earlier.build(filters(SHAPES[0])), earlier, {}, tmp_path / 'start.safetensors')
-    with pytest.raises(ValueError, match=r"does not see \['high-passed response'\]"):
+    with pytest.raises(ValueError, match=message):
         module(config).load_weights(tmp_path / 'start.safetensors')
 
 

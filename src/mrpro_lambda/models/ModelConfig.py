@@ -109,9 +109,9 @@ class ModelConfig(NetworkConfig):
         if self.solver not in ('ADMM', 'PDHG'):
             raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")
         regularizer = TotalVariation(self.dim, boundary=self.boundary)
-        n_channels = LambdaNet.n_channels(self.features, noise_level=self.noise_level)
+        channels = LambdaNet.channel_names(self.features, noise_level=self.noise_level)
         net = LambdaNet(
-            self._unet(n_channels, regularizer.n_maps, seed),
+            self._unet(len(channels), regularizer.n_maps, seed),
             dim=self.net_dim,
             noise_level=self.noise_level,
             features=self.features,
@@ -169,16 +169,17 @@ class DictionaryModelConfig(NetworkConfig):
         if self.solver not in ('ADMM', 'FISTA'):
             raise ValueError(f"solver must be 'ADMM' or 'FISTA', got {self.solver!r}.")
         regularizer = DictionarySparsity(filters, boundary=self.boundary, beta=self.beta)
-        n_channels = LambdaNet.n_channels(
+        channels = LambdaNet.channel_names(
             self.features,
             noise_level=self.noise_level,
             responses=self.responses,
             n_filters=len(filters),
+            high_pass=self.high_pass,
             image_channel=self.image_channel,
             response_mean=self.response_mean,
         )
         net = LambdaNet(
-            self._unet(n_channels, 1 if self.responses == 'each' else len(filters), seed),
+            self._unet(len(channels), 1 if self.responses == 'each' else len(filters), seed),
             dim=self.net_dim,
             noise_level=self.noise_level,
             features=self.features,

@@ -46,6 +46,8 @@ class LambdaNet(torch.nn.Module):
        using Deep Neural Networks and Algorithm Unrolling. SIAM J Imaging Sci 16(4) https://doi.org/10.1137/23M1552486
     .. [KOF2025] Kofler A, Calatroni L, Kolbitsch C, Papafitsoros K (2025) Learning Spatially Adaptive l1-Norms Weights
        for Convolutional Synthesis Regularization. EUSIPCO 2025 https://arxiv.org/abs/2503.09483
+    .. [CHA2000] Chang SG, Yu B, Vetterli M (2000) Adaptive wavelet thresholding for image denoising and compression.
+       IEEE Trans Image Process 9(9) https://doi.org/10.1109/83.862633
     .. [ICIP2026] Extension to arbitrary dictionaries (2026) ICIP 2026 https://arxiv.org/abs/2602.21707
     """
 
@@ -73,7 +75,7 @@ class LambdaNet(torch.nn.Module):
         ----------
         backbone
             Image network, from `(batch, n_channels_in, *size)` to `(batch, n_maps, *size)`, to one map if it sees each
-            response by itself. See `n_channels` for the number of channels. An attribute `size_divisor` says what the
+            response by itself. See `channel_names` for the channels. An attribute `size_divisor` says what the
             sizes must be multiples of (default 1).
         dim
             Negative axes of the image that the backbone convolves. Default: the last `backbone.n_dim` axes.
@@ -97,7 +99,8 @@ class LambdaNet(torch.nn.Module):
             Multiply the map by :math:`(1 + m_k / (\tau \sigma))^{-p}`, where :math:`m_k` is the mean magnitude of the
             response in a window of 7 pixels. :math:`\tau > 0` and :math:`p` are learned; :math:`p` begins at 1:
             coefficients with a Laplace distribution of mean magnitude :math:`b` have the weight :math:`\sigma^2 / b` in
-            the maximum a posteriori estimate. Needs `noise_level`, and responses with `high_pass`.
+            the maximum a posteriori estimate, see [CHA2000]_ for :math:`\sigma^2` over a standard deviation. Needs
+            `noise_level`, and responses with `high_pass`.
         coarsening
             Run the backbone on a grid that is coarser by this factor, on root mean squares of the features in its
             cells, and interpolate the map. Needs features without sign.
@@ -167,6 +170,15 @@ class LambdaNet(torch.nn.Module):
         self.filters_at_once = filters_at_once
         self.padding = padding
         self.circular_dim = tuple(circular_dim)
+        self.channels = self.channel_names(
+            features,
+            noise_level=noise_level,
+            responses=responses,
+            n_filters=getattr(backbone, 'n_channels_out', 1),
+            high_pass=high_pass,
+            image_channel=image_channel,
+            response_mean=response_mean,
+        )
         self.log_scale = torch.nn.Parameter(torch.tensor(math.log(initial_scale)))
         self.log_threshold: torch.nn.Parameter | None = None
         self.exponent: torch.nn.Parameter | None = None
@@ -175,32 +187,26 @@ class LambdaNet(torch.nn.Module):
             self.exponent = torch.nn.Parameter(torch.tensor(1.0))
 
     @staticmethod
-    def n_channels(
+    def channel_names(
         features: Features,
         *,
         noise_level: bool = False,
         responses: Responses = 'none',
         n_filters: int = 1,
+        high_pass: bool = False,
         image_channel: bool = False,
         response_mean: bool = False,
-    ) -> int:
-        """Return the number of channels that the backbone sees, for the arguments of a network."""
-        n_signals = (n_filters if responses == 'joint' else 1) + image_channel + response_mean
-        return n_signals * (2 if features == 'real_imaginary' else 1) + (noise_level and features != 'signal_to_noise')
-
-    @property
-    def channel_names(self) -> list[str]:
-        """What the channels are that the backbone sees, in their order."""
-        response = 'high-passed response' if self.high_pass else 'response'
-        signals = {
-            'none': ['image'],
-            'joint': [f'{response} {i}' for i in range(getattr(self.backbone, 'n_channels_out', 1))],
-            'each': [response],
-        }[self.responses] + ['image'] * self.image_channel
-        parts = (', real part', ', imaginary part') if self.features == 'real_imaginary' else ('',)
+    ) -> list[str]:
+        """Return what the channels are that the backbone sees, in their order, for the arguments of a network."""
+        response = 'high-passed response' if high_pass else 'response'
+        signals = [response] if responses == 'each' else ['image']
+        if responses == 'joint':
+            signals = [f'{response} {i}' for i in range(n_filters)]
+        signals += ['image'] * (image_channel and responses != 'none')
+        parts = (', real part', ', imaginary part') if features == 'real_imaginary' else ('',)
         names = [f'{signal}{part}' for signal in signals for part in parts]
-        names += ['noise level'] * (self.noise_level and self.features != 'signal_to_noise')
-        return names + ['mean of the response'] * self.response_mean
+        names += ['noise level'] * (noise_level and features != 'signal_to_noise')
+        return names + ['mean of the response'] * response_mean
 
     def forward(
         self,

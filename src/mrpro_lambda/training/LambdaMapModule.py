@@ -110,19 +110,24 @@ class LambdaMapModule(LightningModule):
         Raises
         ------
         ValueError
-            If the network of the weights sees a channel that this one does not.
+            If the network of the weights sees a channel that this one does not, or in other units.
         """
         initial, _ = load_weights(path)
         state, (net, earlier) = initial.state_dict(), (self.model.lambda_net, initial.lambda_net)
         if net is not None and earlier is not None:
-            missing = [name for name in earlier.channel_names if name not in net.channel_names]
+            if (net.features, net.noise_level) != (earlier.features, earlier.noise_level):
+                raise ValueError(
+                    'The network must have features and noise_level of the initial weights, got '
+                    f'{(net.features, net.noise_level)} and {(earlier.features, earlier.noise_level)}.'
+                )
+            missing = [name for name in earlier.channels if name not in net.channels]
             if missing:
                 raise ValueError(
                     f'The network must see the channels of the initial weights, but does not see {missing}.'
                 )
             name = 'lambda_net.backbone.encoder.0.0.weight'
-            weight, places = state[name], [net.channel_names.index(name) for name in earlier.channel_names]
-            state[name] = weight.new_zeros(len(weight), len(net.channel_names), *weight.shape[2:])
+            weight, places = state[name], [net.channels.index(name) for name in earlier.channels]
+            state[name] = weight.new_zeros(len(weight), len(net.channels), *weight.shape[2:])
             state[name][:, places] = weight
             if net.exponent is not None and net.log_threshold is not None and earlier.exponent is None:
                 state['lambda_net.exponent'] = torch.zeros_like(net.exponent)
