@@ -188,8 +188,8 @@ def _metrics(img: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:
 def _certificate(solution: Solution) -> dict[str, Any]:
     """Return the certificate of a solution for the metrics."""
     return {
-        'relative_gap': solution.gap / solution.objective,
-        'objective': solution.objective,
+        'relative_gap': solution.relative_gap,
+        'objective': solution.objective.sum().item(),
         'n_iterations': solution.n_iterations,
         'reason': solution.reason,
     }

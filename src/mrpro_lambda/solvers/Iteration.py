@@ -54,9 +54,13 @@ class Iteration(ABC, Generic[State]):
     def transpose_init_(self, cotangent: State, gradient: Gradient) -> None:
         """Add the contribution of the initial state to the gradient, and bring it to the units of the problem."""
 
-    @abstractmethod
-    def dual(self, state: State) -> torch.Tensor:
-        """Return the feasible dual variable of the regularizer."""
+    def dual(self, state: State) -> torch.Tensor | None:  # noqa: ARG002
+        """Return the feasible dual variable of the regularizer; `None` if it follows from that of the data term."""
+        return None
+
+    def dual_image(self, state: State) -> torch.Tensor | None:  # noqa: ARG002
+        """Return an image without the offset whose data are closer to dual feasible than those of the unknown."""
+        return None
 
     def new_patterns(self, n_iterations: int) -> torch.Tensor:
         """Return memory for the activity patterns of some iterations, see `pack_signs`."""

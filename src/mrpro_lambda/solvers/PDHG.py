@@ -13,7 +13,7 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.gram_norm import gram_norm
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, real_bound
-from mrpro_lambda.solvers.Problem import GapKind, Problem
+from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
 
@@ -60,7 +60,6 @@ class PDHG(Solver):
         max_iterations: int | None = None,
         tolerance: float | None = None,
         backward: Backward | None = None,
-        gap: GapKind = 'bounded',
         step_ratio: float = 1.0,
         relaxation: float = 1.0,
     ) -> None:
@@ -78,8 +77,6 @@ class PDHG(Solver):
             Stop when the certified gap is below `tolerance` times the objective.
         backward
             How to differentiate the iterations, see `mrpro_lambda.solvers.backward`.
-        gap
-            Which certified gap, see `Problem.certificate`.
         step_ratio
             :math:`\sqrt{\sigma/\tau}`. The steps are :math:`\sigma = 0.97\, \mathrm{ratio} / L` and
             :math:`\tau = 0.97 / (\mathrm{ratio}\, L)`.
@@ -91,7 +88,7 @@ class PDHG(Solver):
         ValueError
             If a parameter is out of its range, or the unknowns of the regularizer are coefficients of a dictionary.
         """
-        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward, gap)
+        super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
         if regularizer.synthesis_op is not None:
             raise ValueError(f'PDHG solves for an image, got {type(regularizer).__name__}: use ADMM or FISTA.')
         if not (math.isfinite(step_ratio) and step_ratio > 0):

@@ -1,31 +1,26 @@
-"""A convex reconstruction problem, its objective and its certificate."""
+"""A convex reconstruction problem."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, Self
+from typing import Self
 
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.GridDictionary import GridDictionary
+from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
+from mrpro_lambda.solvers.circulant_bound import CirculantBound, circulant_bound, fourier_op_of
 
-GapKind = Literal['bounded', 'scaled']
-
-
-class Certificate(NamedTuple):
-    """How far an image is from the minimizer, at most."""
-
-    objective: float
-    r"""Value :math:`F(x)`, summed over the batch."""
-
-    gap: float
-    r"""Upper bound of :math:`F(x) - \min F`, summed over the batch."""
+_LARGEST_WEIGHT = 1e12
+"""Largest weight relative to the data. Rounding errors of differences, times larger ones, would hide the data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +30,9 @@ class Problem:
     The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer, the
     coefficients of a dictionary with :math:`B = A D`, and :math:`y` the data without those of the smooth part.
 
-    The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only.
+    The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only. Data so
+    small or large that their squares would leave the range of single precision are divided by a power of two, as are
+    the start and the map: the minimizer scales with them.
     """
 
     regularizer: Regularizer
@@ -52,6 +49,8 @@ class Problem:
     r"""Right-hand side :math:`A^H y`, an image."""
     threshold: torch.Tensor
     r"""Lambda map in the shape of :math:`K u`."""
+    scale: float = 1.0
+    """What data, start, offset and map were divided by."""
 
     def __post_init__(self) -> None:
         """Transform the filters here, with the gradient mode of the caller; solvers set up without gradient."""
@@ -86,7 +85,8 @@ class Problem:
         ------
         ValueError
             If data or initial image hold NaN or Inf, if the data are all zero, if the adjoint of the data has not the
-            shape of the initial image, if the Lambda map is not valid, or if filters are complex but not the image.
+            shape of the initial image or only one of them is complex, if the Lambda map is not valid or too large for
+            the data, or if filters are complex but not the image.
         """
         for name, tensor in (('data', data), ('initial_image', initial_image)):
             # NaN and Inf show in a sum, which needs no array of booleans
@@ -95,17 +95,27 @@ class Problem:
                 if n_bad == 0:  # the sum of large numbers has overflowed
                     continue
                 raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(tensor.shape)}.')
-        if not bool(data.detach().any()):
+        low, high = (x.item() for x in real_parts(data.detach()).aminmax())
+        if not (largest := max(-low, high)):
             raise ValueError(f'data must not be all zero, got shape {tuple(data.shape)}.')
-        threshold = regularizer.expand(regularizer.lambda_map(lambda_map, initial_image), initial_image)
+        lambda_map = regularizer.lambda_map(lambda_map, initial_image)
+        if (weight := lambda_map.detach().amax().item()) > _LARGEST_WEIGHT * largest:
+            raise ValueError(
+                f'The Lambda map must be at most {_LARGEST_WEIGHT:g} times as large as the data, got a largest value '
+                f'of {weight:g} for data up to {largest:g}.'
+            )
+        scale = 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** math.frexp(largest)[1]
+        if scale != 1:
+            data, initial_image, lambda_map = data / scale, initial_image / scale, lambda_map / scale
+        threshold = regularizer.expand(lambda_map, initial_image)
         offset = regularizer.offset(initial_image)
         if offset is not None:
             data = data - acquisition_op(offset)[0]
         (rhs,) = acquisition_op.adjoint(data)
-        if rhs.shape != initial_image.shape:
+        if rhs.shape != initial_image.shape or rhs.is_complex() != initial_image.is_complex():
             raise ValueError(
-                f'initial_image must have the shape of A^H data, got {tuple(initial_image.shape)} and '
-                f'{tuple(rhs.shape)}.'
+                'initial_image must have the shape of A^H data, and be complex if and only if that is, got '
+                f'{tuple(initial_image.shape)}, {initial_image.dtype}, and {tuple(rhs.shape)}, {rhs.dtype}.'
             )
         start = initial_image
         if (synthesis_op := regularizer.synthesis_op) is not None:
@@ -115,7 +125,8 @@ class Problem:
                     f'{tuple(initial_image.shape)}.'
                 )
             start = rhs.new_zeros(()).expand(threshold.shape)  # one number in memory
-        return cls(regularizer, acquisition_op, data, start, offset, gram_operator(acquisition_op), rhs, threshold)
+        gram = gram_operator(acquisition_op)
+        return cls(regularizer, acquisition_op, data, start, offset, gram, rhs, threshold, scale)
 
     @property
     def requires_grad(self) -> bool:
@@ -138,12 +149,6 @@ class Problem:
             raise ValueError(f'{type(self.regularizer).__name__} has no dictionary.')
         return self.regularizer.synthesis_op.on_grid(self.rhs)
 
-    def gradient_dual(self, unknown: torch.Tensor) -> torch.Tensor:
-        """Return the negative gradient of the data term of a synthesis problem, projected to the dual ball."""
-        (forward,) = self.gram(self.synthesize(unknown))
-        dictionary = self.dictionary
-        return self.regularizer.project(dictionary.analyze(dictionary.transform(self.rhs - forward)), self.threshold)
-
     def zero_coefficients(self) -> torch.Tensor:
         """Return zeros in the shape of the coefficients."""
         return torch.zeros(self.threshold.shape, dtype=self.start.dtype, device=self.rhs.device)
@@ -153,11 +158,12 @@ class Problem:
         return self.with_offset(self.synthesize(unknown))
 
     def with_offset(self, synthesized: torch.Tensor) -> torch.Tensor:
-        """Return the image with a synthesized part."""
-        return synthesized if self.offset is None else self.offset + synthesized
+        """Return the image with a synthesized part, in the units of the data that were given."""
+        img = synthesized if self.offset is None else self.offset + synthesized
+        return img if self.scale == 1 else self.scale * img
 
     def synthesize(self, unknown: torch.Tensor) -> torch.Tensor:
-        """Return the image that belongs to a value of the unknown, without the offset."""
+        """Return the image that belongs to a value of the unknown, without the offset, in the units of the problem."""
         if self.regularizer.synthesis_op is None:
             return unknown
         return self.dictionary.image(self.dictionary.synthesize(unknown))
@@ -171,53 +177,43 @@ class Problem:
         for chunk in self.dictionary.chunks:
             out[chunk] = self.dictionary.analyze_chunk(spectrum, chunk)
 
-    def certificate(self, unknown: torch.Tensor, dual: torch.Tensor, kind: GapKind = 'bounded') -> Certificate:
-        r"""Evaluate the objective and an upper bound of its distance to the minimum.
+    @cached_property
+    def coupled_dim(self) -> tuple[int, ...]:
+        """Negative axes of the image that regularizer or acquisition couple; all for an operator that is not known."""
+        everything = tuple(range(-self.rhs.ndim, 0))
+        if isinstance(self.gram, CirculantGramOp | ToeplitzGramOp):
+            return tuple(sorted({-4, *self.regularizer.dim, *self.gram.dim}))
+        if fourier_op_of(self.acquisition_op) is not None:
+            return tuple(sorted({*self.regularizer.dim, -4, -3, -2, -1}))
+        return everything
 
-        With the residual :math:`r = B^H (B u - y) + K^H q` of the optimality condition, for any feasible dual :math:`q`
+    @cached_property
+    def axes(self) -> tuple[int, ...]:
+        """Negative axes that belong to one image; the others are a batch, whose entries are problems of their own."""
+        batch = self.data.shape[:-4] == self.rhs.shape[:-4]
+        leading = tuple(d for d in range(-self.rhs.ndim, -4) if not batch or d in self.coupled_dim)
+        return (*leading, -4, -3, -2, -1)
 
-        .. math::
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum real numbers in the shape of image, data or coefficients for each image, in float64."""
+        axes = self.axes if values.ndim == self.rhs.ndim else (0, *self.axes)
+        summed = values.sum(axes, keepdim=True, dtype=torch.float64)
+        return summed if values.ndim == self.rhs.ndim else summed.squeeze(0)
 
-            F(u) - F(u^*) \le \|\Lambda \cdot K u\|_1 - \mathrm{Re} \langle q, K u \rangle
-            + \mathrm{Re} \langle u, r \rangle + R \|r\|_1
+    def inner(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Return the real part of the inner product for each image, in float64."""
+        return self.total((real_parts(a) * real_parts(b)).sum(-1))
 
-        for every minimizer :math:`u^*` with :math:`|u^*| \le R` at each point. In the *bounded* gap, :math:`R` is 1.5
-        times the largest modulus of :math:`u`: the bound is exact for the problem with this constraint added.
+    def largest(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the largest of real numbers in the shape of image or coefficients for each image."""
+        if values.ndim == self.rhs.ndim:
+            return values.amax(self.axes, keepdim=True)
+        return values.amax((0, *self.axes), keepdim=True).squeeze(0)
 
-        The *scaled* gap needs no such assumption. It moves :math:`u` along the null space of :math:`K`, so that
-        :math:`r` is orthogonal to it, and corrects the dual, :math:`q' = q - K (K^H K)^+ r`. Then
-        :math:`B^H p + K^H q' = 0` for :math:`p = B u - y`. Scaled by :math:`k`, so that :math:`k q'` is feasible, the
-        pair gives the lower bound :math:`-\frac{k^2}{2} \|p\|_2^2 - k\, \mathrm{Re} \langle p, y \rangle` of the
-        minimum. It is looser, as a single point decides.
-
-        Parameters
-        ----------
-        unknown
-            Unknown :math:`u`.
-        dual
-            Feasible dual :math:`q`.
-        kind
-            Which gap.
-
-        Returns
-        -------
-            Objective and gap, accumulated in float64.
-        """
-        coefficients = self.regularizer.transform(unknown)
-        regularization = self.regularizer.value(coefficients, self.threshold)
-        difference = self._forward(unknown) - self.data
-        residual = self._adjoint(difference) + self.regularizer.transform_adjoint(dual)
-        objective = 0.5 * _inner(difference, difference) + regularization
-        if kind == 'scaled':
-            return Certificate(objective.item(), (objective - self._lower_bound(difference, residual, dual)).item())
-        radius = 1.5 * unknown.abs().amax(dim=(-4, -3, -2, -1), keepdim=True)
-        gap = (
-            regularization
-            - _inner(dual, coefficients)
-            + _inner(unknown, residual)
-            + (radius * residual.abs()).sum(dtype=torch.float64)
-        )
-        return Certificate(objective.item(), gap.item())
+    @cached_property
+    def circulant_bound(self) -> CirculantBound:
+        """Circulant upper bound of the Gram operator."""
+        return circulant_bound(self.acquisition_op, self.gram, self.rhs, self.regularizer.dim)
 
     @cached_property
     def double(self) -> Problem:
@@ -237,50 +233,16 @@ class Problem:
             threshold=_double(self.threshold),
         )
 
-    def _forward(self, unknown: torch.Tensor) -> torch.Tensor:
+    def forward(self, unknown: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B`."""
         return self.acquisition_op(self.synthesize(unknown))[0]
 
-    def _adjoint(self, data: torch.Tensor) -> torch.Tensor:
+    def adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H`."""
         (img,) = self.acquisition_op.adjoint(data)
         if self.regularizer.synthesis_op is None:
             return img
         return self.dictionary.analyze(self.dictionary.transform(img))
-
-    def _lower_bound(self, difference: torch.Tensor, residual: torch.Tensor, dual: torch.Tensor) -> torch.Tensor:
-        """Return a lower bound of the minimum from a feasible pair of dual variables."""
-        regularizer = self.regularizer
-        axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if residual.shape[-4] == 1 else set())))
-        if (
-            regularizer.synthesis_op is None
-        ):  # constants are the null space of a gradient, for each part that it couples
-            if any(residual.shape[d] > 1 and d not in regularizer.dim for d in (-3, -2, -1)):
-                raise ValueError(
-                    f'The scaled gap needs a total variation along all axes of the image, got dim={regularizer.dim} '
-                    f'for an image of shape {tuple(residual.shape)}: use the bounded gap.'
-                )
-            response = self._forward(torch.ones_like(residual))
-            curvature = self._adjoint(response)
-            total = curvature.sum(axes, keepdim=True)
-            # without data at the zero frequency, the residual has no constant part
-            scale = real_parts(self.rhs).square().sum() / real_parts(self.data).square().sum()
-            sampled = total.abs() > 1e-6 * scale * residual.numel() / total.numel()
-            shift = torch.where(sampled, -residual.sum(axes, keepdim=True) / torch.where(sampled, total, 1), 0)
-            difference, residual = difference + shift * response, residual + shift * curvature
-        dual = dual - regularizer.transform(regularizer.solve_normal(residual))
-        norm = regularizer.dual_norm(dual)
-        violation = torch.where(norm > 0, norm / self.threshold, 0).amax(0).amax(axes, keepdim=True)
-        power = real_parts(difference).square().sum(-1, dtype=torch.float64).sum(axes, keepdim=True)
-        product = real_parts(difference) * real_parts(self.data)
-        correlation = product.sum(-1, dtype=torch.float64).sum(axes, keepdim=True)
-        scale = (1 / violation.double().clamp_min(1)).minimum(-correlation / power.clamp_min(1e-300)).clamp_min(0)
-        return (-0.5 * scale.square() * power - scale * correlation).sum()
-
-
-def _inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the real part of the inner product, accumulated in float64."""
-    return (real_parts(a) * real_parts(b)).sum(dtype=torch.float64)
 
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from mrpro.operators import LinearOperator
@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
+from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
 from mrpro_lambda.solvers.Iteration import Iteration
-from mrpro_lambda.solvers.Problem import Certificate, GapKind, Problem
+from mrpro_lambda.solvers.Problem import Problem
 
 Reason = Literal['tolerance reached', 'maximum number of iterations', 'fixed number of iterations']
 
@@ -23,10 +24,12 @@ class Solution(NamedTuple):
 
     img: torch.Tensor
     """Image, shape `(*other, coils, z, y, x)`."""
-    objective: float
-    r"""Objective :math:`F(x)`, summed over the batch."""
-    gap: float
-    r"""Certified upper bound of :math:`F(x) - \min F`, see `Problem.certificate`."""
+    objective: torch.Tensor
+    r"""Objective :math:`F(x)` of each image (float64), shape `other`, of size 1 along axes that the problem couples."""
+    gap: torch.Tensor
+    r"""Upper bound of :math:`F(x) - \min F` for each image, see `mrpro_lambda.solvers.lower_bound`."""
+    relative_gap: float
+    """Largest gap relative to the objective of its image, see `Certificate.relative_gap`."""
     n_iterations: int
     """Number of iterations taken."""
     reason: Reason
@@ -50,7 +53,6 @@ class Solver(torch.nn.Module, ABC):
         max_iterations: int | None,
         tolerance: float | None,
         backward: Backward | None,
-        gap: GapKind,
     ) -> None:
         """Check and store what all solvers share; subclasses document the parameters."""
         super().__init__()
@@ -62,10 +64,7 @@ class Solver(torch.nn.Module, ABC):
             raise ValueError(f'The number of iterations must be positive, got {n_iterations=}, {max_iterations=}.')
         if tolerance is not None and not tolerance > 0:
             raise ValueError(f'tolerance must be positive, got {tolerance=}.')
-        if gap not in get_args(GapKind):
-            raise ValueError(f'gap must be one of {get_args(GapKind)}, got {gap!r}.')
         self.regularizer = regularizer
-        self.gap: GapKind = gap
         self.n_iterations = n_iterations
         self.max_iterations = max_iterations
         self.tolerance = 1e-2 if tolerance is None else tolerance
@@ -111,8 +110,8 @@ class Solver(torch.nn.Module, ABC):
         if not problem.requires_grad:
             return problem.image(self._iterate(problem, iteration, certify=False)[0].primal)
         if isinstance(self.backward, ImplicitBackward):
-            state, certificate, *_ = self._iterate(problem, iteration, certify=True)
-            return problem.with_offset(self.backward.at_solution(iteration, state, certificate))
+            state = self._iterate(problem, iteration, certify=False)[0]
+            return problem.with_offset(self.backward.at_solution(iteration, state))
         if self.n_iterations is None:
             raise ValueError('A solve to a tolerance needs ImplicitBackward for a gradient; or use n_iterations.')
         return problem.with_offset(self.backward(iteration, self.n_iterations))
@@ -141,42 +140,47 @@ class Solver(torch.nn.Module, ABC):
             Image, objective, certified gap, number of iterations, and why the solver stopped.
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
-        state, (objective, gap), n_iterations, reason = self._iterate(
-            problem, self.iteration(problem), certify=True, progress=progress
-        )
-        coefficients = None if self.regularizer.synthesis_op is None else state.primal
-        return Solution(problem.image(state.primal), objective, gap, n_iterations, reason, coefficients)
+        iteration = self.iteration(problem)
+        state, found, n_iterations, reason = self._iterate(problem, iteration, certify=True, progress=progress)
+        assert found is not None
+        if not bool(found.objective.isfinite().all()):
+            raise RuntimeError(
+                f'The iterations have overflowed: objective {found.objective.flatten().tolist()} for data of shape '
+                f'{tuple(data.shape)}. Scale data and Lambda map.'
+            )
+        coefficients = None if self.regularizer.synthesis_op is None else problem.scale * state.primal
+        objective, gap = (problem.scale**2 * value[..., 0, 0, 0, 0] for value in (found.objective, found.gap))
+        img = problem.image(state.primal)
+        return Solution(img, objective, gap, found.relative_gap, n_iterations, reason, coefficients)
 
     @torch.no_grad()
     def _iterate(
         self, problem: Problem, iteration: Iteration, *, certify: bool, progress: bool = False
-    ) -> tuple[Any, Certificate, int, Reason]:
+    ) -> tuple[Any, Certificate | None, int, Reason]:
         """Iterate in place until the number of iterations or the tolerance is reached."""
         state = iteration.owned(iteration.init())
-        certificate = Certificate(float('nan'), float('nan'))
+        to_tolerance = self.n_iterations is None
         limit = self.n_iterations or self.max_iterations or 0
-        reason: Reason = 'fixed number of iterations' if self.n_iterations else 'maximum number of iterations'
-        done = 0
+        done, repaired = 0, 0
+        found: Certificate | None = None
         with tqdm(total=limit, disable=not progress, desc='Iterations', leave=False) as bar:
             while done < limit:
-                # the certificate costs about two iterations: look at it after every tenth of the iterations so far
                 n_steps = min(max(10, done // 10), limit - done)
                 iteration.run(state, done, n_steps)
                 done += n_steps
                 bar.update(n_steps)
-                if self.n_iterations is None or (certify and done == limit):
-                    certificate = self._certify(problem, state.primal, iteration.dual(state))
-                    objective, gap = certificate
-                    bar.set_postfix(gap=f'{gap / objective:.1e}' if objective else '0')
-                    if self.n_iterations is None and gap <= self.tolerance * objective:
-                        reason = 'tolerance reached'
-                        break
-        return state, certificate, done, reason
-
-    def _certify(self, problem: Problem, unknown: torch.Tensor, dual: torch.Tensor) -> Certificate:
-        """Evaluate the certificate, in double precision where single precision has no room."""
-        certificate = problem.certificate(unknown, dual, self.gap)
-        if unknown.dtype.to_real() == torch.float32 and certificate.gap < 1e-4 * certificate.objective:
-            precision = torch.complex128 if unknown.is_complex() else torch.float64
-            certificate = problem.double.certificate(unknown.to(precision), dual.to(precision), self.gap)
-        return certificate
+                if not to_tolerance and not (certify and done == limit):
+                    continue
+                # the better the bound, the more it costs: the estimate tells when it is worth while
+                found = certificate_of_state(iteration, state, 'trivial').tightened(found)
+                estimate = found.relative_estimate
+                if estimate <= 5 * self.tolerance or done == limit:
+                    found = certificate_of_state(iteration, state, 'plain').tightened(found)
+                late = done == limit or (estimate <= self.tolerance and done >= 1.25 * repaired)
+                if late and found.relative_gap > self.tolerance:
+                    found = certificate_of_state(iteration, state, 'repaired').tightened(found)
+                    repaired = done
+                bar.set_postfix(gap=f'{found.relative_gap:.1e}')
+                if to_tolerance and found.relative_gap <= self.tolerance:
+                    return state, found, done, 'tolerance reached'
+        return state, found, done, 'maximum number of iterations' if to_tolerance else 'fixed number of iterations'

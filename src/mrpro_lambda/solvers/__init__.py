@@ -9,10 +9,11 @@ from mrpro_lambda.solvers.backward import (
     ImplicitBackward,
     TruncatedBackward,
 )
+from mrpro_lambda.solvers.certificate import Certificate, certificate
 from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.PDHG import PDHG
-from mrpro_lambda.solvers.Problem import Certificate, Problem
+from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solution, Solver
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "Solution",
     "Solver",
     "TruncatedBackward",
+    "certificate",
 ]

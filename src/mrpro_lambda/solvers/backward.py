@@ -9,8 +9,8 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from mrpro_lambda.regularizers.Regularizer import real_parts
+from mrpro_lambda.solvers.certificate import certificate_of_state
 from mrpro_lambda.solvers.Iteration import Gradient, Iteration
-from mrpro_lambda.solvers.Problem import Certificate
 
 
 class Backward(ABC):
@@ -150,10 +150,9 @@ class ImplicitBackward(Backward):
         """Run the iterations and differentiate their limit."""
         with torch.no_grad():
             state = iteration.run(iteration.owned(iteration.init()), 0, n_iterations)
-            certificate = iteration.problem.certificate(state.primal, iteration.dual(state))
-        return self.at_solution(iteration, state, certificate)
+        return self.at_solution(iteration, state)
 
-    def at_solution(self, iteration: Iteration, state: Any, certificate: Certificate) -> torch.Tensor:  # noqa: ANN401
+    def at_solution(self, iteration: Iteration, state: Any) -> torch.Tensor:  # noqa: ANN401
         """Return the image of a converged state with its graph, without the offset of the problem.
 
         Parameters
@@ -162,20 +161,21 @@ class ImplicitBackward(Backward):
             Algorithm bound to a problem.
         state
             State that the iterations have reached.
-        certificate
-            Certificate of this state.
 
         Raises
         ------
         ValueError
-            If the certified gap is above the tolerance, or the regularizer is not elementwise.
+            If the certified gap of an image is above the tolerance, or the regularizer is not elementwise.
         """
         _check_transposable(self, iteration)
-        if not certificate.gap <= self.tolerance * certificate.objective:
+        with torch.no_grad():
+            gap = certificate_of_state(iteration, state, 'plain').relative_gap
+            if not gap <= self.tolerance:
+                gap = certificate_of_state(iteration, state, 'repaired').relative_gap
+        if not gap <= self.tolerance:
             raise ValueError(
                 f'ImplicitBackward needs a converged solution, with a certified gap below {self.tolerance:g} of the '
-                f'objective, got {certificate.gap / certificate.objective:g}: take more iterations or '
-                'ActiveSetBackward.'
+                f'objective, got {gap:g}: take more iterations or ActiveSetBackward.'
             )
         problem = iteration.problem
         return _Implicit.apply(problem.rhs, problem.threshold, iteration, state, self)

@@ -12,7 +12,6 @@ from mrpro.operators.LinearOperator import LinearOperatorComposition
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.solvers.gram_norm import gram_norm
-from mrpro_lambda.solvers.Problem import Problem
 
 
 class CirculantBound(NamedTuple):
@@ -43,8 +42,10 @@ class CirculantBound(NamedTuple):
         return compensated if img.is_complex() else compensated.real
 
 
-def circulant_bound(problem: Problem) -> CirculantBound:
-    r"""Find a circulant upper bound of the Gram operator of a problem.
+def circulant_bound(
+    acquisition_op: LinearOperator, gram: LinearOperator, img: torch.Tensor, coupled_dim: tuple[int, ...]
+) -> CirculantBound:
+    r"""Find a circulant upper bound of the Gram operator of an acquisition.
 
     For a single-coil Cartesian acquisition it is the Gram operator itself, unless the regularizer couples images that
     are sampled differently. With coil sensitivities it is a multiple of the identity. For non-Cartesian acquisitions it
@@ -53,34 +54,37 @@ def circulant_bound(problem: Problem) -> CirculantBound:
 
     Parameters
     ----------
-    problem
-        Problem.
+    acquisition_op, gram
+        Acquisition operator and its Gram operator.
+    img
+        An image of the shape, precision and device that the operators are for.
+    coupled_dim
+        Negative axes that the regularizer couples.
 
     References
     ----------
     .. [CHA1988] Chan T (1988) An optimal circulant preconditioner for Toeplitz systems. SIAM J Sci Stat Comput 9(4)
        https://doi.org/10.1137/0909051
     """
-    gram, dim = problem.gram, problem.regularizer.dim
     if isinstance(gram, CirculantGramOp):
         if not gram.circulant:
-            return _multiple_of_identity(problem)
-        transfer, coupled = _union(gram.transfer.to(torch.float64), gram.dim, dim)
+            return _multiple_of_identity(gram, img)
+        transfer, coupled = _union(gram.transfer.to(torch.float64), gram.dim, coupled_dim)
         return CirculantBound(transfer, 1.0, gram.dim, not coupled)
-    fourier_op = _fourier_op(problem.acquisition_op)
+    fourier_op = fourier_op_of(acquisition_op)
     if fourier_op is None:
-        return _multiple_of_identity(problem)
+        return _multiple_of_identity(gram, img)
     axes = tuple(sorted({*fourier_op._nufft_dims, *fourier_op._fft_dims}))
-    density, _ = _union(_sampling_density(gram_operator(fourier_op), problem.rhs, axes), axes, dim)
+    density, _ = _union(_sampling_density(gram_operator(fourier_op), img, axes), axes, coupled_dim)
     # weakly sampled frequencies keep a tenth of the largest weight, so that the factor stays small: 1.5 instead of 3.5
     # with a hundredth, for 48 spokes and 8 coils at 144 x 144
     density = density + 0.1 * density.amax()
-    return CirculantBound(density, gram_norm(problem.gram, problem.rhs, density, axes), axes, False)
+    return CirculantBound(density, gram_norm(gram, img, density, axes), axes, False)
 
 
-def _multiple_of_identity(problem: Problem) -> CirculantBound:
+def _multiple_of_identity(gram: LinearOperator, img: torch.Tensor) -> CirculantBound:
     """Take the norm of the Gram operator for all frequencies."""
-    norm = torch.tensor(gram_norm(problem.gram, problem.rhs), dtype=torch.float64, device=problem.rhs.device)
+    norm = torch.tensor(gram_norm(gram, img), dtype=torch.float64, device=img.device)
     return CirculantBound(norm, 1.0, (), False)
 
 
@@ -90,7 +94,7 @@ def _union(transfer: torch.Tensor, axes: tuple[int, ...], coupled_dim: tuple[int
     return (transfer.amax(dim=coupled, keepdim=True) if coupled else transfer), bool(coupled)
 
 
-def _fourier_op(acquisition_op: LinearOperator) -> FourierOp | None:
+def fourier_op_of(acquisition_op: LinearOperator) -> FourierOp | None:
     """Return the Fourier operator of an acquisition with or without coil sensitivities."""
     if isinstance(acquisition_op, LinearOperatorComposition) and isinstance(acquisition_op._operator2, SensitivityOp):
         acquisition_op = acquisition_op._operator1

@@ -1,0 +1,120 @@
+"""How far an image is from the minimizer, at most."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+
+from mrpro_lambda.solvers.Iteration import Iteration
+from mrpro_lambda.solvers.lower_bound import DualPair, lower_bound
+from mrpro_lambda.solvers.Problem import Problem
+
+
+Bound = Literal['trivial', 'plain', 'repaired']
+"""Lower bound of a minimum: 0, or that of a dual pair, as it is or repaired."""
+
+
+class Certificate(NamedTuple):
+    """Objectives of images and bounds of their distance to the minimum, one for each image of a batch, in float64."""
+
+    objective: torch.Tensor
+    r"""Value :math:`F(x)`."""
+
+    gap: torch.Tensor
+    r"""Upper bound of :math:`F(x) - \min F`."""
+
+    estimate: torch.Tensor
+    r"""Estimate of :math:`F(x) - \min F`, which may be too small."""
+
+    noise: torch.Tensor
+    """Energy of the rounding errors of the data: a relative gap of a smaller objective has no meaning."""
+
+    @property
+    def relative_gap(self) -> float:
+        """Largest gap of the batch relative to the objective, or to the energy of the rounding errors of the data."""
+        return self._relative(self.gap)
+
+    @property
+    def relative_estimate(self) -> float:
+        """The same for the estimate."""
+        return self._relative(self.estimate)
+
+    def _relative(self, gap: torch.Tensor) -> float:
+        """Return the largest ratio; NaN if there is one."""
+        return (gap / self.objective.maximum(self.noise)).amax().item()
+
+    def tightened(self, earlier: Self | None) -> Self:
+        """Take the better of the lower bounds of the minimum of two certificates."""
+        if earlier is None:
+            return self
+        bound = (self.objective - self.gap).maximum(earlier.objective - earlier.gap)
+        return self._replace(gap=self.objective - bound)
+
+
+def certificate(
+    problem: Problem,
+    unknown: torch.Tensor,
+    dual: torch.Tensor | None = None,
+    dual_image: torch.Tensor | None = None,
+    *,
+    bound: Bound = 'repaired',
+) -> Certificate:
+    r"""Evaluate the objective and an upper bound of its distance to the minimum, for each image of a batch.
+
+    The upper bound is the distance to a lower bound of the minimum, see `lower_bound`, and assumes nothing about the
+    minimizer. The *estimate* falls earlier and costs less, but assumes something: with the residual
+    :math:`r = B^H (B u - y) + K^H q` of the optimality condition
+
+    .. math::
+
+        F(u) - F(v) \le \|\Lambda \cdot K u\|_1 - \mathrm{Re} \langle q, K u \rangle
+        + \mathrm{Re} \langle u, r \rangle + R \|r\|_1
+
+    for every :math:`v` with :math:`|v| \le R` at each point, of which the minimizer need not be one. :math:`R` is 1.5
+    times the largest modulus of :math:`u`. It tells when the expensive repair of the lower bound is worth while.
+
+    Parameters
+    ----------
+    problem
+        Problem.
+    unknown
+        Unknown :math:`u`.
+    dual
+        Feasible dual variable :math:`q` of the regularizer. Default: :math:`-B^H p` clipped, if :math:`K` is the
+        identity.
+    dual_image
+        Image without the offset, whose distance to the data is the dual variable of the data term from which the lower
+        bound starts. Default: the image of the unknown.
+    bound
+        How the lower bound of the minimum is found: 0 at no price, of a dual pair at that of about ten iterations, of a
+        repaired one at that of about a hundred.
+    """
+    coefficients = problem.regularizer.transform(unknown)
+    regularization = problem.total(problem.regularizer.weighted_norm(coefficients, problem.threshold))
+    difference = problem.forward(unknown) - problem.data
+    objective = 0.5 * problem.inner(difference, difference) + regularization
+    pair = DualPair.create(problem, difference, dual)
+    residual = pair.residual(problem)
+    estimate = regularization - problem.inner(pair.regularizer, coefficients) + problem.inner(unknown, residual)
+    estimate = estimate + 1.5 * problem.largest(unknown.abs()).double() * problem.total(residual.abs())
+    gap = objective
+    if bound != 'trivial':
+        if dual_image is not None:
+            pair = DualPair.create(problem, problem.acquisition_op(dual_image)[0] - problem.data, dual)
+        gap = objective - lower_bound(problem, unknown, pair, repair=bound == 'repaired')
+    energy = problem.inner(problem.data, problem.data)
+    noise = 0.5 * torch.finfo(problem.threshold.dtype).eps * energy
+    return Certificate(objective, gap, estimate, noise)
+
+
+def certificate_of_state(iteration: Iteration, state: Any, bound: Bound) -> Certificate:  # noqa: ANN401
+    """Evaluate the certificate of a state, in double precision where single precision has no room."""
+    problem, unknown = iteration.problem, state.primal
+    dual, dual_image = iteration.dual(state), None if bound == 'trivial' else iteration.dual_image(state)
+    found = certificate(problem, unknown, dual, dual_image, bound=bound)
+    if unknown.dtype.to_real() == torch.float32 and bool((found.gap < 1e-4 * found.objective).any()):
+        precision = torch.complex128 if unknown.is_complex() else torch.float64
+        exact = [None if x is None else x.to(precision) for x in (dual, dual_image)]
+        found = certificate(problem.double, unknown.to(precision), *exact, bound=bound)
+    return found

@@ -1,0 +1,202 @@
+"""Lower bounds of the minimum of a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+import torch
+
+from mrpro_lambda.regularizers.Regularizer import real_parts
+from mrpro_lambda.solvers.Problem import Problem
+
+_ROUNDS, _STEPS = 3, 10
+"""Rounds of the repair of a dual pair, and steps of conjugate gradients in each."""
+_EXCESS = 0.0025
+"""How far the repair lets a dual variable leave its ball: the final scaling costs as much of the regularization."""
+_EXACT_STEPS = 300
+"""Most steps of conjugate gradients where no Fourier transform solves the optimality condition."""
+
+
+class DualPair(NamedTuple):
+    """Dual variables of a problem."""
+
+    data: torch.Tensor
+    """Dual variable :math:`p` of the data term."""
+    regularizer: torch.Tensor
+    """Dual variable :math:`q` of the regularizer."""
+
+    @classmethod
+    def create(cls, problem: Problem, difference: torch.Tensor, dual: torch.Tensor | None) -> Self:
+        """Put a pair together; where the transform is the identity one dual variable follows from the other."""
+        if dual is None:
+            dual = problem.regularizer.project(-problem.adjoint(difference), problem.threshold)
+        return cls(difference, dual)
+
+    def residual(self, problem: Problem) -> torch.Tensor:
+        """Return the residual :math:`B^H p + K^H q` of the optimality condition."""
+        return problem.adjoint(self.data) + problem.regularizer.transform_adjoint(self.regularizer)
+
+    def moved(self, problem: Problem, weight: torch.Tensor, solved: torch.Tensor) -> Self:
+        """Return :math:`p - B v` and :math:`q - W K v`."""
+        dual = self.regularizer - weight * problem.regularizer.transform(solved)
+        return self._replace(data=self.data - problem.forward(solved), regularizer=dual)
+
+
+def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repair: bool) -> torch.Tensor:
+    r"""Return a lower bound of :math:`\min_u \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|`, for each image.
+
+    By duality every pair :math:`(p, q)` with :math:`B^H p + K^H q = 0` and a dual norm :math:`\|q\|_* \le \Lambda` at
+    each coefficient has
+
+    .. math::
+
+        -\frac{1}{2} \|p\|_2^2 - \mathrm{Re} \langle p, y \rangle \le \min F.
+
+    Nothing is assumed about the minimizer. The pair that an iteration has, :math:`p = B u - y` and its dual variable,
+    leaves a residual :math:`r = B^H p + K^H q`. The pair is moved to a vanishing residual, by the correction
+    :math:`q - K (K^H K)^+ r` after a shift of :math:`u` along the null space of :math:`K` where one pair of Fourier
+    transforms gives it, and by conjugate gradients elsewhere. Then both are multiplied by the largest number for which
+    the dual is feasible, or a smaller one if that has the higher bound.
+
+    A single coefficient with a small weight decides about that number. The *repair* moves the pair before that such
+    that coefficients with large weights take the correction: it solves
+    :math:`(B^H B + K^H W K) v = r` for :math:`p - B v` and :math:`q - W K v` with weights :math:`W \propto \Lambda`,
+    clips the dual, takes a weight near 0 where the dual has left its ball, and starts again.
+
+    Parameters
+    ----------
+    problem
+        Problem.
+    unknown
+        Unknown, for the ratio of the sizes of dual and primal variables.
+    pair
+        Dual variables, that of the regularizer feasible.
+    repair
+        Whether to repair the pair, at the price of about a hundred iterations.
+
+    Returns
+    -------
+        Lower bounds (float64) in the units of the problem, shape `(*other, 1, 1, 1, 1)`, of size 1 along axes that the
+        regularizer couples. They are 0 where there is no better one.
+    """
+    if repair:
+        pair = _repaired(problem, unknown, pair)
+    pair = _without_residual(problem, unknown, pair)
+    norm = problem.regularizer.dual_norm(pair.regularizer)
+    violation = problem.largest(torch.where(norm == 0, 0, norm / problem.threshold)).double()
+    power = problem.inner(pair.data, pair.data)
+    correlation = problem.inner(pair.data, problem.data)
+    scale = (1 / violation.clamp_min(1)).minimum(-correlation / power.clamp_min(1e-300)).clamp_min(0)
+    return (-0.5 * scale.square() * power - scale * correlation).clamp_min(0)
+
+
+def _repaired(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
+    """Move a pair towards a vanishing residual, with small changes where the weights are small."""
+    regularizer, threshold = problem.regularizer, problem.threshold
+    weight = _weight(problem, unknown)
+    for _ in range(_ROUNDS):
+        pair = pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _STEPS))
+        outside = regularizer.dual_norm(pair.regularizer) > (1 + 2 * _EXCESS) * threshold
+        weight = torch.where(outside, 0.05 * weight, weight)
+        pair = pair._replace(regularizer=regularizer.project(pair.regularizer, (1 + _EXCESS) * threshold))
+    return pair
+
+
+def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
+    """Move a pair to a vanishing residual of the optimality condition."""
+    regularizer = problem.regularizer
+    residual = pair.residual(problem)
+    if regularizer.synthesis_op is not None:  # K is the identity
+        return pair._replace(regularizer=pair.regularizer - residual)
+    spatial = {d for d in (-3, -2, -1) if residual.shape[d] > 1}
+    if not (regularizer.circulant and spatial <= {*regularizer.dim} and bool((problem.threshold > 0).all())):
+        precision = torch.complex128 if unknown.is_complex() else torch.float64
+        exact = DualPair(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in pair))
+        return _solved_to_rounding(problem.double, unknown.to(precision), exact)
+    # the null space are constants, for each part that the transform couples
+    axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if residual.shape[-4] == 1 else set())))
+    response = problem.forward(torch.ones_like(residual))
+    curvature = problem.adjoint(response)
+    total = curvature.sum(axes, keepdim=True)
+    # without data at the zero frequency, the residual has no constant part
+    scale = real_parts(problem.rhs).square().sum() / real_parts(problem.data).square().sum()
+    sampled = total.abs() > 1e-6 * scale * residual.numel() / total.numel()
+    shift = torch.where(sampled, -residual.sum(axes, keepdim=True) / torch.where(sampled, total, 1), 0)
+    correction = regularizer.transform(regularizer.solve_normal(residual + shift * curvature))
+    return DualPair(pair.data + shift * response, pair.regularizer - correction)
+
+
+def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
+    """Do so by conjugate gradients; coefficients without weight take nothing of the residual.
+
+    Where they do not converge the pair becomes 0, with a lower bound of 0.
+    """
+    weight = _weight(problem, unknown)
+    weight = torch.where(weight > 0, weight.clamp_min(1e-3 * problem.largest(weight)), 0)
+    before = pair.residual(problem)
+    pair = pair.moved(problem, weight, _solve(problem, weight, before, _EXACT_STEPS))
+    after, part = pair.residual(problem), problem.adjoint(pair.data)
+    # 1e-10 of the residual before, or of one of its two parts, is what rounding leaves
+    size = problem.inner(before, before) + problem.inner(part, part)
+    converged = problem.inner(after, after) <= 1e-20 * size
+    return DualPair(*(torch.where(converged, x, 0) for x in pair))
+
+
+def _weight(problem: Problem, unknown: torch.Tensor) -> torch.Tensor:
+    r"""Return :math:`\Lambda` divided by the size of the coefficients :math:`K u`, or of those of the adjoint data."""
+    threshold = problem.threshold
+    count = threshold.numel() * (2 if unknown.is_complex() else 1)
+    size = torch.ones((), dtype=torch.float64, device=unknown.device)
+    for candidate in (problem.adjoint(problem.data), unknown):
+        coefficients = problem.regularizer.transform(candidate)
+        squared = problem.inner(coefficients, coefficients)
+        size = torch.where(squared > 0, (squared * squared.numel() / count).sqrt(), size)
+    return threshold / size.to(threshold.dtype)
+
+
+def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_steps: int) -> torch.Tensor:
+    """Apply the inverse of :math:`B^H B + K^H W K` by preconditioned conjugate gradients, for each image."""
+    regularizer = problem.regularizer
+    precondition = _preconditioner(problem, weight)
+    solution = torch.zeros_like(residual)
+    preconditioned = precondition(residual)
+    direction = preconditioned
+    power = problem.inner(residual, preconditioned)
+    smallest = 1e-24 * power
+    for _ in range(n_steps):
+        if not bool((power > smallest).any()):
+            break
+        applied = problem.adjoint(problem.forward(direction))
+        applied = applied + regularizer.transform_adjoint(weight * regularizer.transform(direction))
+        curvature = problem.inner(direction, applied)
+        running = (power > smallest) & (curvature > 0)
+        length = torch.where(running, power / curvature, 0).to(weight.dtype)
+        solution = solution + length * direction
+        residual = residual - length * applied
+        preconditioned = precondition(residual)
+        previous, power = power, problem.inner(residual, preconditioned)
+        direction = preconditioned + torch.where(running, power / previous, 0).to(weight.dtype) * direction
+    return solution
+
+
+def _preconditioner(problem: Problem, weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the inverse of the circulant operator next to :math:`B^H B + K^H W K`, the identity if there is none."""
+    regularizer, bound = problem.regularizer, problem.circulant_bound
+    total = problem.total(weight)
+    mean = (total * total.numel() / weight.numel()).clamp_min(torch.finfo(torch.float64).tiny)
+    if regularizer.synthesis_op is None:
+        try:
+            symbol = regularizer.symbol(problem.rhs.shape, problem.rhs.device)
+        except ValueError:
+            return lambda x: x
+        system = bound.transfer + mean * symbol
+        inverse = torch.where(system > 0, 1 / system, 0).to(weight.dtype)
+        dim = tuple(sorted({*regularizer.dim, *bound.dim}))
+
+        def solve(x: torch.Tensor) -> torch.Tensor:
+            y = torch.fft.ifftn(torch.fft.fftn(x, dim=dim) * inverse, dim=dim)
+            return y if x.is_complex() else y.real
+
+        return solve
+    return lambda x: x
