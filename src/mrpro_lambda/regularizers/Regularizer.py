@@ -93,6 +93,10 @@ class Regularizer(ABC):
     def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Bring a validated Lambda map to the shape of the coefficients of an image (a view where possible)."""
 
+    def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        """Return the weighted norm of coefficients, a float64 scalar."""
+        return self.weighted_norm(coefficients, threshold).sum(dtype=torch.float64)
+
     def weighted_norm(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Return real numbers in the shape of the coefficients, whose sum is the weighted norm."""
         return threshold * real_parts(coefficients).abs().sum(-1)

@@ -197,8 +197,8 @@ class ADMMIteration(Iteration[ADMMState]):
         if self._exact:
             primal.zero_()
         else:
-            (forward,) = self.problem.gram(solved * self._inverse_penalty)
-            primal.sub_(forward)
+            real_parts(solved).mul_(self._inverse_penalty)
+            primal.sub_(self.problem.gram(solved)[0])
             regularizer.add_transform_adjoint_(primal, transformed, -1.0)
 
     def transpose_init_(self, cotangent: ADMMState, gradient: Gradient) -> None:
