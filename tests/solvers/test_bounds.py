@@ -17,7 +17,7 @@ CASES += ['dictionary, single coil', 'dictionary, three coils']
 
 
 def norm_bound(case: Case) -> float:
-    return gram_norm(case.problem.gram, case.problem.rhs)
+    return gram_norm(case.problem.gram, case.problem.rhs).amax().item()
 
 
 def dense(op: LinearOperator, case: Case) -> torch.Tensor:

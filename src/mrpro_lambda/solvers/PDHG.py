@@ -117,7 +117,8 @@ class PDHGIteration(Iteration[PDHGState]):
     def __init__(self, problem: Problem, step_ratio: float, relaxation: float) -> None:
         """Compute the step sizes."""
         super().__init__(problem)
-        bound = math.sqrt(gram_norm(problem.gram, problem.rhs) + problem.regularizer.norm(problem.rhs.shape) ** 2)
+        norm = gram_norm(problem.gram, problem.rhs).amax().item()
+        bound = math.sqrt(norm + problem.regularizer.norm(problem.rhs.shape) ** 2)
         self.dual_step = 0.97 * step_ratio / bound
         self.primal_step = 0.97 / (step_ratio * bound)
         self.relaxation = relaxation

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Self
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.acquisition_factors import with_true_adjoint
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
@@ -76,7 +77,7 @@ class Problem:
         data
             k-space data, shape `(*other, coils, k2, k1, k0)`.
         acquisition_op
-            Acquisition operator, from images to data.
+            Acquisition operator, from images to data. Repeated Cartesian samples add up, see `with_true_adjoint`.
         initial_image
             Initial image, shape `(*other, coils, z, y, x)`.
         lambda_map
@@ -97,6 +98,7 @@ class Problem:
                 raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(tensor.shape)}.')
         if not bool(data.detach().any()):
             raise ValueError(f'data must not be all zero, got shape {tuple(data.shape)}.')
+        acquisition_op = with_true_adjoint(acquisition_op)
         threshold = regularizer.expand(regularizer.lambda_map(lambda_map, initial_image), initial_image)
         offset = regularizer.offset(initial_image)
         if offset is not None:
@@ -115,7 +117,8 @@ class Problem:
                     f'{tuple(initial_image.shape)}.'
                 )
             start = rhs.new_zeros(()).expand(threshold.shape)  # one number in memory
-        return cls(regularizer, acquisition_op, data, start, offset, gram_operator(acquisition_op), rhs, threshold)
+        gram = gram_operator(acquisition_op).to(rhs.device)  # numbers in it have been on no device so far
+        return cls(regularizer, acquisition_op, data, start, offset, gram, rhs, threshold)
 
     @property
     def requires_grad(self) -> bool:

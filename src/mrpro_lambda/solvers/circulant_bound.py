@@ -6,11 +6,12 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from mrpro.operators import FourierOp, LinearOperator, SensitivityOp
-from mrpro.operators.LinearOperator import LinearOperatorComposition
+from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.largest_of_images import largest_of_images
 from mrpro_lambda.solvers.gram_norm import gram_norm
 from mrpro_lambda.solvers.Problem import Problem
 
@@ -20,8 +21,8 @@ class CirculantBound(NamedTuple):
 
     density: torch.Tensor
     """Sampling density (float64) in the order of `torch.fft.fftn`, broadcastable to the image."""
-    factor: float
-    """Factor that makes the density a bound."""
+    factor: torch.Tensor | float
+    """Factor that makes the density a bound, for each image that is not coupled with others."""
     dim: tuple[int, ...]
     """Axes along which the density varies."""
     exact: bool
@@ -49,7 +50,8 @@ def circulant_bound(problem: Problem) -> CirculantBound:
     For a single-coil Cartesian acquisition it is the Gram operator itself, unless the regularizer couples images that
     are sampled differently. With coil sensitivities it is a multiple of the identity. For non-Cartesian acquisitions it
     is the circulant operator next to the Toeplitz operator :math:`F^H F` [CHA1988]_, the sampling density, times the
-    smallest factor that makes it a bound, from a power iteration.
+    smallest factor that makes it a bound, estimated by a power iteration. Images that the regularizer does not couple
+    have bounds of their own.
 
     Parameters
     ----------
@@ -67,20 +69,20 @@ def circulant_bound(problem: Problem) -> CirculantBound:
             return _multiple_of_identity(problem)
         transfer, coupled = _union(gram.transfer.to(torch.float64), gram.dim, dim)
         return CirculantBound(transfer, 1.0, gram.dim, not coupled)
-    fourier_op = _fourier_op(problem.acquisition_op)
-    if fourier_op is None:
+    non_cartesian = without_sensitivities(problem.acquisition_op)
+    if non_cartesian is None:
         return _multiple_of_identity(problem)
-    axes = tuple(sorted({*fourier_op._nufft_dims, *fourier_op._fft_dims}))
+    fourier_op, axes = non_cartesian
     density, _ = _union(_sampling_density(gram_operator(fourier_op), problem.rhs, axes), axes, dim)
     # weakly sampled frequencies keep a tenth of the largest weight, so that the factor stays small: 1.5 instead of 3.5
     # with a hundredth, for 48 spokes and 8 coils at 144 x 144
-    density = density + 0.1 * density.amax()
-    return CirculantBound(density, gram_norm(problem.gram, problem.rhs, density, axes), axes, False)
+    density = density + 0.1 * largest_of_images(density)
+    return CirculantBound(density, gram_norm(problem.gram, problem.rhs, density, axes, coupled_dim=dim), axes, False)
 
 
 def _multiple_of_identity(problem: Problem) -> CirculantBound:
     """Take the norm of the Gram operator for all frequencies."""
-    norm = torch.tensor(gram_norm(problem.gram, problem.rhs), dtype=torch.float64, device=problem.rhs.device)
+    norm = gram_norm(problem.gram, problem.rhs, coupled_dim=problem.regularizer.dim)
     return CirculantBound(norm, 1.0, (), False)
 
 
@@ -88,13 +90,6 @@ def _union(transfer: torch.Tensor, axes: tuple[int, ...], coupled_dim: tuple[int
     """Take the maximum over images that the regularizer couples; tell whether they differed."""
     coupled = tuple(d for d in coupled_dim if d not in axes and -d <= transfer.ndim and transfer.shape[d] > 1)
     return (transfer.amax(dim=coupled, keepdim=True) if coupled else transfer), bool(coupled)
-
-
-def _fourier_op(acquisition_op: LinearOperator) -> FourierOp | None:
-    """Return the Fourier operator of an acquisition with or without coil sensitivities."""
-    if isinstance(acquisition_op, LinearOperatorComposition) and isinstance(acquisition_op._operator2, SensitivityOp):
-        acquisition_op = acquisition_op._operator1
-    return acquisition_op if isinstance(acquisition_op, FourierOp) else None
 
 
 def _sampling_density(gram: LinearOperator, img: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
