@@ -6,6 +6,7 @@ import io
 import math
 import pickle
 from importlib.metadata import entry_points
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,48 @@ def test_density_compensation(cls: Any) -> None:
         else:
             (adjoint,) = (FourierOp.from_kdata(kdata) @ csm.as_operator()).adjoint(kdata.data)
             torch.testing.assert_close(initial[0], adjoint)
+
+
+@all_reconstructions
+def test_averages(cls: Any) -> None:
+    """All lines twice, as two averages of one scan: twice the data term. Networks take account of it on their own."""
+    once, twice = (cartesian_kdata(lines=[*range(-8, 5)] * n, noise=0.0) for n in (1, 2))
+    csm, settings = csm_data(once), options(cls)
+    expected = cls(once, csm=csm, **settings).solve(once)
+    if 'regularization_weight' in settings:
+        settings['regularization_weight'] *= 2
+    reconstruction = cls(twice, csm=csm, **settings)
+    solution = reconstruction.solve(twice)
+    torch.testing.assert_close(solution.initial_idata.data, expected.initial_idata.data)
+    torch.testing.assert_close(solution.lambda_map, 2 * expected.lambda_map)
+    assert relative_image_difference(solution.idata.data, expected.idata.data) < 1e-3
+    assert solution.solution.objective == pytest.approx(2 * expected.solution.objective, rel=1e-3)
+    reconstruction.recalculate_fourierop(twice)
+    torch.testing.assert_close(reconstruction(twice).data, solution.idata.data)
+
+
+@all_reconstructions
+@pytest.mark.parametrize('explicit', [False, True])
+def test_repeated_center(cls: Any, explicit: bool) -> None:
+    """The central line is acquired three times, each with noise of its own: the same as their mean with a weight."""
+    lines = [*range(-8, 5), 0, 0]
+    kdata = cartesian_kdata(lines=lines, noise=0.1)
+    csm = csm_data(kdata)
+    fourier_op = FourierOp.from_kdata(kdata)
+    reconstruction = cls(kdata, fourier_op if explicit else None, csm=csm, **options(cls))
+    mean = cartesian_kdata(lines=lines[:-2])
+    center = kdata.data[..., [8, 13, 14], :].mean(-2, keepdim=True)
+    mean.data = torch.cat((kdata.data[..., :8, :], center, kdata.data[..., 9:13, :]), -2)
+    solution = reconstruction.solve(kdata)
+    expected = cls(mean, csm=csm, **options(cls)).solve(mean)
+    torch.testing.assert_close(solution.initial_idata.data, expected.initial_idata.data)
+    # which counts three times in the data term
+    weight = torch.ones(len(lines) - 2, 1)
+    weight[8] = sqrt(3)
+    weighted_op = weight * (FourierOp.from_kdata(mean) @ csm.as_operator())
+    start = expected.initial_idata.data
+    weighted = reconstruction.model.solve(weight * mean.data, weighted_op, start, solution.lambda_map)
+    assert relative_image_difference(solution.solution.img, weighted.img) < 1e-4
 
 
 @all_reconstructions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import NamedTuple, Self
 
 import torch
@@ -188,8 +189,14 @@ class LearnedReconstruction(DirectReconstruction):
         return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
 
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
-        """Return the Lambda map."""
-        return self.model.estimate(initial_image, noise_std)
+        """Return the Lambda map.
+
+        Networks know samples that were acquired once. With `n` averages, the initial image has the noise of their mean
+        and the data term is `n` times that of the mean.
+        """
+        count = sample_multiplicity(self.fourier_op)
+        n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
+        return n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n))
 
 
 def _to_idata(img: torch.Tensor, kdata: KData) -> IData:
