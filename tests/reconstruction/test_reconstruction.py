@@ -6,7 +6,6 @@ import io
 import math
 import pickle
 from importlib.metadata import entry_points
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +201,12 @@ def test_repeated_center(cls: Any, explicit: bool) -> None:
     torch.testing.assert_close(solution.initial_idata.data, expected.initial_idata.data)
     # which counts three times in the data term
     weight = torch.ones(len(lines) - 2, 1)
-    weight[8] = sqrt(3)
+    weight[8] = math.sqrt(3)
     weighted_op = weight * (FourierOp.from_kdata(mean) @ csm.as_operator())
     start = expected.initial_idata.data
     weighted = reconstruction.model.solve(weight * mean.data, weighted_op, start, solution.lambda_map)
-    assert relative_image_difference(solution.solution.img, weighted.img) < 1e-4
+    # both stop at a tolerance, relative to objectives that differ by a constant
+    assert relative_image_difference(solution.solution.img, weighted.img) < 3e-3
 
 
 @all_reconstructions
