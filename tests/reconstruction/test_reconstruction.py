@@ -13,17 +13,21 @@ import pytest
 import torch
 from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
 from mrpro.algorithms.reconstruction import DirectReconstruction
-from mrpro.data import CsmData, DcfData, IData, KData
+from mrpro.data import CsmData, DcfData, IData, KData, KTrajectory
 from mrpro.data.traj_calculators import KTrajectoryIsmrmrd
 from mrpro.operators import FourierOp, SensitivityOp
+from mrpro_lambda.datasets import CartesianLines, Radial, RadialSample, SimulatedAcquisitions
+from mrpro_lambda.reconstruction import LearnedReconstruction
 from mrpro_lambda.solvers import Solution
 
 from tests.helper import relative_image_difference
 from tests.reconstruction.cases import (
+    N_Y,
     RECONSTRUCTIONS,
     cartesian_kdata,
     coil_maps,
     csm_data,
+    learned_model,
     noise_measurement,
     options,
     phantom,
@@ -164,6 +168,24 @@ def test_density_compensation(cls: Any) -> None:
         else:
             (adjoint,) = (FourierOp.from_kdata(kdata) @ csm.as_operator()).adjoint(kdata.data)
             torch.testing.assert_close(initial[0], adjoint)
+
+
+@pytest.mark.parametrize('sampling', [Radial(11, random_start=True), CartesianLines(2.0, 4)])
+def test_network_sees_the_initial_image_of_its_training(sampling: Radial | CartesianLines) -> None:
+    """The same data as a sample of a training set, and as a scan."""
+    image = phantom(n_y=N_Y, n_x=N_Y).abs()[0, 0, 0]
+    sample = SimulatedAcquisitions(image[None], sampling, noise=0.1, n_coils=3)[0]
+    if isinstance(sample, RadialSample):
+        kdata, data = radial_kdata(n_spokes=11), sample.data
+        trajectory = KTrajectory(*(k[None] for k in sample.traj))
+    else:
+        kdata, lines = cartesian_kdata(size=(N_Y, N_Y)), sample.mask[0, 0, :, 0].nonzero()[:, 0]
+        data = sample.data[:, :, lines]
+        trajectory = KTrajectory(kdata.traj.kz, (lines - N_Y // 2).float().reshape(1, 1, 1, -1, 1), kdata.traj.kx)
+    kdata = KData(kdata.header, data[None], trajectory)
+    reconstruction = LearnedReconstruction(kdata, csm=SensitivityOp(sample.csm[None]), model=learned_model())
+    initial_image = reconstruction.solve(kdata).initial_idata.data[0]
+    assert relative_image_difference(initial_image, sample.initial_image) < 1e-4
 
 
 @all_reconstructions
