@@ -41,7 +41,8 @@ def test_initial_image_is_the_adjoint_of_the_data(sampling: CartesianSampling | 
     batch = collated(sampling)
     data = batch.data
     if isinstance(batch, RadialSample):
-        data = data * DcfData.from_traj_voronoi(KTrajectory(*batch.traj.unbind(1))).data
+        kz, ky, kx = batch.traj.unbind(1)
+        data = data * DcfData.from_traj_voronoi(KTrajectory(kz, ky, kx)).data
     (initial_image,) = acquisition_op(batch).adjoint(data)
     assert batch.initial_image.shape == batch.img.shape == (3, 1, 1, 16, 12)
     assert relative_image_difference(batch.initial_image, initial_image) < 1e-5

@@ -206,7 +206,7 @@ COMPOSITIONS = {
     'sampling and FFT': sampling_and_fft,
     'sampling, FFT and coils': lambda: sampling_and_fft() @ sensitivity_op(),
     'own acquisition, weighted': lambda: (
-        weight(N_Y, 1) * CartesianAcquisitionOp(mask_op().mask, sensitivity_op().csm_tensor)
+        weight(N_Y, 1) * CartesianAcquisitionOp(torch.arange(N_Y)[:, None] % 3, sensitivity_op().csm_tensor)
     ),
     'weight before the mask': lambda: weight(N_Y, N_X) * (mask_op() @ fft_op() @ sensitivity_op()),
     'weight behind the mask': lambda: mask_op() @ (weight(N_Y, N_X) * fft_op()),

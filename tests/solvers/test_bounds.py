@@ -206,6 +206,8 @@ def test_weakly_sampled_frequencies_do_not_rule_the_bound() -> None:
     density = bound.density
     assert density.min() >= 0.1 / 1.1 * density.max() * (1 - 1e-6)
     problem = get_case('radial').problem
-    exact = _sampling_density(gram_operator(without_sensitivities(problem.acquisition_op)[0]), problem.rhs, bound.dim)
+    non_cartesian = without_sensitivities(problem.acquisition_op)
+    assert non_cartesian is not None
+    exact = _sampling_density(gram_operator(non_cartesian[0]), problem.rhs, bound.dim)
     torch.testing.assert_close(density, exact + 0.1 * exact.max())
     assert float(bound.factor) < 2
