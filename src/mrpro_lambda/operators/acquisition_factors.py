@@ -232,6 +232,6 @@ def _has_repeats(op: LinearOperator) -> bool:
     return any(
         isinstance(module, CartesianSamplingOp)
         and not any(module is sampling_op for sampling_op in corrected)
-        and bool((RepeatedSamplingOp(module).multiplicity() > 1).any())
+        and bool((RepeatedSamplingOp(module).density(torch.ones(())) > 1).any())
         for module in modules
     )
