@@ -50,13 +50,12 @@ def gram_norm(
         Bound for each image, float64, shape `(*other, 1, 1, 1, 1)`, with 1 for axes along which it is the same. That of
         an image does not depend on those that it shares no bound with.
     """
-    proven = gram.norm_squared_bound() if isinstance(gram, CirculantGramOp | ToeplitzGramOp) else None
-    if transfer is None and proven is not None and isinstance(gram, CirculantGramOp):
-        bound = proven.to(img.device, torch.float64)
+    if transfer is None and isinstance(gram, CirculantGramOp):
+        bound = gram.norm_squared_bound().to(img.device, torch.float64)
     else:
         bound = margin * _power_iteration(gram, img, transfer, dim, n_iterations)
-        if transfer is None and proven is not None:
-            bound = bound.minimum(proven.to(torch.float64))
+        if transfer is None and isinstance(gram, ToeplitzGramOp):
+            bound = bound.minimum(gram.norm_squared_bound().to(torch.float64))
     bound = bound.reshape(*(1,) * (img.ndim - bound.ndim), *bound.shape)
     coupled = tuple(d for d in coupled_dim if -img.ndim <= d < -4)
     return bound.amax(coupled, keepdim=True) if coupled else bound
@@ -77,13 +76,15 @@ def _power_iteration(
         (y,) = gram(torch.fft.ifftn(torch.fft.fftn(x, dim=dim) * inverse_root, dim=dim))
         return torch.fft.ifftn(torch.fft.fftn(y, dim=dim) * inverse_root, dim=dim)
 
-    # an image that is alone has the same start; different factors show whether the operator mixes images
-    factor = 1 + torch.rand(img.shape[:-4].numel(), generator=generator).to(img.device)
-    factor = factor.reshape(*img.shape[:-4], 1, 1, 1, 1)
-    x = start.expand(img.shape)
-    expected, mixed = factor * apply(x), apply(factor * x)
-    axes = tuple(range(-4, 0)) if _norm(mixed - expected) <= 1e-3 * _norm(expected) else tuple(range(-img.ndim, 0))
-    x = x if len(axes) == 4 else factor * x
+    # each image has the start that it has when it is alone
+    x, axes = start.expand(img.shape), tuple(range(-4, 0))
+    if img.shape[:-4].numel() > 1:
+        # different factors show whether the operator mixes images: then they share one iteration
+        factor = 1 + torch.rand(img.shape[:-4], generator=generator)[..., None, None, None, None].to(img.device)
+        expected, mixed = factor * apply(x), apply(factor * x)
+        everything = tuple(range(-img.ndim, 0))
+        if bool((_norm(mixed - expected, everything) > 1e-3 * _norm(expected, everything)).any()):
+            x, axes = factor * x, everything
     norm = _norm(x, axes)
     for _ in range(n_iterations):
         x = apply(x / norm.to(img.dtype.to_real()))
@@ -92,9 +93,8 @@ def _power_iteration(
     return (mantissa * 4096).ceil().ldexp(exponent) / 4096
 
 
-def _norm(x: torch.Tensor, axes: tuple[int, ...] | None = None) -> torch.Tensor:
-    """Return the Euclidean norm along negative axes, or along all."""
-    axes = tuple(range(-x.ndim, 0)) if axes is None else axes
+def _norm(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    """Return the Euclidean norm along negative axes."""
     # that of a complex tensor takes a hundred times as long
     dim = (*(d - 1 for d in axes), -1)
     return torch.linalg.vector_norm(real_parts(x), dim=dim, keepdim=True, dtype=torch.float64).squeeze(-1)
