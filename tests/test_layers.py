@@ -36,6 +36,11 @@ THIRD_PARTY: dict[str, set[str]] = {'operators': {'torch', 'einops'}, 'nets': {'
 # function.
 OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'mrpro_lambda.training.train'}
 
+# The only file that may use private names of other packages, which are those of mrpro; and the names that are private
+# by their spelling only.
+ADAPTER = 'operators/acquisition_factors.py'
+NOT_PRIVATE = {'_apply', '_replace'}
+
 Sources = dict[str, str]
 """Path relative to the folder of the package -> source text."""
 
@@ -123,6 +128,21 @@ def hidden_imports(sources: Sources) -> list[str]:
     return sorted(errors)
 
 
+def private_names(sources: Sources) -> list[str]:
+    """Private attributes of anything but the object itself, outside of the adapter."""
+    return [
+        f'{path}:{node.lineno}: {ast.unparse(node)}'
+        for path, source in sources.items()
+        for node in ast.walk(ast.parse(source, filename=path))
+        if path != ADAPTER
+        and isinstance(node, ast.Attribute)
+        and node.attr.startswith('_')
+        and not node.attr.startswith('__')
+        and node.attr not in NOT_PRIVATE
+        and ast.unparse(node.value) not in ('self', 'cls', 'super()')
+    ]
+
+
 def find_cycle(sources: Sources) -> list[str]:
     """Modules of one import cycle in the order of the imports; empty if there is none."""
     imports: dict[str, set[str]] = {module_name(path): set() for path in sources}
@@ -164,6 +184,11 @@ def test_no_import_inside_functions() -> None:
     assert not errors, '\n'.join(errors)
 
 
+def test_private_names_are_used_in_the_adapter_only() -> None:
+    errors = private_names(read_sources())
+    assert not errors, '\n'.join(errors)
+
+
 def test_no_import_cycle() -> None:
     cycle = find_cycle(read_sources())
     assert not cycle, ' imports '.join(cycle)
@@ -189,6 +214,7 @@ def test_checks_accept_good_sources() -> None:
     assert forbidden_imports(GOOD_SOURCES) == []
     assert hidden_imports(GOOD_SOURCES) == []
     assert find_cycle(GOOD_SOURCES) == []
+    assert private_names({'A.py': 'self._x = cls._y\nz = solution._replace(z=a.__class__)', ADAPTER: 'op._x'}) == []
 
 
 @pytest.mark.parametrize(
@@ -234,6 +260,11 @@ def test_forbidden_import_is_found(path: str, source: str) -> None:
 )
 def test_hidden_import_is_found(source: str) -> None:
     assert hidden_imports({**GOOD_SOURCES, 'cli.py': source})
+
+
+@pytest.mark.parametrize('source', ['op._fft_idx', 'f(op)._kernel', 'self.op._dim', 'op._dim = 3'])
+def test_private_name_is_found(source: str) -> None:
+    assert private_names({'operators/A.py': source})
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from mrpro_lambda.raw_data import (
     to_unit_range,
     upsample,
 )
+from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction
 
 from tests.raw_file import LINES, N_X, N_Y, simulate_kspace, write_raw
 
@@ -171,6 +172,26 @@ def test_sampled_fraction_is_that_of_the_band(tmp_path: Path) -> None:
     assert sampled_fraction(under) == pytest.approx(12 / 20)
     radial = KTrajectoryRadial2D()(n_k0=N_X, k0_center=N_X // 2, k1_idx=torch.arange(N_Y)[:, None])
     assert sampled_fraction(KData(full.header, full.data, radial)) is None
+
+
+def test_repeated_lines_of_a_file(tmp_path: Path) -> None:
+    """All samples are read, each counts in the reconstruction, and the fraction of sampled points stays the same."""
+    once = read_kdata(write_raw(tmp_path / 'once.h5', lines=LINES), 'cartesian')
+    kdata = read_kdata(write_raw(tmp_path / 'repeated.h5', lines=[[*LINES[0], 10, 10]] * 2), 'cartesian')
+    assert kdata.data.shape[-2] == once.data.shape[-2] + 2
+    assert sampled_fraction(kdata) == sampled_fraction(once)
+    solutions = []
+    for scan in (once, kdata):
+        reconstruction = AdaptiveTotalVariationReconstruction(
+            scan, csm=None, regularization_dim=(-2, -1), regularization_weight=0.02, max_iterations=300
+        )
+        solutions.append(reconstruction.solve(scan))
+    # the same line three times, without new noise: the same initial image, and a closer fit of this line
+    torch.testing.assert_close(solutions[1].initial_idata.data, solutions[0].initial_idata.data)
+    op = FourierOp.from_kdata(once)
+    (residual, closer) = (op(solution.solution.img)[0] - once.data for solution in solutions)
+    center = once.traj.ky.flatten().abs().argmin()
+    assert closer[..., center, :].norm() < 0.9 * residual[..., center, :].norm()
 
 
 def test_upsampled_image_has_the_same_field_of_view(tmp_path: Path) -> None:

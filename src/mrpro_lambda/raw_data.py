@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import torch
 from mrpro.data import KData, KNoise, traj_calculators
 from mrpro.operators import FourierOp
 
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.reconstruction import prewhiten
 from mrpro_lambda.reconstruction.LearnedReconstruction import check_kdata
 
@@ -129,13 +129,11 @@ def sampled_fraction(kdata: KData) -> float | None:
     The band is the smallest symmetric box of k-space that holds all samples, see
     `~mrpro_lambda.operators.BandLimitOp`.
     """
-    op = FourierOp.from_kdata(kdata)
-    if op._non_uniform_fast_fourier_op is not None:
+    gram = gram_operator(FourierOp.from_kdata(kdata))
+    if not isinstance(gram, CirculantGramOp):
         return None
-    if op._cart_sampling_op is None or (mask := op._cart_sampling_op.gram.mask) is None:
-        return 1.0
-    band = BandLimitOp.from_gram(CirculantGramOp(torch.fft.ifftshift(mask, dim=op._fft_dims), op._fft_dims))
-    return (mask > 0).double().mean().item() / (1.0 if band is None else band.band.mean().item())
+    band = BandLimitOp.from_gram(CirculantGramOp(gram.transfer, gram.dim))  # on the grid of the encoded k-space
+    return (gram.transfer > 0).double().mean().item() / (1.0 if band is None else band.band.mean().item())
 
 
 def upsample(kdata: KData, factor: float) -> KData:

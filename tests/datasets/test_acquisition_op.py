@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mrpro.data import DcfData, KTrajectory
 from mrpro.operators import FastFourierOp
 from mrpro_lambda.datasets import (
     AcquisitionSample,
@@ -36,8 +37,13 @@ def entry(batch: AcquisitionSample | RadialSample, i: int) -> AcquisitionSample 
 
 @pytest.mark.parametrize('sampling', SAMPLINGS, ids=str)
 def test_initial_image_is_the_adjoint_of_the_data(sampling: CartesianSampling | Radial) -> None:
+    """With density compensation if it is not Cartesian, as in reconstructions."""
     batch = collated(sampling)
-    (initial_image,) = acquisition_op(batch).adjoint(batch.data)
+    data = batch.data
+    if isinstance(batch, RadialSample):
+        kz, ky, kx = batch.traj.unbind(1)
+        data = data * DcfData.from_traj_voronoi(KTrajectory(kz, ky, kx)).data
+    (initial_image,) = acquisition_op(batch).adjoint(data)
     assert batch.initial_image.shape == batch.img.shape == (3, 1, 1, 16, 12)
     assert relative_image_difference(batch.initial_image, initial_image) < 1e-5
 

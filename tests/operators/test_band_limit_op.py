@@ -160,3 +160,23 @@ def test_larger_encoded_field_of_view(frequencies: Sequence[int], expected: Sequ
     assert projection is not None
     assert projection.dim == (-2,)
     assert kept(projection.band, 8) == set(expected)
+
+
+@pytest.mark.parametrize('n', [8, 9])
+def test_band_ends_at_the_last_line_but_one(n: int) -> None:
+    """The edge of k-space is its last line, no earlier one: with the last but one, the band limits the image."""
+    edge = n // 2
+    projection = band_of(line_mask(n, [0, edge - 1]))
+    assert kept(projection.band, n) == set(range(1 - edge, edge))
+    assert BandLimitOp.from_gram(CartesianAcquisitionOp(line_mask(n, [0, -edge])).gram) is None
+
+
+@pytest.mark.parametrize('n', [5, 6])
+def test_edge_of_an_image_with_a_smaller_field_of_view(n: int) -> None:
+    """Samples at the edge of the encoded k-space leave no limit, although the frequencies of an odd grid end below."""
+    k = (torch.arange(n) - n // 2).float()
+    trajectory = KTrajectory(
+        torch.zeros(1, 1, 1, 1, 1), k.reshape(1, 1, 1, -1, 1)[..., [0, 2], :], k.reshape(1, 1, 1, 1, -1)
+    )
+    op = FourierOp(SpatialDimension(1, 8, n), SpatialDimension(1, n, n), trajectory)
+    assert BandLimitOp.from_gram(gram_operator(op)) is None

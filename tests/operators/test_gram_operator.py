@@ -4,8 +4,16 @@ import pytest
 import torch
 from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.operators.CartesianSamplingOp import CartesianMaskingOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.operators import CartesianAcquisitionOp, CirculantGramOp, ToeplitzGramOp, gram_operator
+from mrpro_lambda.operators import (
+    CartesianAcquisitionOp,
+    CirculantGramOp,
+    ToeplitzGramOp,
+    acquisition_factors,
+    gram_operator,
+)
+from mrpro_lambda.operators.acquisition_factors import RepeatedSamplingOp
 
 N_FRAMES, N_COILS, N_Z, N_Y, N_X = 2, 3, 4, 6, 5
 IMAGE_SHAPE = (N_FRAMES, 1, N_Z, N_Y, N_X)
@@ -123,7 +131,7 @@ def test_transforms_only_where_sampling_differs(case: tuple[LinearOperator, tupl
         return
     assert isinstance(gram, CirculantGramOp)
     assert tuple(sorted(gram.dim)) == dim
-    assert gram.transfer.shape[-1] == 1
+    assert gram.transfer.shape[-1:] in ((), (1,))
 
 
 def test_transfer_function_is_the_mask() -> None:
@@ -171,3 +179,88 @@ def test_real_images_stay_real() -> None:
     img = RandomGenerator(0).float32_tensor(IMAGE_SHAPE)
     (result,) = gram_operator(IdentityOp())(img)
     torch.testing.assert_close(result, img)
+
+
+def mask_op() -> CartesianMaskingOp:
+    return CartesianMaskingOp(RandomGenerator(0).bool_tensor((N_Y, 1)))
+
+
+def fft_op() -> FastFourierOp:
+    return FastFourierOp((-2, -1))
+
+
+def sampling_and_fft() -> LinearOperator:
+    """The two factors of a `FourierOp`, composed by hand."""
+    factors = acquisition_factors(undersampled())
+    sampling_op = factors[0]
+    assert isinstance(sampling_op, RepeatedSamplingOp)
+    assert isinstance(factors[1], FastFourierOp)
+    return sampling_op.sampling_op @ factors[1]
+
+
+COMPOSITIONS = {
+    'mask and FFT': lambda: mask_op() @ fft_op(),
+    'with coils outside': lambda: (mask_op() @ fft_op()) @ sensitivity_op(),
+    'with coils inside': lambda: mask_op() @ (fft_op() @ sensitivity_op()),
+    'two masks': lambda: CartesianMaskingOp(torch.arange(N_Y)[:, None] > 1) @ mask_op() @ fft_op(),
+    'sampling and FFT': sampling_and_fft,
+    'sampling, FFT and coils': lambda: sampling_and_fft() @ sensitivity_op(),
+    'own acquisition, weighted': lambda: (
+        weight(N_Y, 1) * CartesianAcquisitionOp(torch.arange(N_Y)[:, None] % 3, sensitivity_op().csm_tensor)
+    ),
+    'weight before the mask': lambda: weight(N_Y, N_X) * (mask_op() @ fft_op() @ sensitivity_op()),
+    'weight behind the mask': lambda: mask_op() @ (weight(N_Y, N_X) * fft_op()),
+    'weight twice': lambda: weight(N_Y, 1) * (weight(N_Y, N_X) * (mask_op() @ fft_op()) @ sensitivity_op()),
+    'number in front': lambda: (1 - 2j) * (mask_op() @ fft_op() @ sensitivity_op()),
+    'number behind': lambda: (mask_op() @ fft_op() @ sensitivity_op()) * (1 - 2j),
+    'number between': lambda: mask_op() @ ((fft_op() * 0.3j) @ (sensitivity_op() * torch.tensor(2.0))),
+}
+
+
+@pytest.mark.parametrize('name', COMPOSITIONS)
+def test_cartesian_compositions_of_mrpro(name: str) -> None:
+    """However they are nested, they have the fast Gram operator, and it is that of double precision."""
+    op = COMPOSITIONS[name]()
+    gram = gram_operator(op)
+    assert isinstance(gram, CirculantGramOp)
+    assert not gram.transfer.is_complex()
+    img = RandomGenerator(2).randn_tensor(IMAGE_SHAPE, torch.complex128)
+    (expected,) = op.adjoint(*op(img))
+    torch.testing.assert_close(gram(img)[0], expected, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():  # coil by coil
+        torch.testing.assert_close(gram(img)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_transfer_function_is_the_squared_modulus_of_the_weight_times_the_mask() -> None:
+    """A complex weight, whose square is neither real nor positive, at the frequencies of the FFT."""
+    weights = torch.tensor([1j, 3 + 4j, -2, 1 - 1j], dtype=torch.complex128)[:, None]
+    mask = torch.tensor([1, 1, 1, 0])[:, None]
+    for op in (weights * (CartesianMaskingOp(mask) @ fft_op()), (weights * CartesianMaskingOp(mask)) @ fft_op()):
+        gram = gram_operator(op)
+        assert isinstance(gram, CirculantGramOp)
+        assert not gram.transfer.is_complex()
+        torch.testing.assert_close(gram.transfer.flatten(), torch.tensor([4.0, 0, 1, 25], dtype=torch.float64))
+
+
+META = {
+    'identity': lambda _: IdentityOp(),
+    'number': lambda _: 3 * IdentityOp(),
+    'fft': lambda _: fft_op(),
+    'padded fft': lambda _: FastFourierOp((-2,), recon_matrix=(N_Y,), encoding_matrix=(N_Y + 3,)),
+    'fft with coils': lambda device: fft_op() @ SensitivityOp(sensitivity_op().csm_tensor.to(device)),
+    'number, fft and coils': lambda device: 2j * (fft_op() @ SensitivityOp(sensitivity_op().csm_tensor.to(device))),
+    'full': lambda device: full().to(device) @ SensitivityOp(sensitivity_op().csm_tensor.to(device)),
+}
+
+
+@pytest.mark.parametrize('name', META)
+def test_images_on_another_device(name: str) -> None:
+    """The device `meta` stands for a GPU; it refuses tensors of the CPU, apart from numbers."""
+    gram = gram_operator(META[name](torch.device('meta')))
+    assert isinstance(gram, CirculantGramOp)
+    img = torch.zeros(IMAGE_SHAPE, dtype=torch.complex64, device='meta')
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            assert gram(img)[0].device.type == 'meta'
+    assert gram.norm_squared_bound().device.type == ('meta' if 'coils' in name or name == 'full' else 'cpu')
+    assert all(tensor.device.type == 'meta' or tensor.ndim == 0 for tensor in gram.state_dict().values())

@@ -18,6 +18,10 @@ FULL_BAND: dict[str, dict[str, Any]] = {
     'box': {'lines': range(-24, 25)},
     'oversampled readout': {'lines': range(-64, 64), 'oversampling': 2},
 }
+REPEATED: dict[str, dict[str, Any]] = {
+    'averages': {'lines': [*range(-64, 64)] * 2},
+    'repeated center': {'lines': [*range(-64, 64), *range(-4, 4), *range(-4, 4)]},
+}
 UNDERSAMPLED: dict[str, dict[str, Any]] = {
     'partial Fourier': {'lines': range(-16, 64)},
     'dense center': {'lines': [*range(-64, -12, 3), *range(-12, 12), *range(12, 64, 3)]},
@@ -26,7 +30,7 @@ UNDERSAMPLED: dict[str, dict[str, Any]] = {
 
 
 def acquire(name: str, noise: float, n_coils: int, seed: int = 0) -> KData:
-    options = (FULL_BAND | UNDERSAMPLED)[name]
+    options = (FULL_BAND | REPEATED | UNDERSAMPLED)[name]
     return cartesian_kdata(size=SIZE, n_coils=n_coils, noise=noise, seed=seed, **options)
 
 
@@ -35,7 +39,7 @@ def acquire(name: str, noise: float, n_coils: int, seed: int = 0) -> KData:
 @pytest.mark.parametrize(
     ('name', 'noise'),
     [
-        *((name, noise) for name in FULL_BAND for noise in (0.01, 0.1, 1.0)),
+        *((name, noise) for name in FULL_BAND | REPEATED for noise in (0.01, 0.1, 1.0)),
         # beyond the edges of k-space of a noise-free image the noise must be visible: see the next test
         *((name, noise) for name in UNDERSAMPLED for noise in (0.2, 1.0)),
     ],

@@ -13,17 +13,21 @@ import pytest
 import torch
 from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
 from mrpro.algorithms.reconstruction import DirectReconstruction
-from mrpro.data import CsmData, DcfData, IData, KData
+from mrpro.data import CsmData, DcfData, IData, KData, KTrajectory
 from mrpro.data.traj_calculators import KTrajectoryIsmrmrd
 from mrpro.operators import FourierOp, SensitivityOp
+from mrpro_lambda.datasets import CartesianLines, Radial, RadialSample, SimulatedAcquisitions
+from mrpro_lambda.reconstruction import LearnedReconstruction
 from mrpro_lambda.solvers import Solution
 
 from tests.helper import relative_image_difference
 from tests.reconstruction.cases import (
+    N_Y,
     RECONSTRUCTIONS,
     cartesian_kdata,
     coil_maps,
     csm_data,
+    learned_model,
     noise_measurement,
     options,
     phantom,
@@ -164,6 +168,67 @@ def test_density_compensation(cls: Any) -> None:
         else:
             (adjoint,) = (FourierOp.from_kdata(kdata) @ csm.as_operator()).adjoint(kdata.data)
             torch.testing.assert_close(initial[0], adjoint)
+
+
+@pytest.mark.parametrize('sampling', [Radial(11, random_start=True), CartesianLines(2.0, 4)])
+def test_network_sees_the_initial_image_of_its_training(sampling: Radial | CartesianLines) -> None:
+    """The same data as a sample of a training set, and as a scan."""
+    image = phantom(n_y=N_Y, n_x=N_Y).abs()[0, 0, 0]
+    sample = SimulatedAcquisitions(image[None], sampling, noise=0.1, n_coils=3)[0]
+    if isinstance(sample, RadialSample):
+        kdata, data = radial_kdata(n_spokes=11), sample.data
+        trajectory = KTrajectory(*(k[None] for k in sample.traj))
+    else:
+        kdata, lines = cartesian_kdata(size=(N_Y, N_Y)), sample.mask[0, 0, :, 0].nonzero()[:, 0]
+        data = sample.data[:, :, lines]
+        trajectory = KTrajectory(kdata.traj.kz, (lines - N_Y // 2).float().reshape(1, 1, 1, -1, 1), kdata.traj.kx)
+    kdata = KData(kdata.header, data[None], trajectory)
+    reconstruction = LearnedReconstruction(kdata, csm=SensitivityOp(sample.csm[None]), model=learned_model())
+    initial_image = reconstruction.solve(kdata).initial_idata.data[0]
+    assert relative_image_difference(initial_image, sample.initial_image) < 1e-4
+
+
+@all_reconstructions
+def test_averages(cls: Any) -> None:
+    """All lines twice, as two averages of one scan: twice the data term. Networks take account of it on their own."""
+    once, twice = (cartesian_kdata(lines=[*range(-8, 5)] * n, noise=0.0) for n in (1, 2))
+    csm, settings = csm_data(once), options(cls)
+    expected = cls(once, csm=csm, **settings).solve(once)
+    if 'regularization_weight' in settings:
+        settings['regularization_weight'] *= 2
+    reconstruction = cls(twice, csm=csm, **settings)
+    solution = reconstruction.solve(twice)
+    torch.testing.assert_close(solution.initial_idata.data, expected.initial_idata.data)
+    torch.testing.assert_close(solution.lambda_map, 2 * expected.lambda_map)
+    assert relative_image_difference(solution.idata.data, expected.idata.data) < 1e-3
+    assert solution.solution.objective == pytest.approx(2 * expected.solution.objective, rel=1e-3)
+    reconstruction.recalculate_fourierop(twice)
+    torch.testing.assert_close(reconstruction(twice).data, solution.idata.data)
+
+
+@all_reconstructions
+@pytest.mark.parametrize('explicit', [False, True])
+def test_repeated_center(cls: Any, explicit: bool) -> None:
+    """The central line is acquired three times, each with noise of its own: the same as their mean with a weight."""
+    lines = [*range(-8, 5), 0, 0]
+    kdata = cartesian_kdata(lines=lines, noise=0.1)
+    csm = csm_data(kdata)
+    fourier_op = FourierOp.from_kdata(kdata)
+    reconstruction = cls(kdata, fourier_op if explicit else None, csm=csm, **options(cls))
+    mean = cartesian_kdata(lines=lines[:-2])
+    center = kdata.data[..., [8, 13, 14], :].mean(-2, keepdim=True)
+    mean.data = torch.cat((kdata.data[..., :8, :], center, kdata.data[..., 9:13, :]), -2)
+    solution = reconstruction.solve(kdata)
+    expected = cls(mean, csm=csm, **options(cls)).solve(mean)
+    torch.testing.assert_close(solution.initial_idata.data, expected.initial_idata.data)
+    # which counts three times in the data term
+    weight = torch.ones(len(lines) - 2, 1)
+    weight[8] = math.sqrt(3)
+    weighted_op = weight * (FourierOp.from_kdata(mean) @ csm.as_operator())
+    start = expected.initial_idata.data
+    weighted = reconstruction.model.solve(weight * mean.data, weighted_op, start, solution.lambda_map)
+    # both stop at a tolerance, relative to objectives that differ by a constant
+    assert relative_image_difference(solution.solution.img, weighted.img) < 3e-3
 
 
 @all_reconstructions

@@ -62,7 +62,11 @@ class RandomProblems:
         groups = None if self.chance(0.5) else [(d,) for d in dim]
         isotropic, complex_modulus = (grouped and self.chance(0.7) for _ in range(2))
         return TotalVariation(
-            dim, groups=groups, boundary=boundary, isotropic=isotropic, complex_modulus=complex_modulus  # type: ignore[arg-type]
+            dim,
+            groups=groups,
+            boundary=boundary,
+            isotropic=isotropic,
+            complex_modulus=complex_modulus,  # type: ignore[arg-type]
         )
 
     def dictionary(self, dtype: torch.dtype) -> DictionarySparsity:

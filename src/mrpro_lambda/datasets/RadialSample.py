@@ -26,8 +26,8 @@ class RadialSample(NamedTuple):
     """Coil sensitivities, with a sum of squared magnitudes of 1. Complex64, shape `(coils, z=1, y, x)`."""
 
     initial_image: torch.Tensor
-    """Adjoint of the acquisition applied to the data, without density compensation. Complex64, shape
-    `(coils=1, z=1, y, x)`."""
+    """Adjoint of the acquisition applied to the data with density compensation, as in reconstructions of measured data,
+    see `Radial.density_compensation`. Complex64, shape `(coils=1, z=1, y, x)`."""
 
     noise_std: torch.Tensor
     """Standard deviation of the complex noise in units of the data. Float32, shape `(1, 1, 1, 1)`."""

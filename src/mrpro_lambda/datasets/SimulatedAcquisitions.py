@@ -176,7 +176,7 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
             (signal,) = radial_op(img)
             noise_std = noise * float(img.norm()) / traj.shape[-1]  # the fully sampled grid has this number squared
             data = signal + complex_noise(signal.shape, noise_std, noise_rng)
-            (initial_image,) = radial_op.adjoint(data)
+            (initial_image,) = radial_op.adjoint(self.sampling.density_compensation(shape) * data)
             noise_tensor = torch.full((1, 1, 1, 1), noise_std)
             return RadialSample(img, self._filled(data), traj, self._filled(csm), initial_image, noise_tensor)
 

@@ -44,7 +44,7 @@ class CartesianAcquisitionOp(LinearOperator):
         self.mask = mask if mask.is_floating_point() else mask.float()
         self.csm = csm
         self.dim = tuple(dim)
-        self._fourier_op = FastFourierOp(dim=self.dim)
+        self.fourier_op = FastFourierOp(dim=self.dim)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Acquire an image.
@@ -62,7 +62,7 @@ class CartesianAcquisitionOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Acquire an image. Prefer calling the instance."""
-        (y,) = self._fourier_op(x if self.csm is None else self.csm * x)
+        (y,) = self.fourier_op(x if self.csm is None else self.csm * x)
         return (self.mask * y,)
 
     def adjoint(self, y: torch.Tensor) -> tuple[torch.Tensor,]:
@@ -77,7 +77,7 @@ class CartesianAcquisitionOp(LinearOperator):
         -------
             Image, shape `(*other, 1, z, y, x)`.
         """
-        (x,) = self._fourier_op.adjoint(self.mask * y)
+        (x,) = self.fourier_op.adjoint(self.mask * y)
         if self.csm is not None:
             x = (self.csm.conj() * x).sum(-4, keepdim=True)
         return (x,)

@@ -10,6 +10,7 @@ from mrpro.operators import LinearOperator, ZeroPadOp
 from mrpro.utils import reduce_repeat
 
 from mrpro_lambda.operators.coil_by_coil import coil_by_coil
+from mrpro_lambda.operators.largest_of_images import largest_of_images
 
 
 class CirculantGramOp(LinearOperator):
@@ -34,7 +35,8 @@ class CirculantGramOp(LinearOperator):
         Parameters
         ----------
         transfer
-            Real, non-negative transfer function in the order of `torch.fft.fftn`, broadcastable to the coil images.
+            Real, non-negative transfer function in the order of `torch.fft.fftn`, broadcastable to the coil images. A
+            number, of shape `()`, goes with images on any device.
         dim
             Negative axes of the Fourier transform.
         csm
@@ -98,7 +100,7 @@ class CirculantGramOp(LinearOperator):
             arranged = csm.transpose(axis, -1).contiguous()
             transfer = self.transfer.reshape(*(1,) * (4 - self.transfer.ndim), *self.transfer.shape)
             transfer = transfer.transpose(axis, -1).unsqueeze(-1)
-            transfer = transfer.expand(*transfer.shape[:-1], 2).to(csm.dtype.to_real()).contiguous()
+            transfer = transfer.expand(*transfer.shape[:-1], 2).to(csm.device, csm.dtype.to_real()).contiguous()
             self._cache = (csm, self.transfer, (arranged, transfer, axis))
         return self._cache[2]
 
@@ -112,8 +114,11 @@ class CirculantGramOp(LinearOperator):
         return self.csm is None and self.pad_op is None
 
     def norm_squared_bound(self) -> torch.Tensor:
-        r"""Return the upper bound :math:`\max m \cdot \max \sum_c |S_c|^2` of the norm of this Gram operator."""
-        bound = self.transfer.amax()
+        r"""Return the upper bound :math:`\max m \cdot \max \sum_c |S_c|^2` of the norm of this Gram operator.
+
+        It is a number for each image, broadcastable to `(*other, 1, 1, 1, 1)`.
+        """
+        bound = largest_of_images(self.transfer, self.dim)
         if self.csm is not None:
-            bound = bound * self.csm.abs().square().sum(-4).amax()
+            bound = bound * largest_of_images(self.csm.abs().square().sum(-4, keepdim=True), self.dim)
         return bound

@@ -9,6 +9,7 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.operators.coil_by_coil import coil_by_coil
+from mrpro_lambda.operators.largest_of_images import largest_of_images
 
 
 class ToeplitzGramOp(LinearOperator):
@@ -54,6 +55,17 @@ class ToeplitzGramOp(LinearOperator):
     def adjoint(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the operator itself, which is self-adjoint."""
         return self.forward(x)
+
+    def norm_squared_bound(self) -> torch.Tensor:
+        r"""Return the upper bound :math:`\max k \cdot \max \sum_c |S_c|^2` of the norm of this Gram operator.
+
+        The kernel :math:`k` is that of the convolution on twice the grid. Added zeros and removed values are
+        contractions. It is a number for each image, broadcastable to `(*other, 1, 1, 1, 1)`.
+        """
+        bound = largest_of_images(self.kernel)
+        if self.csm is not None:
+            bound = bound * largest_of_images(self.csm.abs().square().sum(-4, keepdim=True))
+        return bound
 
     def _convolve(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the Toeplitz operator to coil images."""

@@ -1,6 +1,7 @@
 """Linear operators that the methods need and mrpro lacks."""
 
 from mrpro_lambda.operators import functionals
+from mrpro_lambda.operators.acquisition_factors import acquisition_factors, with_true_adjoint
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
@@ -20,6 +21,8 @@ __all__ = [
     "GridDictionary",
     "LowPassOp",
     "ToeplitzGramOp",
+    "acquisition_factors",
     "functionals",
     "gram_operator",
+    "with_true_adjoint",
 ]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import torch
-from mrpro.operators import (
-    FastFourierOp,
-    FourierOp,
-    IdentityOp,
-    LinearOperator,
-    NonUniformFastFourierOp,
-    SensitivityOp,
-    ZeroPadOp,
-)
-from mrpro.operators.FourierOp import FourierGramOp
-from mrpro.operators.LinearOperator import LinearOperatorComposition, LinearOperatorElementwiseProductRight
-from mrpro.operators.NonUniformFastFourierOp import NonUniformFastFourierOpGramOp
+from mrpro.operators import FastFourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.operators.CartesianSamplingOp import CartesianMaskingOp
 
+from mrpro_lambda.operators.acquisition_factors import (
+    Factor,
+    RepeatedSamplingOp,
+    acquisition_factors,
+    fourier_axes,
+    has_odd_nufft,
+    toeplitz_kernel,
+    with_true_adjoint,
+    zero_padding,
+)
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
@@ -23,9 +23,10 @@ from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 def gram_operator(acquisition_op: LinearOperator) -> LinearOperator:
     r"""Return :math:`A^H A` in its fastest exact form.
 
-    Cartesian acquisitions become a `CirculantGramOp`, also behind a `~mrpro.operators.SensitivityOp` and with weights
-    of the samples, as in ``weight * fourier_op``. Non-Cartesian ones become a `ToeplitzGramOp`. For everything else,
-    such as stacks of stars, it is the operator's own `gram`.
+    Cartesian acquisitions become a `CirculantGramOp`: a Fourier transform with or without sampling, masks and weights
+    of the samples in front, and a `~mrpro.operators.SensitivityOp` behind it, in whatever order they were composed.
+    Its transfer function is the sum of the squared weights of all samples of a frequency. Non-Cartesian acquisitions
+    become a `ToeplitzGramOp`. For everything else, such as stacks of stars, it is the operator's own `gram`.
     Where a non-Cartesian axis of the image has an odd size, it is forward and adjoint: the Toeplitz kernel of mrpro
     0.261015 shifts by half of the size instead of its integer part, which was wrong by 40 % for 33 x 33 voxels.
 
@@ -37,62 +38,65 @@ def gram_operator(acquisition_op: LinearOperator) -> LinearOperator:
     Returns
     -------
         Gram operator :math:`A^H A`.
+
+    Raises
+    ------
+    ValueError
+        If Cartesian samples are repeated in an operator that can not be taken apart, see `with_true_adjoint`.
     """
-    if isinstance(acquisition_op, IdentityOp):
-        return CirculantGramOp(torch.ones(1), ())
-    if isinstance(acquisition_op, LinearOperatorComposition):
-        outer, inner = acquisition_op._operator1, acquisition_op._operator2
-        gram = gram_operator(outer)
-        if isinstance(inner, SensitivityOp) and isinstance(gram, CirculantGramOp) and gram.csm is None:
-            return CirculantGramOp(gram.transfer, gram.dim, inner.csm_tensor, gram.pad_op)
-        if isinstance(inner, SensitivityOp) and isinstance(gram, ToeplitzGramOp) and gram.csm is None:
-            return ToeplitzGramOp(gram.kernel, gram.dim, inner.csm_tensor)
-        return inner.H @ gram @ inner
-    if isinstance(acquisition_op, LinearOperatorElementwiseProductRight):
-        weighted, weight = acquisition_op._operator, acquisition_op._scalar
-        if isinstance(weighted, LinearOperatorComposition):  # w * (F @ S) is (w * F) @ S
-            return gram_operator((weight * weighted._operator1) @ weighted._operator2)
-        if (circulant := _cartesian_gram(weighted, weight)) is not None:
-            return circulant
-        if torch.as_tensor(weight).numel() == 1:
-            return torch.as_tensor(weight).abs().square() * gram_operator(weighted)
-        return acquisition_op.H @ acquisition_op
-    if isinstance(acquisition_op, FastFourierOp):
-        return CirculantGramOp(torch.ones(1), (), pad_op=_pad_op(acquisition_op))
-    if (circulant := _cartesian_gram(acquisition_op)) is not None:
-        return circulant
-    nufft_op = acquisition_op
-    if isinstance(acquisition_op, FourierOp) and acquisition_op._non_uniform_fast_fourier_op is not None:
-        nufft_op = acquisition_op._non_uniform_fast_fourier_op
-    if isinstance(nufft_op, NonUniformFastFourierOp) and any(n % 2 for n in getattr(nufft_op, '_im_size', ())):
-        return acquisition_op.H @ acquisition_op
-    gram = acquisition_op.gram
-    if isinstance(gram, FourierGramOp) and gram.fast_fourier_gram is None:
-        nufft_gram = gram.nufft_gram
-        kernel = getattr(nufft_gram, '_kernel', None)
-        if isinstance(nufft_gram, NonUniformFastFourierOpGramOp) and kernel is not None and not kernel.is_complex():
-            return ToeplitzGramOp(kernel, nufft_gram._dim)
-    return gram
+    # a number has no device, so that it goes with images on any
+    gram: LinearOperator | torch.Tensor = torch.ones(())
+    for factor in acquisition_factors(with_true_adjoint(acquisition_op)):
+        gram = _of_samples(gram, factor) if isinstance(gram, torch.Tensor) else _of_images(gram, factor)
+    if isinstance(gram, LinearOperator):
+        return gram
+    return CirculantGramOp(gram.reshape(()), ()) if gram.numel() == 1 else gram * IdentityOp()
 
 
-def _cartesian_gram(op: LinearOperator, weight: torch.Tensor | complex | None = None) -> CirculantGramOp | None:
-    """Return the Gram operator of a Fourier operator with weights of its samples, `None` if it needs a NUFFT."""
-    if not isinstance(op, FourierOp) or op._non_uniform_fast_fourier_op is not None:
-        return None
-    sampling_op, fft_op = op._cart_sampling_op, op._fast_fourier_op
-    if sampling_op is None or fft_op is None:
-        return None
-    if weight is None:
-        transfer = sampling_op.gram.mask
-    else:
-        square = torch.as_tensor(weight, device=sampling_op._fft_idx.device).abs().square()
-        square = square[(None,) * (4 - square.ndim)]
-        leading = torch.broadcast_shapes(square.shape[:-3], sampling_op._fft_idx.shape[:-1])
-        (transfer,) = sampling_op.adjoint(square.expand(*leading, *sampling_op._trajectory_shape[-3:]))
-    transfer = torch.ones(1) if transfer is None else torch.fft.ifftshift(transfer, dim=fft_op._dim)
-    return CirculantGramOp(transfer, fft_op._dim, pad_op=_pad_op(fft_op))
+def _of_samples(weight: torch.Tensor, factor: Factor) -> torch.Tensor | LinearOperator:
+    r"""Return :math:`P^H \mathrm{diag}(w) P` for the next factor :math:`P`, as long as that is diagonal as a tensor."""
+    if isinstance(factor, torch.Tensor):
+        return weight * factor.abs().square()
+    if isinstance(factor, CartesianMaskingOp):
+        return weight if factor.mask is None else weight * factor.mask.square()
+    if isinstance(factor, RepeatedSamplingOp):
+        return factor.density(weight)
+    if isinstance(factor, FastFourierOp):
+        dim = fourier_axes(factor)
+        transfer = (
+            torch.fft.ifftshift(weight, dim=tuple(d for d in dim if -d <= weight.ndim)) if weight.ndim else weight
+        )
+        return CirculantGramOp(transfer, dim, pad_op=zero_padding(factor))
+    if weight.numel() > 1:
+        return factor.H @ (weight * factor)
+    return _scaled(_own_gram(factor), weight)
 
 
-def _pad_op(op: FastFourierOp) -> ZeroPadOp | None:
-    """Return the zero-padding between image and encoded field of view, if there is any."""
-    return None if tuple(op._pad_op.original_shape) == tuple(op._pad_op.padded_shape) else op._pad_op
+def _of_images(gram: LinearOperator, factor: Factor) -> LinearOperator:
+    """Return :math:`P^H G P` for the next factor :math:`P`."""
+    if isinstance(factor, SensitivityOp):
+        if isinstance(gram, CirculantGramOp) and gram.csm is None:
+            return CirculantGramOp(gram.transfer, gram.dim, factor.csm_tensor, gram.pad_op)
+        if isinstance(gram, ToeplitzGramOp) and gram.csm is None:
+            return ToeplitzGramOp(gram.kernel, gram.dim, factor.csm_tensor)
+    if isinstance(factor, LinearOperator):
+        return factor.H @ gram @ factor
+    return _scaled(gram, factor.abs().square()) if factor.numel() == 1 else factor.conj() * (gram * factor)
+
+
+def _own_gram(op: LinearOperator) -> LinearOperator:
+    """Return the Gram operator of a factor that is not Cartesian."""
+    if has_odd_nufft(op):
+        return op.H @ op
+    kernel = toeplitz_kernel(op)
+    return op.gram if kernel is None else ToeplitzGramOp(*kernel)
+
+
+def _scaled(gram: LinearOperator, factor: torch.Tensor) -> LinearOperator:
+    """Multiply a Gram operator with a number."""
+    factor = factor.reshape(())
+    if isinstance(gram, CirculantGramOp):
+        return CirculantGramOp(factor * gram.transfer, gram.dim, gram.csm, gram.pad_op)
+    if isinstance(gram, ToeplitzGramOp):
+        return ToeplitzGramOp(factor * gram.kernel, gram.dim, gram.csm)
+    return gram if bool(factor == 1) else factor * gram

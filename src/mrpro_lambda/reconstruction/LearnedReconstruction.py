@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
 from typing import NamedTuple, Self
 
 import torch
@@ -11,6 +12,9 @@ from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, FourierOp, LinearOperator, SensitivityOp
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+from mrpro_lambda.operators.acquisition_factors import sample_multiplicity, with_true_adjoint
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
@@ -78,7 +82,8 @@ class LearnedReconstruction(DirectReconstruction):
             Noise measurement for prewhitening, see `~mrpro_lambda.reconstruction.prewhiten`. `None`: no prewhitening.
         dcf
             Density compensation of the initial image and of the images that coil sensitivities are calculated from. If
-            `None`, set up from `kdata` for non-Cartesian acquisitions; Cartesian ones have none.
+            `None`, set up from `kdata` for non-Cartesian acquisitions; for Cartesian ones, it is the mean of repeated
+            samples.
         model
             Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
         noise_std
@@ -98,8 +103,10 @@ class LearnedReconstruction(DirectReconstruction):
         if kdata is not None:
             check_kdata(kdata)
             fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
-            if dcf is None and _is_cartesian(fourier_op):
-                dcf = _unit_dcf(kdata)
+            if dcf is None:
+                dcf = _cartesian_dcf(fourier_op, kdata)
+        if fourier_op is not None:
+            fourier_op = with_true_adjoint(fourier_op)
         super().__init__(kdata, fourier_op, csm, noise, dcf)
         if noise_std is not None and not 0 < noise_std < float('inf'):
             raise ValueError(f'noise_std must be positive and finite, got {noise_std=}.')
@@ -168,9 +175,9 @@ class LearnedReconstruction(DirectReconstruction):
         kdata
             k-space data to determine trajectory and matrix sizes from.
         """
-        self.fourier_op = FourierOp.from_kdata(kdata)
-        dcf = _unit_dcf(kdata) if _is_cartesian(self.fourier_op) else DcfData.from_traj_voronoi(kdata.traj)
-        self.dcf_op = dcf.as_operator()
+        self.fourier_op = with_true_adjoint(FourierOp.from_kdata(kdata))
+        dcf = _cartesian_dcf(self.fourier_op, kdata)
+        self.dcf_op = (DcfData.from_traj_voronoi(kdata.traj) if dcf is None else dcf).as_operator()
         return self
 
     def _noise_std(self, kdata: KData) -> float | None:
@@ -182,8 +189,14 @@ class LearnedReconstruction(DirectReconstruction):
         return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
 
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
-        """Return the Lambda map."""
-        return self.model.estimate(initial_image, noise_std)
+        """Return the Lambda map.
+
+        Networks know samples that were acquired once. With `n` averages, the initial image has the noise of their mean
+        and the data term is `n` times that of the mean.
+        """
+        count = sample_multiplicity(self.fourier_op)
+        n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
+        return n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n))
 
 
 def _to_idata(img: torch.Tensor, kdata: KData) -> IData:
@@ -193,19 +206,17 @@ def _to_idata(img: torch.Tensor, kdata: KData) -> IData:
     return idata
 
 
-def _is_cartesian(fourier_op: LinearOperator) -> bool:
-    """Tell whether a Fourier operator needs no NUFFT."""
-    return isinstance(fourier_op, FourierOp) and fourier_op._non_uniform_fast_fourier_op is None
-
-
-def _unit_dcf(kdata: KData) -> DcfData:
-    """Return no density compensation, for Cartesian acquisitions.
+def _cartesian_dcf(fourier_op: LinearOperator, kdata: KData) -> DcfData | None:
+    """Return the density compensation of a Cartesian acquisition, the mean of repeated samples; `None` for others.
 
     mrpro weighs the samples of an undersampled Cartesian acquisition with the areas around them. This amplifies the
     aliasing of the sparse ones in the images that coil sensitivities are estimated from, and in the initial image,
     which the networks know without weights.
     """
-    return DcfData(torch.ones(1, 1, 1, 1, 1, device=kdata.data.device))
+    if not isinstance(gram_operator(fourier_op), CirculantGramOp):
+        return None
+    count = sample_multiplicity(fourier_op)
+    return DcfData(torch.ones(1, 1, 1, 1, 1, device=kdata.data.device) if count is None else 1 / count)
 
 
 def check_kdata(kdata: KData) -> None:

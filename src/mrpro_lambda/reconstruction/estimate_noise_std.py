@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import torch
 from mrpro.data import KData
-from mrpro.operators import FourierOp, LinearOperator
+from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.acquisition_factors import sample_multiplicity, with_true_adjoint
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
@@ -69,14 +70,16 @@ def estimate_noise_std(kdata: KData, fourier_op: LinearOperator) -> float:
 def _variance_of_air(kdata: KData, fourier_op: LinearOperator) -> float | None:
     """Return the variance of the noise in the air at the borders of the image, `None` for undersampled data."""
     gram = gram_operator(fourier_op)
-    if not isinstance(fourier_op, FourierOp) or not isinstance(gram, CirculantGramOp):
+    if not isinstance(gram, CirculantGramOp):
         return None
     band_limit_op = BandLimitOp.from_gram(gram)
     band = torch.ones(()) if band_limit_op is None else band_limit_op.band
     fraction = (gram.transfer > 0).float().mean().item()
     if fraction <= 0.9 * band.mean().item():
         return None
-    (img,) = fourier_op.adjoint(kdata.data)
+    # the mean of repeated samples: their sum would blur the image into the air
+    count = sample_multiplicity(fourier_op)
+    (img,) = with_true_adjoint(fourier_op).adjoint(kdata.data if count is None else kdata.data / count)
     variances = []
     for dim in (-2, -1):
         n = img.shape[dim]
@@ -84,8 +87,10 @@ def _variance_of_air(kdata: KData, fourier_op: LinearOperator) -> float | None:
         strips = (img.narrow(dim, 0, width), img.narrow(dim, n - width, width))
         variances += [_variance(strip.movedim(-4, 0).flatten(1)) for strip in strips]
     rows = [variance for variance in variances[:2] if variance <= _AIR**2 * min(variances)]
-    # white noise of the samples spreads over the image in proportion to the fraction of sampled points
-    return (sum(rows) / len(rows) if rows else min(variances)) / fraction
+    # white noise of the samples spreads over the image in proportion to the fraction of sampled points, each of which
+    # has the noise of the mean of its samples
+    spread = torch.where(gram.transfer > 0, 1 / gram.transfer, 0).mean().item()
+    return (sum(rows) / len(rows) if rows else min(variances)) / spread
 
 
 def _variance(coils: torch.Tensor) -> float:

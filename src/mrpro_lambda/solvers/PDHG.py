@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import NamedTuple
 
@@ -114,9 +113,14 @@ class PDHGIteration(Iteration[PDHGState]):
     def __init__(self, problem: Problem, step_ratio: float, relaxation: float) -> None:
         """Compute the step sizes."""
         super().__init__(problem)
-        bound = math.sqrt(gram_norm(problem.gram, problem.rhs) + problem.regularizer.norm(problem.rhs.shape) ** 2)
-        self.dual_step = 0.97 * step_ratio / bound
-        self.primal_step = 0.97 / (step_ratio * bound)
+        norm = gram_norm(problem.gram, problem.rhs, coupled_dim=problem.regularizer.dim)
+        bound = (norm + problem.regularizer.norm(problem.rhs.shape) ** 2).sqrt()
+        # images with operators of one size share numbers, with which sums take less time
+        shared = bool((bound == bound.amax()).all())
+        steps = (0.97 * step_ratio / bound, 0.97 / (step_ratio * bound))
+        self.dual_step, self.primal_step = (
+            step.amax().item() if shared else step.to(problem.threshold.dtype) for step in steps
+        )
         self.relaxation = relaxation
         self.clip = Clip(problem)
         gram = problem.gram
@@ -161,7 +165,7 @@ class PDHGIteration(Iteration[PDHGState]):
         """Turn the state into the next one in place."""
         primal, relaxed, residual, dual = state
         problem, regularizer = self.problem, self.problem.regularizer
-        regularizer.add_transform_(dual, relaxed, self.dual_step)
+        self._add_transform_(dual, relaxed, self.dual_step)
         if pattern is not None:
             self.clip(dual, self._clipped)
             pack_signs(dual.sub_(self._clipped), pattern)
@@ -169,17 +173,17 @@ class PDHGIteration(Iteration[PDHGState]):
         else:
             self.clip(dual, dual)
         parts = real_parts(residual)
-        torch.add(real_parts(self._scaled_rhs), parts, alpha=self._decay, out=parts)
+        _add_multiple(real_parts(self._scaled_rhs), parts, self._decay, out=parts)
         if self._dim:
             parts.addcmul_(real_parts(self._analyze(relaxed)), self._scaled_transfer)
         else:
-            parts.add_(real_parts(problem.gram(relaxed)[0]), alpha=self.dual_step * self._decay)
+            _add_multiple(parts, real_parts(problem.gram(relaxed)[0]), self.dual_step * self._decay, out=parts)
         # an FFT along some of the axes may change the layout of the memory
         gradient = self._synthesize(residual).contiguous() if self._dim else self._gradient.copy_(residual)
         regularizer.add_transform_adjoint_(gradient, dual, 1.0)
         step, relaxed_step = -self.primal_step, -self.primal_step * (1 + self.relaxation)
-        torch.add(real_parts(primal), real_parts(gradient), alpha=relaxed_step, out=real_parts(relaxed))
-        real_parts(primal).add_(real_parts(gradient), alpha=step)
+        _add_multiple(real_parts(primal), real_parts(gradient), relaxed_step, out=real_parts(relaxed))
+        _add_multiple(real_parts(primal), real_parts(gradient), step, out=real_parts(primal))
 
     def transpose_(self, cotangent: PDHGState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""
@@ -188,22 +192,33 @@ class PDHGIteration(Iteration[PDHGState]):
         descent = real_parts(self._gradient)
         torch.add(real_parts(primal), real_parts(relaxed), alpha=1 + self.relaxation, out=descent)
         primal.add_(relaxed)
-        real_parts(residual).add_(real_parts(self._analyze(self._gradient)), alpha=-tau)
-        problem.regularizer.add_transform_(dual, self._gradient, -tau)
+        parts = real_parts(residual)
+        _add_multiple(parts, real_parts(self._analyze(self._gradient)), -tau, out=parts)
+        self._add_transform_(dual, self._gradient, -tau)
         gradient.clip_transpose_(dual, pattern)
-        gradient.add_rhs_(residual, -sigma * self._decay)
+        gradient.add_rhs_(residual, -1.0)
         if self._dim:
             relaxed.copy_(self._synthesize(torch.view_as_complex(real_parts(residual) * self._scaled_transfer)))
         else:
-            torch.mul(real_parts(problem.gram(residual)[0]), sigma * self._decay, out=real_parts(relaxed))
-        real_parts(residual).mul_(self._decay)
-        problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)
+            torch.mul(real_parts(problem.gram(residual)[0]), _of_parts(sigma * self._decay), out=real_parts(relaxed))
+        parts.mul_(_of_parts(self._decay))
+        if isinstance(sigma, float):
+            problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)
+        else:
+            problem.regularizer.add_transform_adjoint_(relaxed, sigma * dual, 1.0)
 
     def transpose_init_(self, cotangent: PDHGState, gradient: Gradient) -> None:
         """Add the initial image, which is both image and extrapolated image."""
         gradient.start.add_(cotangent.primal).add_(cotangent.relaxed)
         if gradient.rhs is not None:
-            gradient.rhs = self._synthesize(gradient.rhs)
+            gradient.rhs = self._synthesize(gradient.rhs * (self.dual_step * self._decay))
+
+    def _add_transform_(self, out: torch.Tensor, img: torch.Tensor, factor: torch.Tensor | float) -> None:
+        """Add a multiple of the transform in place."""
+        if isinstance(factor, float):
+            self.problem.regularizer.add_transform_(out, img, factor)
+        else:
+            self.problem.regularizer.add_transform_(out, factor * img, 1.0)
 
     def dual(self, state: PDHGState) -> torch.Tensor:
         """Return the dual variable of the regularizer."""
@@ -217,3 +232,16 @@ class PDHGIteration(Iteration[PDHGState]):
     def _clipped(self) -> torch.Tensor:
         """Memory for clipped coefficients."""
         return self.problem.zero_coefficients()
+
+
+def _of_parts(factor: torch.Tensor | float) -> torch.Tensor | float:
+    """Return a factor of images for their real and imaginary parts."""
+    return factor if isinstance(factor, float) else factor.unsqueeze(-1)
+
+
+def _add_multiple(a: torch.Tensor, b: torch.Tensor, factor: torch.Tensor | float, *, out: torch.Tensor) -> None:
+    """Write the sum of real parts and a multiple of others to memory, which may be that of one of them."""
+    if isinstance(factor, float):
+        torch.add(a, b, alpha=factor, out=out)
+    else:
+        torch.addcmul(a, b, _of_parts(factor), out=out)

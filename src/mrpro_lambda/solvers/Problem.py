@@ -12,12 +12,13 @@ from typing import Self
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.acquisition_factors import with_true_adjoint, without_sensitivities
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
-from mrpro_lambda.solvers.circulant_bound import CirculantBound, circulant_bound, fourier_op_of
+from mrpro_lambda.solvers.circulant_bound import CirculantBound, circulant_bound
 
 _LARGEST_WEIGHT = 1e12
 """Largest weight relative to the data. Rounding errors of differences, times larger ones, would hide the data."""
@@ -75,7 +76,7 @@ class Problem:
         data
             k-space data, shape `(*other, coils, k2, k1, k0)`.
         acquisition_op
-            Acquisition operator, from images to data.
+            Acquisition operator, from images to data. Repeated Cartesian samples add up, see `with_true_adjoint`.
         initial_image
             Initial image, shape `(*other, coils, z, y, x)`.
         lambda_map
@@ -108,6 +109,7 @@ class Problem:
         if scale != 1:
             data, initial_image, lambda_map = data / scale, initial_image / scale, lambda_map / scale
         threshold = regularizer.expand(lambda_map, initial_image)
+        acquisition_op = with_true_adjoint(acquisition_op)
         offset = regularizer.offset(initial_image)
         if offset is not None:
             data = data - acquisition_op(offset)[0]
@@ -125,7 +127,7 @@ class Problem:
                     f'{tuple(initial_image.shape)}.'
                 )
             start = rhs.new_zeros(()).expand(threshold.shape)  # one number in memory
-        gram = gram_operator(acquisition_op)
+        gram = gram_operator(acquisition_op).to(rhs.device)  # numbers in it have been on no device so far
         return cls(regularizer, acquisition_op, data, start, offset, gram, rhs, threshold, scale)
 
     @property
@@ -183,7 +185,7 @@ class Problem:
         everything = tuple(range(-self.rhs.ndim, 0))
         if isinstance(self.gram, CirculantGramOp | ToeplitzGramOp):
             return tuple(sorted({-4, *self.regularizer.dim, *self.gram.dim}))
-        if fourier_op_of(self.acquisition_op) is not None:
+        if without_sensitivities(self.acquisition_op) is not None:
             return tuple(sorted({*self.regularizer.dim, -4, -3, -2, -1}))
         return everything
 

@@ -6,11 +6,12 @@ from itertools import product
 from typing import NamedTuple
 
 import torch
-from mrpro.operators import FourierOp, LinearOperator, SensitivityOp
-from mrpro.operators.LinearOperator import LinearOperatorComposition
+from mrpro.operators import LinearOperator
 
+from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.largest_of_images import largest_of_images
 from mrpro_lambda.solvers.gram_norm import gram_norm
 
 
@@ -19,8 +20,8 @@ class CirculantBound(NamedTuple):
 
     density: torch.Tensor
     """Sampling density (float64) in the order of `torch.fft.fftn`, broadcastable to the image."""
-    factor: float
-    """Factor that makes the density a bound."""
+    factor: torch.Tensor | float
+    """Factor that makes the density a bound, for each image that is not coupled with others."""
     dim: tuple[int, ...]
     """Axes along which the density varies."""
     exact: bool
@@ -50,7 +51,8 @@ def circulant_bound(
     For a single-coil Cartesian acquisition it is the Gram operator itself, unless the regularizer couples images that
     are sampled differently. With coil sensitivities it is a multiple of the identity. For non-Cartesian acquisitions it
     is the circulant operator next to the Toeplitz operator :math:`F^H F` [CHA1988]_, the sampling density, times the
-    smallest factor that makes it a bound, from a power iteration.
+    smallest factor that makes it a bound, estimated by a power iteration. Images that the regularizer does not couple
+    have bounds of their own.
 
     Parameters
     ----------
@@ -68,23 +70,23 @@ def circulant_bound(
     """
     if isinstance(gram, CirculantGramOp):
         if not gram.circulant:
-            return _multiple_of_identity(gram, img)
+            return _multiple_of_identity(gram, img, coupled_dim)
         transfer, coupled = _union(gram.transfer.to(torch.float64), gram.dim, coupled_dim)
         return CirculantBound(transfer, 1.0, gram.dim, not coupled)
-    fourier_op = fourier_op_of(acquisition_op)
-    if fourier_op is None:
-        return _multiple_of_identity(gram, img)
-    axes = tuple(sorted({*fourier_op._nufft_dims, *fourier_op._fft_dims}))
+    non_cartesian = without_sensitivities(acquisition_op)
+    if non_cartesian is None:
+        return _multiple_of_identity(gram, img, coupled_dim)
+    fourier_op, axes = non_cartesian
     density, _ = _union(_sampling_density(gram_operator(fourier_op), img, axes), axes, coupled_dim)
     # weakly sampled frequencies keep a tenth of the largest weight, so that the factor stays small: 1.5 instead of 3.5
     # with a hundredth, for 48 spokes and 8 coils at 144 x 144
-    density = density + 0.1 * density.amax()
-    return CirculantBound(density, gram_norm(gram, img, density, axes), axes, False)
+    density = density + 0.1 * largest_of_images(density)
+    return CirculantBound(density, gram_norm(gram, img, density, axes, coupled_dim=coupled_dim), axes, False)
 
 
-def _multiple_of_identity(gram: LinearOperator, img: torch.Tensor) -> CirculantBound:
+def _multiple_of_identity(gram: LinearOperator, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:
     """Take the norm of the Gram operator for all frequencies."""
-    norm = torch.tensor(gram_norm(gram, img), dtype=torch.float64, device=img.device)
+    norm = gram_norm(gram, img, coupled_dim=coupled_dim)
     return CirculantBound(norm, 1.0, (), False)
 
 
@@ -92,13 +94,6 @@ def _union(transfer: torch.Tensor, axes: tuple[int, ...], coupled_dim: tuple[int
     """Take the maximum over images that the regularizer couples; tell whether they differed."""
     coupled = tuple(d for d in coupled_dim if d not in axes and -d <= transfer.ndim and transfer.shape[d] > 1)
     return (transfer.amax(dim=coupled, keepdim=True) if coupled else transfer), bool(coupled)
-
-
-def fourier_op_of(acquisition_op: LinearOperator) -> FourierOp | None:
-    """Return the Fourier operator of an acquisition with or without coil sensitivities."""
-    if isinstance(acquisition_op, LinearOperatorComposition) and isinstance(acquisition_op._operator2, SensitivityOp):
-        acquisition_op = acquisition_op._operator1
-    return acquisition_op if isinstance(acquisition_op, FourierOp) else None
 
 
 def _sampling_density(gram: LinearOperator, img: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
