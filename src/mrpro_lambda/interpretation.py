@@ -244,7 +244,7 @@ def pruning_curve(
                 keep = sorted(order[:n])
                 pruned = prune(regularizer, keep)
                 left_out = smooth + pruned.synthesis_op(solution.coefficients[keep])[0]
-                solver = copy.copy(model.solver)  # with all settings, which each solver has its own of
+                solver = copy.deepcopy(model.solver)  # with all settings, which each solver has its own of
                 solver.regularizer = pruned
                 smaller = LambdaMapModel(None, solver, band_limit=model.band_limit)
                 solved = smaller.solve(data, acquisition_op, initial_image, lambda_map[keep]).img

@@ -15,7 +15,7 @@ def real_parts(coefficients: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(coefficients) if coefficients.is_complex() else coefficients.unsqueeze(-1)
 
 
-class Regularizer(ABC):
+class Regularizer(torch.nn.Module, ABC):
     r"""A weighted norm :math:`R_\Lambda(x) = \|\Lambda \cdot K x\|_1` of a linear transform of the unknown.
 
     A solver needs four things of it: the transform :math:`K` and its adjoint, the Lambda map brought to the shape of
@@ -24,12 +24,18 @@ class Regularizer(ABC):
 
     The unknown is the image, or the coefficients of a synthesis of the image, see `synthesis_op`. The norm is that of
     all real numbers by themselves; regularizers with another one say so in `elementwise`.
+
+    Its operators are submodules: their tensors are part of the state and move with `to`, apart from those that require
+    a gradient and are no parameters, which stay what they were given as.
     """
 
-    @property
-    def synthesis_op(self) -> ConvolutionalDictionaryOp | None:
-        """Operator from the unknown to the image. `None`: the unknown is the image."""
-        return None
+    synthesis_op: ConvolutionalDictionaryOp | None
+    """Operator from the unknown to the image. `None`: the unknown is the image."""
+
+    def __init__(self) -> None:
+        """Initialize the regularizer of an image."""
+        super().__init__()
+        self.synthesis_op = None
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
         """Return the part of the image that is not synthesized, `None` if there is none."""

@@ -59,6 +59,7 @@ class TotalVariation(Regularizer):
         ValueError
             If an axis is repeated or not negative, or if `groups` is not a partition of `dim`.
         """
+        super().__init__()
         self._dim = tuple(dim)
         if any(d >= 0 for d in self.dim):
             raise ValueError(f'dim must hold negative axes, got {dim=}.')

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig
 from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
+
+
+_DICTIONARY = 'model.solver.regularizer.'
+"""First part of the names of the tensors of a dictionary."""
 
 
 class LambdaMapModule(LightningModule):
@@ -113,8 +118,9 @@ class LambdaMapModule(LightningModule):
             If the network of the weights sees a channel that this one does not, or in other units.
         """
         initial, _ = load_weights(path)
-        state, (net, earlier) = initial.state_dict(), (self.model.lambda_net, initial.lambda_net)
+        net, earlier = self.model.lambda_net, initial.lambda_net
         if net is not None and earlier is not None:
+            state = earlier.state_dict()
             if (net.features, net.noise_level) != (earlier.features, earlier.noise_level):
                 raise ValueError(
                     'The network must have features and noise_level of the initial weights, got '
@@ -125,16 +131,26 @@ class LambdaMapModule(LightningModule):
                 raise ValueError(
                     f'The network must see the channels of the initial weights, but does not see {missing}.'
                 )
-            name = 'lambda_net.backbone.encoder.0.0.weight'
+            name = 'backbone.encoder.0.0.weight'
             weight, places = state[name], [net.channels.index(name) for name in earlier.channels]
             state[name] = weight.new_zeros(len(weight), len(net.channels), *weight.shape[2:])
             state[name][:, places] = weight
             if net.exponent is not None and net.log_threshold is not None and earlier.exponent is None:
-                state['lambda_net.exponent'] = torch.zeros_like(net.exponent)
-                state['lambda_net.log_threshold'] = net.log_threshold.detach()
-        self.model.load_state_dict(state)
+                state['exponent'] = torch.zeros_like(net.exponent)
+                state['log_threshold'] = net.log_threshold.detach()
+            net.load_state_dict(state)
         if self.log_beta is not None and isinstance(initial.solver.regularizer, DictionarySparsity):
             self.log_beta.data.copy_(initial.solver.regularizer.low_pass_op.beta.log())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out the dictionary, which is that of the last step: the configuration names all of them."""
+        state = checkpoint['state_dict']
+        checkpoint['state_dict'] = {key: value for key, value in state.items() if not key.startswith(_DICTIONARY)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the dictionary of the configuration."""
+        own = {key: value for key, value in self.state_dict().items() if key.startswith(_DICTIONARY)}
+        checkpoint['state_dict'] = checkpoint['state_dict'] | own
 
     def trained_model(self) -> tuple[LambdaMapModel, ModelConfig | DictionaryModelConfig]:
         """Return the model with its first dictionary, and its description with the strength that was learned."""
