@@ -281,7 +281,7 @@ def test_image_must_not_be_zero() -> None:
         ({'dim': (-1, -1)}, 'each once'),
         ({'circular_dim': (-5,)}, 'circular_dim must be part of dim'),
         ({'features': 'phase'}, 'features must be one of'),
-        ({'padding': -1}, 'padding must not be negative'),
+        ({'padding': -1}, 'padding must be from 0 to 1024'),
         ({'initial_scale': 0.0}, 'initial_scale must be positive'),
         ({'initial_scale': math.nan}, 'initial_scale must be positive'),
         ({'initial_scale': math.inf}, 'initial_scale must be positive'),

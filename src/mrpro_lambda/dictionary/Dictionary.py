@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
 
 _FOLDER = Path(__file__).parents[1] / 'dictionaries'
 _SHA256: dict[str, str] = {
@@ -53,6 +56,19 @@ class Dictionary:
     """Strength of the low-pass filter that gives the part of an image that the filters do not model."""
     card: dict[str, str] = field(default_factory=dict)
     """Purpose, training data and their license, and how well it codes other images."""
+
+    def __post_init__(self) -> None:
+        """Check filters and numbers."""
+        check_filters(self.filters)
+        norms = self.filters.flatten(1).norm(dim=1)
+        if self.filters.ndim != 3 or self.filters.is_complex() or not bool(((norms - 1).abs() < 1e-4).all()):
+            raise ValueError(
+                'Filters must be real with unit norm and shape (n_filters, ky, kx), got norms from '
+                f'{norms.min():g} to {norms.max():g}, {self.filters.dtype}, shape {tuple(self.filters.shape)}.'
+            )
+        for name, value in (('sparsity', self.sparsity), ('beta', self.beta)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f'{name} must be finite and not negative, got {value}.')
 
 
 def list_dictionaries() -> dict[str, dict[str, str]]:
@@ -133,14 +149,8 @@ def _read(path: Path) -> Dictionary:
             metadata = file.metadata() or {}
             filters = file.get_tensor('filters')
         sparsity, beta = float(metadata['sparsity']), float(metadata['beta'])
-        card = json.loads(metadata['card'])
+        return Dictionary(filters, sparsity, beta, dict(json.loads(metadata['card'])))
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f'{path} is no dictionary of mrpro_lambda: {error!r}.') from error
-    if filters.ndim != 3 or not bool(((filters.flatten(1).norm(dim=1) - 1).abs() < 1e-4).all()):
-        raise ValueError(
-            f'Filters must have unit norm and shape (n_filters, ky, kx), those in {path} have not: '
-            f'got shape {tuple(filters.shape)}.'
-        )
-    return Dictionary(filters, sparsity, beta, card)

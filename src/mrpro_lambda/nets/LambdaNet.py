@@ -15,6 +15,8 @@ Responses = Literal['none', 'joint', 'each']
 
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
 _AVERAGE = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
+_PRECISIONS = (torch.float32, torch.float64)
+_LARGEST = 1024  # pixels of padding and of a cell: beyond it, memory is out of reach
 _WINDOW = 7  # of the local mean of the responses, about the size of a filter
 _THRESHOLD = 0.8  # the mean response to noise alone is about 0.5 to 0.9 of its standard deviation
 
@@ -149,14 +151,14 @@ class LambdaNet(torch.nn.Module):
             )
         if features == 'signal_to_noise' and not noise_level:
             raise ValueError("features='signal_to_noise' needs noise_level=True.")
-        if coarsening < 1 or (coarsening > 1 and features == 'real_imaginary'):
+        if not 1 <= coarsening <= _LARGEST or (coarsening > 1 and features == 'real_imaginary'):
             raise ValueError(
-                f'coarsening must be 1, or above for features without sign, got {coarsening=}, {features=}.'
+                f'coarsening must be 1, or up to {_LARGEST} for features without sign, got {coarsening=}, {features=}.'
             )
         if filters_at_once < 1:
             raise ValueError(f'filters_at_once must be positive, got {filters_at_once=}.')
-        if padding < 0:
-            raise ValueError(f'padding must not be negative, got {padding=}.')
+        if not 0 <= padding <= _LARGEST:
+            raise ValueError(f'padding must be from 0 to {_LARGEST}, got {padding=}.')
         if not (math.isfinite(initial_scale) and initial_scale > 0):
             raise ValueError(f'initial_scale must be positive and finite, got {initial_scale=}.')
         self.backbone = backbone
@@ -234,9 +236,10 @@ class LambdaNet(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the noise level or the responses are missing, not valid, or given to a network that does not use them, or
-            if an image is zero.
+            If the noise level or the responses are missing, not valid, or given to a network that does not use them, if
+            an image is zero, or if image and network are not both of single or both of double precision.
         """
+        self._check_precision(initial_image)
         modulus = initial_image.abs()
         largest = modulus.detach().amax(self.dim, keepdim=True)
         if not bool((largest > 0).all()):
@@ -283,6 +286,22 @@ class LambdaNet(torch.nn.Module):
             modulation = modulation * torch.exp(-self.exponent * torch.log1p(strength / self.log_threshold.exp()))
         modulation = modulation.unflatten(1, other_shape).movedim(last, self.dim)
         return reference * self.log_scale.exp() * modulation
+
+    def _check_precision(self, img: torch.Tensor) -> None:
+        """Raise an error unless image and network have the same precision, single or double."""
+        if not isinstance(img, torch.Tensor):
+            raise TypeError(f'The initial image must be a tensor, got {type(img).__name__}.')
+        if not (img.is_floating_point() or img.is_complex()) or img.dtype.to_real() not in _PRECISIONS or img.is_meta:
+            raise ValueError(
+                'Reconstruction needs numbers in float32 or float64, real or complex, got an initial image of '
+                f'{img.dtype}, shape {tuple(img.shape)}, on {img.device}.'
+            )
+        if self.log_scale.dtype != img.dtype.to_real():
+            raise ValueError(
+                'Reconstruction needs float32 or float64 for network and image alike, got a network of '
+                f'{self.log_scale.dtype} and an initial image of {img.dtype}, shape {tuple(img.shape)}: convert one of '
+                'them, for example the model by its method float() or double().'
+            )
 
     def _channels(self, signals: torch.Tensor) -> torch.Tensor:
         """Return what the backbone sees of signals of shape `(n, *image)`: shape `(channels, batch, *size)`."""

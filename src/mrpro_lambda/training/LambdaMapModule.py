@@ -20,7 +20,6 @@ from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
 
-
 _DICTIONARY = 'model.solver.regularizer.'
 """First part of the names of the tensors of a dictionary."""
 
