@@ -1,7 +1,8 @@
-"""Check of what a user passes as a tensor."""
+"""Checks of what a user passes as a tensor."""
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -39,3 +40,17 @@ def check_tensor(name: str, value: Any, *, finite: bool = True) -> None:  # noqa
         raise ValueError(
             f'{name} must be finite, got {int((~is_finite).sum())} NaN or Inf in shape {tuple(value.shape)}.'
         )
+
+
+def check_broadcast(**tensors: torch.Tensor) -> None:
+    """Raise an error unless the shapes of tensors, given by their names, broadcast to each other.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for sizes in zip_longest(*(shape[::-1] for shape in shapes.values()), fillvalue=1):
+        if len({*sizes, 1}) > 2:
+            raise ValueError(f'{" and ".join(tensors)} must broadcast to each other, got shapes {shapes}.')

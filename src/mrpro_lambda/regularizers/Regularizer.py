@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mrpro_lambda.operators.check_tensor import check_tensor
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
 
 
@@ -132,10 +133,24 @@ class Regularizer(torch.nn.Module, ABC):
         Raises
         ------
         ValueError
-            If the weight is negative, complex, not finite, or does not broadcast to the image.
+            If the weight is negative, complex, not finite, or does not broadcast to the image, or if the image is not of
+            single or double precision.
+        TypeError
+            If the weight is no number, sequence of numbers or tensor.
         """
+        check_tensor('initial_image', img, finite=False)
         real_dtype = img.dtype.to_real()
-        lambda_map = torch.as_tensor(weight, device=img.device)
+        try:
+            lambda_map = torch.as_tensor(weight, device=img.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f'The Lambda map must be a number, a sequence of numbers or a tensor, got {type(weight).__name__}: '
+                f'{error}.'
+            ) from error
+        if lambda_map.is_meta or not lambda_map.numel():
+            raise ValueError(
+                f'The Lambda map must hold numbers, got shape {tuple(lambda_map.shape)} on {lambda_map.device}.'
+            )
         if lambda_map.is_complex():
             raise ValueError(f'The Lambda map must be real, got {lambda_map.dtype} of shape {tuple(lambda_map.shape)}.')
         lambda_map = lambda_map.to(real_dtype)
@@ -146,7 +161,8 @@ class Regularizer(torch.nn.Module, ABC):
         if lambda_map.shape[0] != self.n_maps or lambda_map.ndim != img.ndim + 1:
             raise ValueError(
                 f'The Lambda map must be a number, {self.n_maps} number(s), or have shape (n_maps, *image) with '
-                f'n_maps={self.n_maps}, got shape {tuple(lambda_map.shape)} for an image of shape {tuple(img.shape)}.'
+                f'n_maps={self.n_maps}, got shape {tuple(lambda_map.shape)} for an image of shape {tuple(img.shape)}'
+                f'{self._advice(lambda_map.shape, img.shape)}.'
             )
         if any(m not in (1, n) for m, n in zip(lambda_map.shape[1:], img.shape, strict=True)):
             raise ValueError(
@@ -160,3 +176,12 @@ class Regularizer(torch.nn.Module, ABC):
                 f'{int((~lambda_map.isfinite()).sum())} non-finite value(s) in shape {tuple(lambda_map.shape)}.'
             )
         return lambda_map
+
+    def _advice(self, shape: torch.Size, img_shape: torch.Size) -> str:
+        """Tell how to reshape a map that lacks axes of size 1."""
+        for n_maps, axes in ((shape[:1], shape[1:]), ((1,), shape)):
+            missing = len(img_shape) - len(axes)
+            fits = all(m in (1, n) for m, n in zip(axes[::-1], img_shape[::-1], strict=False))
+            if tuple(n_maps) == (self.n_maps,) and missing > 0 and fits:
+                return f': reshape it to {(*n_maps, *(1,) * missing, *axes)}'
+        return ''
