@@ -150,7 +150,7 @@ def test_invalid_sensitivities(csm: torch.Tensor, message: str) -> None:
 def test_arrays_of_another_shape() -> None:
     op = CartesianAcquisitionOp(torch.ones(4, 4), torch.ones(1, 2, 1, 4, 4))
     for call in (op, op.adjoint):
-        with pytest.raises(ValueError, match=r"must broadcast to each other, got shapes .*\(1, 1, 1, 5, 4\)"):
+        with pytest.raises(ValueError, match=r'must broadcast to each other, got shapes .*\(1, 1, 1, 5, 4\)'):
             call(torch.ones(1, 1, 1, 5, 4))
         with pytest.raises(ValueError, match='must have the axes dim'):
             call(torch.ones(4))

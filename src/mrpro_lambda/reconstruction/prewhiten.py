@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
 from mrpro.data import KData, KNoise
+
+from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_noise
 
 
 def prewhiten(kdata: KData, noise: KNoise) -> KData:
@@ -23,5 +26,17 @@ def prewhiten(kdata: KData, noise: KNoise) -> KData:
     Returns
     -------
         Prewhitened copy of the data.
+
+    Raises
+    ------
+    ValueError
+        If data or noise are not finite, if they have other coils, or if the coils of the noise are not independent.
     """
-    return prewhiten_kspace(kdata, KNoise(rearrange(noise.data, '... coils k2 k1 k0 -> 1 coils k2 k1 (... k0)')))
+    check_kdata(kdata)
+    check_noise(noise, kdata)
+    try:
+        return prewhiten_kspace(kdata, KNoise(rearrange(noise.data, '... coils k2 k1 k0 -> 1 coils k2 k1 (... k0)')))
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(
+            f'The noise of the coils must be independent, got noise of shape {tuple(noise.data.shape)}: {error}'
+        ) from error

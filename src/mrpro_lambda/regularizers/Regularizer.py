@@ -133,8 +133,8 @@ class Regularizer(torch.nn.Module, ABC):
         Raises
         ------
         ValueError
-            If the weight is negative, complex, not finite, or does not broadcast to the image, or if the image is not of
-            single or double precision.
+            If the weight is negative, complex, not finite, or does not broadcast to the image, or if the image is not
+            of single or double precision.
         TypeError
             If the weight is no number, sequence of numbers or tensor.
         """
