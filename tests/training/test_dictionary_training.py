@@ -14,6 +14,7 @@ from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.metrics import relative_mse
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -260,6 +261,19 @@ def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monke
     sample = torch.utils.data.default_collate([config.validation_data()[0]])
     for index in range(3):
         with torch.no_grad():
-            trained.validation_step(sample, index)
+            trained.validation_step(trained.on_before_batch_transfer(sample, 0), index)
         taken.append(trained.model.solver.regularizer.n_maps)
     assert taken == [4, 2, 4]
+
+
+def test_foreground_is_found_once_for_each_batch(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the batch goes to its device; the loss is that with the foreground of the targets."""
+    monkeypatch.setattr(LambdaMapModule, 'log', lambda *_, **__: None)
+    trained = module(config, filters=[filters(SHAPES[0])])
+    sample = torch.utils.data.default_collate([config.validation_data()[0]])
+    with torch.no_grad():
+        expected = relative_mse(trained(sample), sample.img, sample.initial_image, trained.background_weight)
+        batch = trained.on_before_batch_transfer(sample, 0)
+        for name in ('metrics', 'LambdaMapModule'):
+            monkeypatch.setattr(f'mrpro_lambda.training.{name}.foreground_mask', None)
+        assert torch.equal(trained.training_step(batch, 0), expected)

@@ -158,6 +158,23 @@ def test_relative_mse() -> None:
         assert parts[0] == pytest.approx(expected.mean().item(), rel=1e-5)
 
 
+def test_relative_mse_with_a_mask_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same number, without another search for the foreground."""
+    img, target, _ = images()
+    target[..., 4:8, 5:9] = 30
+    target[..., 5, 6] = 0
+    expected, mask = relative_mse(img, target, img + 1), foreground_mask(target)
+    monkeypatch.setattr('mrpro_lambda.training.metrics.foreground_mask', None)
+    assert torch.equal(relative_mse(img, target, img + 1, mask=mask), expected)
+
+
+@pytest.mark.parametrize('background_weight', [-0.1, math.nan, math.inf])
+def test_invalid_background_weight(background_weight: float) -> None:
+    img, target, _ = images()
+    with pytest.raises(ValueError, match='background_weight must be finite and not negative'):
+        relative_mse(img, target, img + 1, background_weight)
+
+
 def test_relative_mse_is_differentiable() -> None:
     img, target, _ = images()
 

@@ -20,6 +20,8 @@ from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
 
+Batch = AcquisitionSample | RadialSample
+
 _DICTIONARY = 'model.solver.regularizer.'
 """First part of the names of the tensors of a dictionary."""
 
@@ -165,20 +167,26 @@ class LambdaMapModule(LightningModule):
         beta = self.beta if self.log_beta is None else self.log_beta.exp()
         self.model.solver.regularizer = DictionarySparsity(self.filters[index], boundary=self.boundary, beta=beta)
 
-    def training_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Batch, torch.Tensor]:  # noqa: ARG002
+        """Add the foreground of the targets, which is found on the CPU, before they leave it."""
+        return batch, foreground_mask(batch.img)
+
+    def training_step(self, batch: tuple[Batch, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Return the loss of a batch."""
+        sample, mask = batch
         if len(self.filters) > 1 or self.log_beta is not None:
             seed = np.random.SeedSequence((self.seed, self.global_step)).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(seed[0]))
             self.use_dictionary(int(torch.randint(len(self.filters), (), generator=generator)))
-        loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight)
+        loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight, mask=mask)
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 
-    def validation_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Batch, torch.Tensor], batch_idx: int) -> None:
         """Log the metrics of a batch, in the whole image and in the foreground."""
+        sample, mask = batch
         self.use_dictionary(batch_idx % max(1, len(self.filters)))
-        img, target, mask = self(sample), sample.img, foreground_mask(sample.img)
+        img, target = self(sample), sample.img
         metrics = {
             'psnr': psnr(img, target),
             'psnr_foreground': psnr(img, target, mask),

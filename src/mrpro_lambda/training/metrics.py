@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from mrpro.operators.functionals.SSIM import ssim3d
 from scipy.ndimage import binary_fill_holes
@@ -117,7 +119,12 @@ def blur(img: torch.Tensor) -> torch.Tensor:
 
 
 def relative_mse(
-    img: torch.Tensor, target: torch.Tensor, initial_image: torch.Tensor, background_weight: float = 0.2
+    img: torch.Tensor,
+    target: torch.Tensor,
+    initial_image: torch.Tensor,
+    background_weight: float = 0.2,
+    *,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the training loss: the squared error relative to that of the initial image, mean over the batch.
 
@@ -130,7 +137,11 @@ def relative_mse(
         Images, shape `(*other, coils, z, y, x)`.
     background_weight
         Weight of the points outside the foreground, relative to those inside.
+    mask
+        Foreground, from `foreground_mask`. If `None`, it is that of the target, which leaves the device.
     """
-    mask = foreground_mask(target)
+    if not 0 <= background_weight < math.inf:
+        raise ValueError(f'background_weight must be finite and not negative, got {background_weight}.')
+    mask = foreground_mask(target) if mask is None else mask
     weight = torch.where(mask, 1.0, background_weight)
     return (mse(img, target, weight) / mse(initial_image, target, weight)).mean()
