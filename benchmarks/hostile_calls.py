@@ -182,7 +182,7 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
         'pruning_curve': (interpretation.pruning_curve, {
             'model': model_of_dictionary, **acquired, 'target': target, 'lambda_map': 0.1, 'numbers': [1, 3],
         }),
-        **{f.__name__: (f, {'img': img, 'target': target, 'mask': mask})
+        **{f.__name__: (f, {'img': img, 'target': target, 'mask': mask.clone().fill_(0.5)})
            for f in (metrics.mse, metrics.psnr, metrics.nrmse, metrics.ssim)},
         'blur': (metrics.blur, {'img': img}),
         'foreground_mask': (metrics.foreground_mask, {'target': img, 'threshold': 0.1}),

@@ -12,9 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mrpro_lambda.checks import check_type
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, model_config
 from mrpro_lambda.nets.LambdaNet import LambdaNet
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
 
 _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
@@ -92,6 +94,9 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
         If the file is no weights file of this package, if its tensors do not fit its model, or if the model has no
         filters, or those of a network that is bound to their number.
     """
+    check_type('path', path, (str, Path))
+    if filters is not None:
+        check_filters(filters)
     config, card = _read_card(Path(path))
     with safe_open(str(path), framework='pt') as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -182,8 +187,8 @@ def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[st
         with safe_open(str(path), framework='pt') as file:
             metadata = file.metadata() or {}
         config, card = json.loads(metadata['config']), json.loads(metadata['card'])
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'There is no file {path}.') from error
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f'{path} is no weights file of mrpro_lambda: {error!r}.') from error
     if not (isinstance(config, dict) and isinstance(card, dict)):

@@ -104,8 +104,8 @@ def unit_norm(*shape: int) -> torch.Tensor:
         ({'filters': PLANTED + 0j}, 'must be real'),
         ({'filters': unit_norm(2, 4, 4)}, 'odd sizes'),
         ({'filters': unit_norm(2, 3, 3, 3)}, r'shape \(n_filters, ky, kx\)'),
-        ({'sparsity': float('nan')}, 'sparsity must be finite'),
-        ({'beta': -1.0}, 'beta must be finite and not negative'),
+        ({'sparsity': float('nan')}, 'sparsity must be a finite'),
+        ({'beta': -1.0}, 'beta must be a finite, non-negative'),
     ],
 )
 def test_invalid_values(values: dict[str, Any], message: str, dictionary: Dictionary, tmp_path: Path) -> None:

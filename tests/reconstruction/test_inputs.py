@@ -35,10 +35,14 @@ def sensitivities(n_coils: int, *, n_other: int = 1, bad: float | None = None) -
         ({'noise': KNoise(torch.full((1, 3, 1, 1, 9), math.nan + 0j))}, 'noise must be finite'),
         ({'noise': KNoise(noise_measurement().data[..., :2])}, 'at least as many samples as the 3 coils'),
         ({'dcf': DcfData(torch.full((1, 1, 1, 1, 1), math.inf))}, 'dcf must be finite'),
+        ({'csm': lambda idata: idata}, 'The result of csm must be CsmData, got IData'),
+        ({'csm': 3}, 'csm must be CsmData, a SensitivityOp, a function or None, got int'),
+        ({'csm': CsmData(0 * sensitivities(3).data, csm_data(KDATA).header)}, 'csm must have|moduli around 1'),
+        ({'noise': KNoise(0 * noise_measurement().data)}, 'noise must not be all zero'),
         ({'noise_std': torch.ones(2)}, r'noise_std must be one number, got torch.float32, shape \(2,\)'),
         ({'noise_std': 'loud'}, "noise_std must be a number, got 'loud'"),
         ({'noise_std': -0.5}, 'noise_std must be positive and finite, got noise_std=-0.5'),
-        ({'model': torch.nn.Identity()}, 'model must be a LambdaMapModel, got Identity'),
+        ({'model': torch.nn.Identity()}, 'model must be LambdaMapModel, got Identity'),
     ],
 )
 def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
@@ -57,7 +61,7 @@ def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
         ({'regularization_weight': 0.1j}, 'must hold real numbers, got torch.complex64'),
         ({'regularization_weight': 'strong'}, 'must be a number, a sequence of numbers or a tensor, got str'),
         ({'regularization_dim': (-7, -1)}, r'must be axes of the image, got regularization_dim=\(-7, -1\) for 5 axes'),
-        ({'regularization_dim': (0.5,)}, 'must be axes of the image'),
+        ({'regularization_dim': (0.5,)}, r'regularization_dim must hold axes, got regularization_dim=\(0.5,\)'),
     ],
 )
 def test_invalid_weight_or_axes(options: dict[str, Any], message: str) -> None:
@@ -94,7 +98,7 @@ def half() -> KData:
     [
         (single_line(), r'must have the trajectory, coils and image .* got shape \(1, 3, 1, 7, '),
         (cartesian_kdata(n_coils=2), 'csm must have the 3 coils|csm must have the 2 coils of the data, got 3'),
-        (half(), 'k-space data must be complex, got torch.float32'),
+        (half(), 'k-space data must be complex .* got torch.float32'),
         (None, 'k-space data must be KData, got NoneType'),
     ],
 )

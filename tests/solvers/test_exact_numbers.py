@@ -1,5 +1,6 @@
 """Numbers and counts of the solvers that change no theorem, but speed, accuracy, or a message."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -100,7 +101,8 @@ def test_large_numbers_are_not_called_infinite() -> None:
     """Finite data whose sum overflows."""
     data = torch.full((1, 1, 1, 4, 4), 1e308, dtype=torch.float64)
     assert not data.sum().isfinite()
-    try:
+    with suppress(ValueError):  # of another rule, as the objective overflows
         Problem.create(TV, data, IdentityOp(), data, 0.1)
-    except ValueError as error:
-        assert 'NaN or Inf' not in str(error)
+        return
+    with pytest.raises(ValueError, match=r'^(?!.*NaN or Inf)'):
+        Problem.create(TV, data, IdentityOp(), data, 0.1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.datasets import AcquisitionSample, CartesianLines, Mixture, VariableDensityRandom
+from mrpro_lambda.datasets import CartesianLines, Mixture, VariableDensityRandom
 from mrpro_lambda.dictionary import Dictionary, save_dictionary
 from mrpro_lambda.models import DictionaryModelConfig
 from mrpro_lambda.nets import UNet
@@ -52,7 +52,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     step = LambdaMapModule.training_step
 
-    def recorded(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+    def recorded(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         loss = step(self, sample, batch_idx)
         found.append(self.model.solver.regularizer.n_maps)
         return loss
@@ -156,7 +156,7 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     uninterrupted = drawn.copy()
     step = LambdaMapModule.training_step
 
-    def interrupted(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+    def interrupted(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         if self.trainer.global_step == stop:
             raise RuntimeError('power failure')
         return step(self, sample, batch_idx)

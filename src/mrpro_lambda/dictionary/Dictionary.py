@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
 
 _FOLDER = Path(__file__).parents[1] / 'dictionaries'
@@ -67,8 +67,7 @@ class Dictionary:
                 f'{norms.min():g} to {norms.max():g}, {self.filters.dtype}, shape {tuple(self.filters.shape)}.'
             )
         for name, value in (('sparsity', self.sparsity), ('beta', self.beta)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f'{name} must be finite and not negative, got {value}.')
+            check_number(name, value)
 
 
 def list_dictionaries() -> dict[str, dict[str, str]]:
@@ -100,6 +99,7 @@ def load_dictionary(name_or_path: str | Path) -> Dictionary:
     ValueError
         If the name is unknown, if the file is not the one that was published, or if it is no dictionary.
     """
+    check_type('name_or_path', name_or_path, (str, Path))
     if isinstance(name_or_path, Path) or name_or_path.endswith('.safetensors'):
         return _read(Path(name_or_path))
     name = name_or_path

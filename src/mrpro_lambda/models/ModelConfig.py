@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import torch
 
+from mrpro_lambda.checks import check_axes, check_number
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import Features, LambdaNet, Responses
 from mrpro_lambda.nets.UNet import UNet
@@ -59,6 +60,8 @@ class NetworkConfig:
 
     def _unet(self, n_channels_in: int, n_channels_out: int, seed: int) -> UNet:
         """Build the backbone."""
+        check_axes('net_dim', self.net_dim)
+        check_number('seed', seed, 0, 2**63, integer=True)
         return UNet(
             len(self.net_dim),
             n_channels_in,
@@ -71,6 +74,10 @@ class NetworkConfig:
 
     def _solver(self, name: str, regularizer: Regularizer, *, inference: bool) -> Solver:
         """Build the solver."""
+        for key in ('n_iterations', 'max_iterations'):
+            check_number(key, getattr(self, key), 0, integer=True)
+        for key in ('tolerance', 'penalty_factor'):
+            check_number(key, getattr(self, key))
         options: dict[str, Any] = {'n_iterations': self.n_iterations}
         if inference:
             options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}

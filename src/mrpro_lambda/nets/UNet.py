@@ -8,6 +8,8 @@ import torch
 from torch.nn import Conv1d, Conv2d, Conv3d, LeakyReLU, Module, ModuleList, Sequential
 from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
+from mrpro_lambda.checks import check_number, check_tensor
+
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _POOL = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
@@ -62,8 +64,7 @@ class UNet(Module):
             Random number generator of the initial weights; `None` uses a new one with seed 0.
         """
         super().__init__()
-        if n_dim not in _CONV:
-            raise ValueError(f'n_dim must be 1, 2 or 3, got {n_dim=}.')
+        check_number('n_dim', n_dim, 1, 3, integer=True)
         for name, value, largest in (
             ('n_channels_in', n_channels_in, _LARGEST),
             ('n_channels_out', n_channels_out, _LARGEST),
@@ -71,8 +72,7 @@ class UNet(Module):
             ('n_resolutions', n_resolutions, _LARGEST),
             ('n_convs', n_convs, 64),
         ):
-            if not (isinstance(value, int) and 1 <= value <= largest):
-                raise ValueError(f'{name} must be an integer from 1 to {largest}, got {value!r}.')
+            check_number(name, value, 1, largest, integer=True)
         if n_features > _LARGEST >> (n_resolutions - 1):
             raise ValueError(
                 f'The lowest resolution must have at most {_LARGEST} features, got {n_features=} times 2 for each of '
@@ -132,6 +132,7 @@ class UNet(Module):
         ValueError
             If the shape is not as said, or the precision is not that of the network.
         """
+        check_tensor('input', x, finite=False)
         if not torch.is_autocast_enabled(x.device.type) and x.dtype != self.last.weight.dtype:
             raise ValueError(
                 f'The input must have the precision of the network, got {x.dtype} of shape {tuple(x.shape)} for a '

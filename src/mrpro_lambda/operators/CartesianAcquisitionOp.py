@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from mrpro.operators import FastFourierOp, LinearOperator
 
-from mrpro_lambda.operators.check_tensor import check_broadcast, check_tensor
+from mrpro_lambda.checks import check_axes, check_broadcast, check_tensor
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 
 
@@ -40,7 +40,8 @@ class CartesianAcquisitionOp(LinearOperator):
             not negative or is repeated.
         """
         super().__init__()
-        if not len(dim) or any(not isinstance(d, int) or d >= 0 for d in dim) or len(set(dim)) != len(dim):
+        check_axes('dim', dim)
+        if not len(dim) or len(set(dim)) != len(dim):
             raise ValueError(f'dim must hold negative axes, each once, got {dim=}.')
         if isinstance(mask, torch.Tensor) and not (mask.is_floating_point() or mask.is_complex()):
             mask = mask.to(torch.float32)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from mrpro.operators import LinearOperator
 
-from mrpro_lambda.operators.check_tensor import check_tensor
+from mrpro_lambda.checks import check_tensor
 from mrpro_lambda.operators.direct_convolution import direct_is_faster
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 
@@ -56,7 +56,8 @@ class ConvolutionalDictionaryOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Synthesize an image. Prefer calling the instance."""
-        if x.shape[0] != len(self.filters):
+        check_tensor('coefficients', x, finite=False)
+        if x.ndim < self.filters.ndim or x.shape[0] != len(self.filters):
             raise ValueError(
                 f'The first axis must hold the {len(self.filters)} filters, got coefficients of shape {tuple(x.shape)}.'
             )

@@ -9,6 +9,7 @@ from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, LinearOperator, SensitivityOp
 from mrpro.utils import normalize_index
 
+from mrpro_lambda.checks import check_axes
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.GradientOp import Boundary
@@ -104,7 +105,8 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         if kdata is not None:
             check_kdata(kdata)
         ndim = 5 if kdata is None else kdata.data.ndim
-        if any(not isinstance(d, int) or (kdata is not None and not -ndim <= d < ndim) for d in regularization_dim):
+        check_axes('regularization_dim', regularization_dim, negative=False)
+        if kdata is not None and any(not -ndim <= d < ndim for d in regularization_dim):
             raise ValueError(
                 f'regularization_dim must be axes of the image, got {regularization_dim=} for {ndim} axes.'
             )

@@ -10,8 +10,8 @@ from mrpro.algorithms.reconstruction import DirectReconstruction
 from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, FourierOp, LinearOperator, SensitivityOp
 
+from mrpro_lambda.checks import check_tensor, check_type
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.operators.check_tensor import check_tensor
 from mrpro_lambda.reconstruction.check_inputs import check_csm, check_kdata, check_noise, check_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
@@ -98,8 +98,9 @@ class LearnedReconstruction(DirectReconstruction):
             If neither `kdata` nor `fourier_op` is given, if `csm` is to be calculated without `kdata`, or if data,
             noise, coil sensitivities, density compensation or noise level are not finite or do not fit together.
         """
-        if not isinstance(model, LambdaMapModel):
-            raise TypeError(f'model must be a LambdaMapModel, got {type(model).__name__}.')
+        check_type('model', model, LambdaMapModel)
+        if csm is not None and not callable(csm) and not isinstance(csm, CsmData):
+            raise TypeError(f'csm must be CsmData, a SensitivityOp, a function or None, got {type(csm).__name__}.')
         noise_std = check_noise_std(noise_std)
         if kdata is not None:
             check_kdata(kdata)
@@ -109,6 +110,8 @@ class LearnedReconstruction(DirectReconstruction):
         check_noise(noise, kdata)
         if isinstance(csm, CsmData | SensitivityOp):
             check_csm(csm.as_operator() if isinstance(csm, CsmData) else csm, kdata)
+        elif csm is not None:
+            csm = _checked(csm)
         if isinstance(dcf, DcfData):
             check_tensor('dcf', dcf.data)
         super().__init__(kdata, fourier_op, csm, noise, dcf)
@@ -204,6 +207,17 @@ class LearnedReconstruction(DirectReconstruction):
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
         """Return the Lambda map."""
         return self.model.estimate(initial_image, noise_std)
+
+
+def _checked(function: Callable[[IData], CsmData]) -> Callable[[IData], CsmData]:
+    """Raise an error if a function of a user returns no coil sensitivities."""
+
+    def checked(idata: IData) -> CsmData:
+        csm = function(idata)
+        check_type('The result of csm', csm, CsmData)
+        return csm
+
+    return checked
 
 
 def _to_idata(img: torch.Tensor, kdata: KData) -> IData:

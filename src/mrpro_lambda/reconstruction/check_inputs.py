@@ -10,17 +10,19 @@ import torch
 from mrpro.data import KData, KNoise
 from mrpro.operators import SensitivityOp
 
-from mrpro_lambda.operators.check_tensor import check_broadcast, check_tensor
+from mrpro_lambda.checks import check_broadcast, check_tensor, check_type
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 
 
 def check_kdata(kdata: KData) -> None:
     """Raise an error if k-space data hold NaN or Inf, are all zero, or are not of single or double precision."""
-    if not isinstance(kdata, KData):
-        raise TypeError(f'k-space data must be KData, got {type(kdata).__name__}.')
+    check_type('k-space data', kdata, KData)
     check_tensor('k-space data', kdata.data)
-    if not kdata.data.is_complex():
-        raise ValueError(f'k-space data must be complex, got {kdata.data.dtype}, shape {tuple(kdata.data.shape)}.')
+    if not kdata.data.is_complex() or kdata.data.ndim < 5:
+        raise ValueError(
+            f'k-space data must be complex with shape (*other, coils, k2, k1, k0), got {kdata.data.dtype}, shape '
+            f'{tuple(kdata.data.shape)}.'
+        )
     if not bool(kdata.data.any()):
         raise ValueError(f'k-space data must not be all zero, got shape {tuple(kdata.data.shape)}.')
 
@@ -31,6 +33,12 @@ def check_csm(csm_op: SensitivityOp | None, kdata: KData | None) -> None:
         return
     csm = csm_op.csm_tensor
     check_tensor('csm', csm)
+    power = csm.detach().abs().square().sum()
+    if csm.ndim < 4 or not bool(power.isfinite() & (power > 0)):
+        raise ValueError(
+            'csm must have shape (*other, coils, z, y, x) and moduli around 1, got moduli up to '
+            f'{csm.abs().max():g}, shape {tuple(csm.shape)}.'
+        )
     if kdata is None:
         return
     if csm.shape[-4] != kdata.data.shape[-4]:
@@ -45,9 +53,12 @@ def check_noise(noise: KNoise | None, kdata: KData | None) -> None:
     """Raise an error unless a noise measurement is finite, of the coils of k-space data, and long enough."""
     if noise is None:
         return
-    if not isinstance(noise, KNoise):
-        raise TypeError(f'noise must be KNoise, got {type(noise).__name__}.')
+    check_type('noise', noise, KNoise)
     check_tensor('noise', noise.data)
+    if noise.data.ndim < 4:
+        raise ValueError(f'noise must have shape (*other, coils, k2, k1, k0), got shape {tuple(noise.data.shape)}.')
+    if not bool(noise.data.any()):
+        raise ValueError(f'noise must not be all zero, got shape {tuple(noise.data.shape)}.')
     n_coils = noise.data.shape[-4]
     if kdata is not None and n_coils != kdata.data.shape[-4]:
         raise ValueError(

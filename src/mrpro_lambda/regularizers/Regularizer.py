@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mrpro_lambda.operators.check_tensor import check_tensor
+from mrpro_lambda.checks import check_tensor
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
 
 
