@@ -188,7 +188,7 @@ def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[st
             metadata = file.metadata() or {}
         config, card = json.loads(metadata['config']), json.loads(metadata['card'])
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'There is no file {path}.') from error
+        raise FileNotFoundError(f'No such file: {path}') from error
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f'{path} is no weights file of mrpro_lambda: {error!r}.') from error
     if not (isinstance(config, dict) and isinstance(card, dict)):

@@ -166,6 +166,8 @@ def test_interrupted_training_goes_on_to_the_same_weights(
         with pytest.raises(RuntimeError, match='power failure'):
             train(config, tmp_path / 'interrupted', progress=False)
     drawn.clear()
+    checkpoint = torch.load(tmp_path / 'interrupted' / 'last.ckpt', weights_only=True)
+    assert not any('regularizer' in key for key in checkpoint['state_dict'])
     resumed = train(config, tmp_path / 'interrupted', resume=True, progress=False)
     assert drawn == uninterrupted[2:]
     assert torch.equal(weights(resumed), weights(expected))
