@@ -79,8 +79,8 @@ def main() -> None:
 
     n_wrong = sum(not error <= TOLERANCE for values in errors.values() for error in values)
     print(
-        f'{args.problems} problems, {sum(map(len, errors.values()))} derivatives in double precision, {n_wrong} of them '
-        f'further than {TOLERANCE:g} from those of FullBackward.\n'
+        f'{args.problems} problems, {sum(map(len, errors.values()))} derivatives in double precision, {n_wrong} '
+        f'of them further than {TOLERANCE:g} from those of FullBackward.\n'
     )
     print('| solver | way | derivatives | median | 99 % | largest |\n|---|---|---|---|---|---|')
     for (cls_name, way_name), values in errors.items():

@@ -316,7 +316,7 @@ def test_filters_that_do_not_exist(indices: list[int]) -> None:
 def test_invalid_order() -> None:
     statistics = filter_statistics(dictionary(), sparse_coefficients(torch.float64))
     for n in (-1, K + 1):
-        with pytest.raises(ValueError, match='n must be from 0 to the number of filters, 4'):
+        with pytest.raises(ValueError, match=r'n must be (an integer )?from 0'):
             most_active(statistics, n)
     with pytest.raises(ValueError, match=r"by must be one of .*, got 'active'"):
         most_active(statistics, 1, by='active')  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ PACKAGE = 'mrpro_lambda'
 SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 
 # For each layer, from low to high: the other layers of the package that it may import.
-LAYERS: dict[str, set[str]] = {'operators': set(), 'nets': set()}
-LAYERS['regularizers'] = {'operators'}
-LAYERS['solvers'] = {'operators', 'regularizers'}
-LAYERS['models'] = LAYERS['dictionary'] = {'solvers', 'regularizers', 'nets', 'operators'}
+LAYERS: dict[str, set[str]] = {'checks': set(), 'operators': {'checks'}, 'nets': {'checks'}}
+LAYERS['regularizers'] = {'checks', 'operators'}
+LAYERS['solvers'] = {'checks', 'operators', 'regularizers'}
+LAYERS['models'] = LAYERS['dictionary'] = {'checks', 'solvers', 'regularizers', 'nets', 'operators'}
 LAYERS['reconstruction'] = LAYERS['datasets'] = set(LAYERS)
 LAYERS['pretrained'] = LAYERS['plotting'] = LAYERS['raw_data'] = set(LAYERS)
 LAYERS['training'] = set(LAYERS)
@@ -23,14 +23,14 @@ LAYERS['demo'] = set(LAYERS)
 LAYERS['cli'] = set(LAYERS)
 
 # For each layer: the parts of mrpro that it may import. Layers that are not listed may import all of mrpro.
-MRPRO: dict[str, set[str]] = {'nets': set()} | {
+MRPRO: dict[str, set[str]] = {'checks': set(), 'nets': set()} | {
     layer: {'mrpro.operators', 'mrpro.utils'}
     for layer in ('operators', 'regularizers', 'solvers', 'models', 'dictionary')
 }
 
 # For each layer: the packages besides mrpro and the standard library that it may import. Layers that are not listed may
 # import all.
-THIRD_PARTY: dict[str, set[str]] = {'operators': {'torch', 'einops'}, 'nets': {'torch', 'einops'}}
+THIRD_PARTY: dict[str, set[str]] = {layer: {'torch', 'einops'} for layer in ('checks', 'operators', 'nets')}
 
 # Optional packages that are heavy to import, and the module that imports lightning: only these may be imported inside a
 # function.

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,94 @@ def test_weights_that_ship_with_the_package() -> None:
         assert model.lambda_net is not None
         if not model.lambda_net.noise_level:
             assert bool(image(model).isfinite().all())
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
+def test_default_type_does_not_matter(dtype: torch.dtype) -> None:
+    """Weights keep their precision, and give the same map and image."""
+    names = ('tv-low-field', 'cdl-v1', 'cdl-v3')
+    expected = [estimate_and_solve(load_pretrained(name)) for name in names]
+    torch.set_default_dtype(dtype)
+    try:
+        found = [estimate_and_solve(load_pretrained(name)) for name in names]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for pairs in zip(found, expected, strict=True):
+        for value, reference in zip(*pairs, strict=True):
+            torch.testing.assert_close(value, reference, rtol=0, atol=0)
+
+
+def estimate_and_solve(model: LambdaMapModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Map and image, with few iterations."""
+    mask = torch.ones(1, 1, 1, 16, 12, dtype=torch.bool)
+    mask[..., :3, :] = False
+    acquisition_op = CartesianAcquisitionOp(mask)
+    img = RandomGenerator(0).randn_tensor((1, 1, 1, 16, 12), torch.complex64)
+    assert model.lambda_net is not None
+    lambda_map = model.estimate(img, 0.1 if model.lambda_net.noise_level else None)
+    model.solver.max_iterations = 10
+    return lambda_map, model.solve(acquisition_op(img)[0], acquisition_op, img, lambda_map).img
+
+
+@pytest.mark.parametrize('name', ['tv-low-field', 'cdl-v3'])
+def test_precision_of_a_model(name: str) -> None:
+    """All of it becomes double; half is refused, and so is an image of another precision."""
+    model = load_pretrained(name).double()
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float64}
+    acquisition_op = CartesianAcquisitionOp(torch.ones(1, 1, 1, 12, 12).double())
+    img = RandomGenerator(0).randn_tensor((1, 1, 1, 12, 12), torch.complex128)
+    model.solver.max_iterations = 10
+    assert model.solve(*acquisition_op(img), acquisition_op, img, noise_std=0.1).img.dtype == torch.complex128
+    with pytest.raises(ValueError, match=r'needs float32 or float64 for network and image alike'):
+        model.estimate(img.to(torch.complex64), 0.1)
+    with pytest.raises(ValueError, match=r'needs (float32 or float64|numbers in float32)|must be float32 or float64'):
+        model.half().estimate(img.to(torch.complex64), 0.1)
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_weights_that_are_not_finite(path: Path, value: float) -> None:
+    tensors = load_file(path)
+    tensors['backbone.last.weight'][0, 1] = value
+    rewrite(path, tensors=tensors)
+    with pytest.raises(ValueError, match=r'must be finite numbers .* backbone.last.weight .* holds 1 NaN or Inf'):
+        load_weights(path)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.int32])
+def test_weights_of_another_type(path: Path, dtype: torch.dtype) -> None:
+    rewrite(path, tensors={key: value.to(dtype) for key, value in load_file(path).items()})
+    with pytest.raises(ValueError, match=f'single or double precision, .* of {dtype}, shape'):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'n_resolutions': 40}, 'lowest resolution must have at most'),
+        ({'n_resolutions': 10**12}, 'n_resolutions must be an integer from 1 to'),
+        ({'n_features': 10**7}, 'n_features must be an integer from 1 to'),
+        ({'n_features': 4096, 'n_resolutions': 1}, 'those of another architecture'),
+        ({'n_convs': 10**9}, 'n_convs must be an integer from 1 to'),
+        ({'n_features': '2'}, 'n_features must be an integer'),
+        ({'padding': 10**9}, 'padding must be'),
+        ({'net_dim': ['x']}, 'is not valid'),
+        ({'n_iterations': 3, 'max_iterations': 'x'}, 'is not valid'),
+    ],
+)
+def test_hostile_configuration(path: Path, changes: dict[str, Any], message: str) -> None:
+    """It is refused before the network that it describes takes memory or time."""
+    rewrite(path, config=dataclasses.asdict(CONFIG) | changes)
+    with pytest.raises(ValueError, match=message):
+        load_weights(path)
+
+
+@pytest.mark.parametrize('config', [[], None, 3])
+def test_configuration_that_is_no_mapping(path: Path, config: Any) -> None:
+    with safe_open(str(path), framework='pt') as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, metadata={**metadata, 'config': json.dumps(config)})
+    with pytest.raises(ValueError, match='configuration and card must be mappings'):
+        load_weights(path)
 
 
 def test_list(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:

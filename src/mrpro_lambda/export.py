@@ -176,9 +176,9 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'noise_std': noise_std,
         'noise_relative_to_image': relative_noise if report['sampled_fraction'] is not None else None,
         'certificate': {
-            'objective': solution.objective,
-            'gap': solution.gap,
-            'relative_gap': gap,
+            'objective': solution.objective.flatten().tolist(),
+            'gap': solution.gap.flatten().tolist(),
+            'relative_gap': solution.relative_gap,
             'n_iterations': solution.n_iterations,
             'reason': solution.reason,
             'tolerance_reached': reached,

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import BandLimitOp, ConvolutionalDictionaryOp, gram_operator
 from mrpro_lambda.regularizers import DictionarySparsity
@@ -112,7 +113,7 @@ def filter_statistics(regularizer: DictionarySparsity, coefficients: torch.Tenso
     rows = []
     for k, code in enumerate(coefficients):
         contribution = real_parts(_contribution(regularizer, coefficients, k))
-        energy = contribution.square().sum(dtype=torch.float64)
+        energy = contribution.double().square().sum()
         l1_norm = real_parts(code).abs().sum(dtype=torch.float64)
         rows.append(torch.stack((energy, l1_norm, code.count_nonzero().double() / code.numel())))
     return FilterStatistics(*torch.stack(rows).unbind(1))
@@ -135,6 +136,8 @@ def most_active(statistics: FilterStatistics, n: int, by: Activity = 'energy') -
     ValueError
         If there are not as many filters, or if it is unknown what counts.
     """
+    check_type('statistics', statistics, FilterStatistics)
+    check_number('n', n, integer=True)
     if by not in get_args(Activity):
         raise ValueError(f'by must be one of {get_args(Activity)}, got {by!r}.')
     values: torch.Tensor = getattr(statistics, by)
@@ -159,6 +162,7 @@ def prune(regularizer: DictionarySparsity, keep: Sequence[int]) -> DictionarySpa
     ValueError
         If no filter is kept, or if there are no such filters.
     """
+    check_type('regularizer', regularizer, DictionarySparsity)
     indices = _checked(keep, regularizer.n_maps, 'keep')
     synthesis_op = regularizer.synthesis_op
     return DictionarySparsity(
@@ -212,6 +216,11 @@ def pruning_curve(
         If the model has no dictionary, if a number is more than there are filters, or if target or mask have not the
         shape of the image.
     """
+    check_type('model', model, LambdaMapModel)
+    check_type('acquisition_op', acquisition_op, LinearOperator)
+    for name, value in (('data', data), ('initial_image', initial_image), ('target', target)):
+        check_tensor(name, value)
+    check_axes('numbers', numbers, negative=False)
     regularizer = model.solver.regularizer
     if not isinstance(regularizer, DictionarySparsity):
         raise ValueError(f'The model must have a dictionary, got {type(regularizer).__name__}.')
@@ -244,7 +253,7 @@ def pruning_curve(
                 keep = sorted(order[:n])
                 pruned = prune(regularizer, keep)
                 left_out = smooth + pruned.synthesis_op(solution.coefficients[keep])[0]
-                solver = copy.copy(model.solver)  # with all settings, which each solver has its own of
+                solver = copy.deepcopy(model.solver)  # with all settings, which each solver has its own of
                 solver.regularizer = pruned
                 smaller = LambdaMapModel(None, solver, band_limit=model.band_limit)
                 solved = smaller.solve(data, acquisition_op, initial_image, lambda_map[keep]).img
@@ -264,6 +273,8 @@ def _contribution(regularizer: DictionarySparsity, coefficients: torch.Tensor, k
 
 def _check_coefficients(regularizer: DictionarySparsity, coefficients: torch.Tensor) -> None:
     """Check the shape of coefficients."""
+    check_type('regularizer', regularizer, DictionarySparsity)
+    check_tensor('coefficients', coefficients)
     if coefficients.ndim <= len(regularizer.dim) or len(coefficients) != regularizer.n_maps:
         raise ValueError(
             f'coefficients must have shape (n_filters, *image) with n_filters={regularizer.n_maps}, got shape '
@@ -273,6 +284,7 @@ def _check_coefficients(regularizer: DictionarySparsity, coefficients: torch.Ten
 
 def _checked(indices: Sequence[int], n_filters: int, name: str) -> list[int]:
     """Check numbers of filters."""
+    check_axes(name, indices, negative=False)
     if not indices or len(set(indices)) != len(indices) or any(not 0 <= k < n_filters for k in indices):
         raise ValueError(
             f'{name} must be numbers of filters from 0 to {n_filters - 1}, at least one and each once, got '

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mrpro_lambda.checks import check_type
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, model_config
+from mrpro_lambda.nets.LambdaNet import LambdaNet
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
 
 _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
@@ -91,9 +94,25 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
         If the file is no weights file of this package, if its tensors do not fit its model, or if the model has no
         filters, or those of a network that is bound to their number.
     """
+    check_type('path', path, (str, Path))
+    if filters is not None:
+        check_filters(filters)
     config, card = _read_card(Path(path))
     with safe_open(str(path), framework='pt') as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    try:
+        return _build(path, config, state, filters).eval(), card
+    except TypeError as error:  # the values of the configuration are those of any JSON
+        raise ValueError(f'The configuration in {path} is not valid: {error}.') from error
+
+
+def _build(
+    path: str | Path,
+    config: ModelConfig | DictionaryModelConfig,
+    state: dict[str, torch.Tensor],
+    filters: torch.Tensor | None,
+) -> LambdaMapModel:
+    """Build a model with the tensors of a file."""
     if isinstance(config, DictionaryModelConfig):
         stored = state.pop(_FILTERS, None)
         if stored is None:
@@ -103,14 +122,18 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
                 f'The network of {path} was trained for {len(stored)} filters and gives as many maps, got filters of '
                 f"shape {tuple(filters.shape)}: take weights of a network with responses='each' (V3)."
             )
-        model = config.build(stored if filters is None else filters, inference=True)
-    elif filters is not None:
+        net = _load_network(path, lambda: config.network(len(stored)), state)
+        return config.build(stored if filters is None else filters, inference=True, net=net)
+    if filters is not None:
         raise ValueError(f'The model of {path} has no dictionary, got filters of shape {tuple(filters.shape)}.')
-    else:
-        model = config.build(inference=True)
-    if model.lambda_net is None:
-        raise ValueError(f'The model of {path} has no network.')
-    expected = {key: tuple(value.shape) for key, value in model.lambda_net.state_dict().items()}
+    return config.build(inference=True, net=_load_network(path, config.network, state))
+
+
+def _load_network(path: str | Path, build: Callable[[], LambdaNet], state: dict[str, torch.Tensor]) -> LambdaNet:
+    """Build a network and load its tensors, in their precision, after checking them."""
+    with torch.device('meta'):  # shapes without memory, as a description may ask for any amount of it
+        net = build()
+    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
         different = sorted(key for key in {*expected, *given} if expected.get(key) != given.get(key))
@@ -119,8 +142,14 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
             f'The weights in {path} are those of another architecture: {len(different)} tensor(s) differ, the first is '
             f'{first} with shape {given.get(first)}, expected {expected.get(first)}.'
         )
-    model.lambda_net.load_state_dict(state)
-    return model.eval(), card
+    for key, value in state.items():
+        if value.dtype not in (torch.float32, torch.float64) or not bool(value.isfinite().all()):
+            raise ValueError(
+                f'The weights in {path} must be finite numbers of single or double precision, {key} of {value.dtype}, '
+                f'shape {tuple(value.shape)}, holds {int((~value.isfinite()).sum())} NaN or Inf.'
+            )
+    net.load_state_dict(state, assign=True)
+    return net
 
 
 def save_weights(
@@ -157,8 +186,11 @@ def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[st
     try:
         with safe_open(str(path), framework='pt') as file:
             metadata = file.metadata() or {}
-        return model_config(json.loads(metadata['config'])), json.loads(metadata['card'])
-    except FileNotFoundError:
-        raise
+        config, card = json.loads(metadata['config']), json.loads(metadata['card'])
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'No such file: {path}') from error
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f'{path} is no weights file of mrpro_lambda: {error!r}.') from error
+    if not (isinstance(config, dict) and isinstance(card, dict)):
+        raise ValueError(f'{path} is no weights file of mrpro_lambda: configuration and card must be mappings.')
+    return model_config(config), card

@@ -17,7 +17,7 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.reconstruction import prewhiten
-from mrpro_lambda.reconstruction.LearnedReconstruction import check_kdata
+from mrpro_lambda.reconstruction.check_inputs import check_kdata
 
 TRAJECTORIES: dict[str, Callable[[], Any]] = {
     'cartesian': traj_calculators.KTrajectoryCartesian,
@@ -97,9 +97,12 @@ def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KD
                 noise = KNoise.from_file(path, dataset_idx=index)
         if noise is not None and noise.data.shape[-1] == 1:
             raise ValueError(f'The noise measurement of {path} is too small: {_TOO_SMALL}.')
+    except RuntimeError as error:
+        raise ValueError(f'The noise measurement of {path} can not be read: {error}') from error
+    try:
         if noise is not None:
             return prewhiten(kdata, noise), True
-    except RuntimeError as error:
+    except ValueError as error:
         raise ValueError(
             f'The noise measurement of {path} does not fit the data, it must be noise of {kdata.data.shape[-4]} '
             f'coil(s), or --noise-file none to leave it out: {error}'

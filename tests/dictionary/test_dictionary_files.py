@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,7 +85,36 @@ def test_file_that_is_no_dictionary(dictionary: Dictionary, tmp_path: Path) -> N
     save_file({'weights': PLANTED}, path, metadata=metadata)
     with pytest.raises(ValueError, match=r'no dictionary.*filters'):
         load_dictionary(path)
-    for filters in (2 * PLANTED, PLANTED[0], PLANTED / 0):
-        save_dictionary(dataclasses.replace(dictionary, filters=filters), path)
-        with pytest.raises(ValueError, match=r'unit norm and shape .*got shape \('):
-            load_dictionary(path)
+
+
+def unit_norm(*shape: int) -> torch.Tensor:
+    filters = torch.ones(shape)
+    return filters / filters.flatten(1).norm(dim=1).reshape(-1, *(1,) * (len(shape) - 1))
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ({'filters': 2 * PLANTED}, r'unit norm .*norms from 2 to 2, .*shape \('),
+        ({'filters': PLANTED[0]}, 'odd sizes'),
+        ({'filters': PLANTED / 0}, 'must be finite'),
+        ({'filters': 0 * PLANTED}, 'must not be zero'),
+        ({'filters': PLANTED[:0]}, 'must hold numbers'),
+        ({'filters': PLANTED.half()}, 'must be float32 or float64'),
+        ({'filters': PLANTED + 0j}, 'must be real'),
+        ({'filters': unit_norm(2, 4, 4)}, 'odd sizes'),
+        ({'filters': unit_norm(2, 3, 3, 3)}, r'shape \(n_filters, ky, kx\)'),
+        ({'sparsity': float('nan')}, 'sparsity must be a finite'),
+        ({'beta': -1.0}, 'beta must be a finite, non-negative'),
+    ],
+)
+def test_invalid_values(values: dict[str, Any], message: str, dictionary: Dictionary, tmp_path: Path) -> None:
+    """As they are made, and in a file."""
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(dictionary, **values)
+    valid: dict[str, Any] = {'filters': dictionary.filters, 'sparsity': 0.1, 'beta': 1.0} | values
+    path = tmp_path / 'a.safetensors'
+    metadata = {'sparsity': str(valid['sparsity']), 'beta': str(valid['beta']), 'card': '{}'}
+    save_file({'filters': valid['filters'].contiguous()}, path, metadata=metadata)
+    with pytest.raises(ValueError, match=f'a.safetensors is no dictionary.*{message}'):
+        load_dictionary(path)

@@ -145,7 +145,7 @@ def test_progress_shows_the_objective(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'n_filters': 0}, 'n_filters must be at least 1, got 0'),
+        ({'n_filters': 0}, 'n_filters must be an integer from 1 to 65536, got 0'),
         ({'filter_size': 4}, r'odd, got \(4, 4\)'),
         ({'filter_size': (5, 2)}, r'odd, got \(5, 2\)'),
         ({'filter_size': 21}, r'not be larger than the crops.*21.*20'),
@@ -153,10 +153,10 @@ def test_progress_shows_the_objective(capsys: pytest.CaptureFixture[str]) -> Non
         ({'sparsity': 0.0}, r'sparsity must be .* got 0'),
         ({'sparsity': float('nan')}, r'sparsity must be .* got nan'),
         ({'beta': -1.0}, 'beta must be'),
-        ({'n_steps': 0}, 'n_steps must be at least 1, got 0'),
-        ({'batch_size': 0}, 'batch_size must be at least 1, got 0'),
-        ({'n_sweeps': 0}, 'n_sweeps must be at least 1, got 0'),
-        ({'forgetting': -1.0}, 'forgetting must not be negative, got -1'),
+        ({'n_steps': 0}, 'n_steps must be an integer from 1 on, got 0'),
+        ({'batch_size': 0}, 'batch_size must be an integer from 1 to 65536, got 0'),
+        ({'n_sweeps': 0}, 'n_sweeps must be an integer from 1 on, got 0'),
+        ({'forgetting': -1.0}, 'forgetting must be a finite, non-negative number, got -1'),
     ],
 )
 def test_bad_parameters(options: dict[str, Any], message: str) -> None:

@@ -204,3 +204,19 @@ def test_cuda(cls: SolverClass) -> None:
     assert img.is_cuda
     img.abs().sum().backward()
     assert relative_image_difference(img.cpu(), expected) < 1e-3
+
+
+def test_band_is_that_of_all_frames_that_the_regularizer_couples() -> None:
+    """Frames that measure different bands: coupled in time they share the larger one, otherwise each has its own."""
+    mask = torch.zeros(2, 1, 1, SIZE, SIZE)
+    mask[0, ..., 5:12, 5:12] = mask[1, ..., 2:15, 2:15] = 1
+    inputs = acquire(mask, n_coils=1)
+
+    def beyond_the_small_band(dim: tuple[int, ...]) -> float:
+        solver = ADMM(TotalVariation(dim), n_iterations=20)
+        img = LambdaMapModel(None, solver)(*inputs, [0.05] * solver.regularizer.n_maps)
+        spectrum = torch.fft.fftshift(torch.fft.fftn(img, dim=(-2, -1)), (-2, -1)).abs()[0]
+        return (spectrum * (1 - mask[0])).max().item() / spectrum.max().item()
+
+    assert beyond_the_small_band((-2, -1)) < 1e-5
+    assert beyond_the_small_band((-5, -2, -1)) > 1e-2

@@ -100,7 +100,8 @@ def test_unknown_keys() -> None:
         ({'boundary': 'reflect'}, 'boundary must be one of'),
         ({'features': 'phase'}, 'features must be one of'),
         ({'dim': (0, 1)}, 'negative axes'),
-        ({'n_features': 0}, 'n_features must be positive'),
+        ({'n_features': 0}, 'n_features must be an integer from 1 to'),
+        ({'n_resolutions': 40}, 'lowest resolution must have at most 4096 features'),
         ({'n_iterations': 0}, 'number of iterations must be positive'),
     ],
 )

@@ -269,7 +269,7 @@ def test_noise_must_be_given_if_and_only_if_it_is_used() -> None:
 def test_image_must_not_be_zero() -> None:
     img = random_image((2, 1, 1, 16, 16))
     img[1] = 0
-    with pytest.raises(ValueError, match='initial image must not be zero'):
+    with pytest.raises(ValueError, match='must be finite and not be zero'):
         LambdaNet(unet(2))(img)
 
 
@@ -281,7 +281,7 @@ def test_image_must_not_be_zero() -> None:
         ({'dim': (-1, -1)}, 'each once'),
         ({'circular_dim': (-5,)}, 'circular_dim must be part of dim'),
         ({'features': 'phase'}, 'features must be one of'),
-        ({'padding': -1}, 'padding must not be negative'),
+        ({'padding': -1}, 'padding must be an integer from 0 to 1024'),
         ({'initial_scale': 0.0}, 'initial_scale must be positive'),
         ({'initial_scale': math.nan}, 'initial_scale must be positive'),
         ({'initial_scale': math.inf}, 'initial_scale must be positive'),

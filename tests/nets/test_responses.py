@@ -347,9 +347,9 @@ def test_shape_of_the_responses(index: Any) -> None:
             'inverse_response needs .*high_pass=True',
         ),
         ({'features': 'signal_to_noise'}, "'signal_to_noise' needs noise_level=True"),
-        ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be 1, or above'),
+        ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be an integer from 1 to 1024'),
         ({'coarsening': 2}, 'features without sign'),
-        ({'filters_at_once': 0}, 'filters_at_once must be positive'),
+        ({'filters_at_once': 0}, 'filters_at_once must be an integer from 1 on'),
     ],
 )
 def test_invalid_options(options: dict[str, Any], message: str) -> None:

@@ -99,14 +99,15 @@ def test_size_must_be_a_multiple(size: int) -> None:
 
 @pytest.mark.parametrize('n_dim', [0, 4])
 def test_invalid_number_of_dimensions(n_dim: int) -> None:
-    with pytest.raises(ValueError, match='n_dim must be 1, 2 or 3'):
+    with pytest.raises(ValueError, match='n_dim must be an integer from 1 to 3'):
         UNet(n_dim, 2, 1)
 
 
+@pytest.mark.parametrize('value', [0, 10**7, 2.0])
 @pytest.mark.parametrize('name', ['n_channels_in', 'n_channels_out', 'n_features', 'n_resolutions', 'n_convs'])
-def test_invalid_numbers(name: str) -> None:
-    options: dict[str, Any] = {'n_dim': 2, 'n_channels_in': 2, 'n_channels_out': 1, name: 0}
-    with pytest.raises(ValueError, match=f'{name} must be positive'):
+def test_invalid_numbers(name: str, value: Any) -> None:
+    options: dict[str, Any] = {'n_dim': 2, 'n_channels_in': 2, 'n_channels_out': 1, name: value}
+    with pytest.raises((ValueError, TypeError), match=f'{name} must be an integer from 1 to'):
         UNet(**options)
 
 

@@ -123,9 +123,34 @@ def test_equals_fourier_op(n_y: int) -> None:
         (torch.ones(4), (-1, 0), 'negative axes'),
         (torch.ones(4, dtype=torch.complex64), (-1,), 'mask must be real'),
         (torch.tensor([1.0, -1.0]), (-1,), 'mask must be real'),
-        (torch.tensor([1.0, float('nan')]), (-1,), 'mask must be real'),
+        (torch.tensor([1.0, float('nan')]), (-1,), 'mask must be finite, got 1 NaN or Inf'),
+        (torch.tensor([1.0, 1e30]), (-1,), 'from 1e-15 to 1e15 .* moduli from 1 to 1e.30'),
+        (torch.tensor([1.0, 1e-30]), (-1,), 'from 1e-15 to 1e15'),
+        (torch.ones(4), (-1, -1), 'each once'),
     ],
 )
 def test_invalid_arguments(mask: torch.Tensor, dim: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CartesianAcquisitionOp(mask, dim=dim)
+
+
+@pytest.mark.parametrize(
+    ('csm', 'message'),
+    [
+        (torch.full((1, 2, 1, 4, 4), torch.nan), r'csm must be finite, got 32 NaN or Inf in shape \(1, 2, 1, 4, 4\)'),
+        (torch.ones(2, 4, 4), r'csm must have shape \(\*other, coils, z, y, x\), got shape \(2, 4, 4\)'),
+        (torch.ones(1, 2, 1, 4, 4).half(), 'csm must be float32 or float64'),
+    ],
+)
+def test_invalid_sensitivities(csm: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CartesianAcquisitionOp(torch.ones(4, 4), csm)
+
+
+def test_arrays_of_another_shape() -> None:
+    op = CartesianAcquisitionOp(torch.ones(4, 4), torch.ones(1, 2, 1, 4, 4))
+    for call in (op, op.adjoint):
+        with pytest.raises(ValueError, match=r'must broadcast to each other, got shapes .*\(1, 1, 1, 5, 4\)'):
+            call(torch.ones(1, 1, 1, 5, 4))
+        with pytest.raises(ValueError, match='must have the axes dim'):
+            call(torch.ones(4))

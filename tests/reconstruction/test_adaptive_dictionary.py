@@ -125,11 +125,11 @@ ZERO[2] = 0
         ({'regularization_weight': 0.1, 'lambda_net': network('each')}, 'either regularization_weight or lambda_net'),
         ({'regularization_weight': 0.1, 'filters': cosine_filters(4)}, r'odd sizes, got shape \(15, 4, 4\)'),
         ({'regularization_weight': 0.1, 'filters': FILTERS[0]}, r'must have shape \(n_filters, \[kz,\] ky, kx\)'),
-        ({'regularization_weight': 0.1, 'filters': FILTERS[:0]}, r'must have shape .* got shape \(0, 3, 3\)'),
+        ({'regularization_weight': 0.1, 'filters': FILTERS[:0]}, r'must hold numbers, .* shape \(0, 3, 3\)'),
         ({'regularization_weight': 0.1, 'filters': NAN}, r'filters must be finite, but number \[1\]'),
         ({'regularization_weight': 0.1, 'filters': ZERO}, r'filters must not be zero, but number \[2\]'),
         ({'regularization_weight': 0.1, 'filters': 2 * FILTERS}, 'filters must have unit norm'),
-        ({'regularization_weight': 0.1, 'filters': FILTERS.round().long()}, 'must be floating-point numbers'),
+        ({'regularization_weight': 0.1, 'filters': FILTERS.round().long()}, 'must be float32 or float64'),
         ({'regularization_weight': 0.1, 'boundary': 'reflect'}, 'boundary must be one of'),
         ({'regularization_weight': 0.1, 'beta': -1.0}, 'beta must be a finite, non-negative number'),
         ({'regularization_weight': 0.1, 'max_iterations': 0}, 'must be positive'),
@@ -155,5 +155,5 @@ def test_filters_larger_than_the_image(size: int) -> None:
     'weight', [-0.1, float('nan'), [0.1, 0.1], torch.ones(2, 1, 1, 1, N_Y, N_X), torch.ones(3, 1, 1, 1, 3, 3)]
 )
 def test_invalid_weight(weight: Any) -> None:
-    with pytest.raises(ValueError, match='Lambda map'):
+    with pytest.raises(ValueError, match=r'Lambda map|regularization_weight must be finite'):
         image(regularization_weight=weight)

@@ -175,7 +175,7 @@ def test_invalid_options(options: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize('dim', [(5,), (-6,)])
 def test_axis_that_the_data_lack(dim: tuple[int, ...]) -> None:
-    with pytest.raises((ValueError, IndexError), match=r'(axes of the image|Invalid index)'):
+    with pytest.raises(ValueError, match='must be axes of the image'):
         image(STATIC, dim, regularization_weight=0.1)
 
 
@@ -186,5 +186,5 @@ def test_positive_axes_need_kdata() -> None:
 
 @pytest.mark.parametrize('weight', [-0.1, float('nan'), torch.ones(1, 1, 1, 1, 3, 3)])
 def test_invalid_weight(weight: Any) -> None:
-    with pytest.raises(ValueError, match='Lambda map'):
+    with pytest.raises(ValueError, match=r'Lambda map|regularization_weight must be finite'):
         image(STATIC, regularization_weight=weight)

@@ -76,7 +76,7 @@ def test_scale_equivariance() -> None:
     kdata = acquire('dense center', 0.3, 3)
     fourier_op = FourierOp.from_kdata(kdata)
     expected = estimate_noise_std(kdata, fourier_op)
-    for scale in (1e-12, 1e12):
+    for scale in (1e-25, 1e-12, 1e12, 1e25):
         scaled = kdata.clone()
         scaled.data *= scale
         assert estimate_noise_std(scaled, fourier_op) == pytest.approx(scale * expected, rel=1e-5)
@@ -119,3 +119,26 @@ def test_invalid_noise_level(noise_std: float) -> None:
     kdata = acquire('full', 0.3, 1)
     with pytest.raises(ValueError, match='noise_std must be positive and finite'):
         LearnedReconstruction(kdata, model=learned_model(noise_level=True), noise_std=noise_std)
+
+
+def noise_alone(n_coils: int = 2, n_other: int = 4) -> KData:
+    """Noise of standard deviation 0.3 in too few lines for the air along the readout to be searched."""
+    kdata = cartesian_kdata(size=(12, 512), n_coils=n_coils, n_other=n_other, lines=range(-6, 6))
+    kdata.data = 0.3 * RandomGenerator(0).randn_tensor(kdata.data.shape, torch.complex64)
+    return kdata
+
+
+def test_median_of_gaussian_noise() -> None:
+    """A few thousand numbers give the standard deviation to 2 %."""
+    kdata = noise_alone()
+    assert estimate_noise_std(kdata, FourierOp.from_kdata(kdata)) == pytest.approx(0.3, rel=0.02)
+
+
+def test_rows_with_signal_are_not_air() -> None:
+    """An object that reaches the top and the bottom of the image: the noise is that at its left or right."""
+    kdata = noise_alone()
+    img = torch.zeros(12, 512, dtype=torch.complex64)
+    img[:, 128:] = 3
+    fourier_op = FourierOp.from_kdata(kdata)
+    kdata.data = kdata.data + fourier_op(img.expand(4, 2, 1, 12, 512))[0]
+    assert estimate_noise_std(kdata, fourier_op) == pytest.approx(0.3, rel=0.05)

@@ -186,3 +186,12 @@ def test_reconstruction_without_background() -> None:
     kdata = radial_kdata()
     with pytest.raises(ValueError, match='can not be estimated from the background'):
         LearnedReconstruction(kdata, model=learned_model(), whiten_background=True)(kdata)
+
+
+def test_repeated_lines_count_once() -> None:
+    """White noise has the weight 1 also where lines were acquired several times; all of their repeats are averaged."""
+    lines = sorted([*LINES, *range(-16, 16), *range(-16, 16)])
+    kdata = cartesian_kdata(n_other=4, n_coils=2, lines=lines, noise=STD, size=SIZE)
+    weight = estimate_noise_weight(kdata)
+    torch.testing.assert_close(weight, torch.ones(1, 1, 1, len(lines), 1), rtol=0.12, atol=0)
+    assert estimate_noise_std(kdata, FourierOp.from_kdata(kdata)) == pytest.approx(STD, rel=0.05)

@@ -70,3 +70,40 @@ def test_invalid_strength(beta: float) -> None:
 def test_wrong_number_of_maps(weight: list[float] | torch.Tensor) -> None:
     with pytest.raises(ValueError, match='n_maps=3'):
         DictionarySparsity(FILTERS).lambda_map(weight, torch.zeros(SHAPE))
+
+
+def test_state_moves_with_the_regularizer() -> None:
+    """Filters and strength are part of it; tensors that require a gradient stay what the gradient is wanted for."""
+    regularizer = DictionarySparsity(FILTERS, beta=2.0)
+    assert {key: value.shape for key, value in regularizer.state_dict().items()} == {
+        'synthesis_op.filters': FILTERS.shape,
+        'low_pass_op.beta': torch.Size([]),
+    }
+    single = regularizer.float()
+    assert single.synthesis_op.filters.dtype == single.low_pass_op.beta.dtype == torch.float32
+    assert single.offset(torch.ones(SHAPE)).dtype == torch.float32
+
+    beta, filters = torch.tensor(2.0, requires_grad=True), torch.nn.Parameter(FILTERS.clone())
+    learned = DictionarySparsity(filters, beta=beta)
+    assert list(learned.parameters()) == [filters]
+    assert learned.double().low_pass_op.beta is beta
+    learned.offset(RandomGenerator(0).float64_tensor(SHAPE)).sum().backward()
+    assert beta.grad is not None
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.complex64, torch.float64])
+def test_result_has_the_precision_of_the_image(dtype: torch.dtype) -> None:
+    img = RandomGenerator(0).randn_tensor(SHAPE, dtype)
+    regularizer = DictionarySparsity(FILTERS)
+    (coefficients,) = regularizer.synthesis_op.adjoint(img)
+    assert (
+        coefficients.dtype == regularizer.synthesis_op(coefficients)[0].dtype == regularizer.offset(img).dtype == dtype
+    )
+
+
+def test_half_precision_is_refused() -> None:
+    regularizer = DictionarySparsity(FILTERS).half()
+    with pytest.raises(ValueError, match=r'filters must be float32 or float64, .* got torch.float16'):
+        regularizer.synthesis_op.adjoint(torch.ones(SHAPE))
+    with pytest.raises(ValueError, match='initial_image must be float32 or float64'):
+        regularizer.lambda_map(0.1, torch.ones(SHAPE).half())

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.datasets import AcquisitionSample, CartesianLines, Mixture, VariableDensityRandom
+from mrpro_lambda.datasets import CartesianLines, Mixture, VariableDensityRandom
 from mrpro_lambda.dictionary import Dictionary, save_dictionary
 from mrpro_lambda.models import DictionaryModelConfig
 from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.metrics import relative_mse
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -51,7 +52,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     step = LambdaMapModule.training_step
 
-    def recorded(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+    def recorded(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         loss = step(self, sample, batch_idx)
         found.append(self.model.solver.regularizer.n_maps)
         return loss
@@ -155,7 +156,7 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     uninterrupted = drawn.copy()
     step = LambdaMapModule.training_step
 
-    def interrupted(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+    def interrupted(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         if self.trainer.global_step == stop:
             raise RuntimeError('power failure')
         return step(self, sample, batch_idx)
@@ -165,6 +166,8 @@ def test_interrupted_training_goes_on_to_the_same_weights(
         with pytest.raises(RuntimeError, match='power failure'):
             train(config, tmp_path / 'interrupted', progress=False)
     drawn.clear()
+    checkpoint = torch.load(tmp_path / 'interrupted' / 'last.ckpt', weights_only=True)
+    assert not any('regularizer' in key for key in checkpoint['state_dict'])
     resumed = train(config, tmp_path / 'interrupted', resume=True, progress=False)
     assert drawn == uninterrupted[2:]
     assert torch.equal(weights(resumed), weights(expected))
@@ -260,6 +263,19 @@ def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monke
     sample = torch.utils.data.default_collate([config.validation_data()[0]])
     for index in range(3):
         with torch.no_grad():
-            trained.validation_step(sample, index)
+            trained.validation_step(trained.on_before_batch_transfer(sample, 0), index)
         taken.append(trained.model.solver.regularizer.n_maps)
     assert taken == [4, 2, 4]
+
+
+def test_foreground_is_found_once_for_each_batch(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the batch goes to its device; the loss is that with the foreground of the targets."""
+    monkeypatch.setattr(LambdaMapModule, 'log', lambda *_, **__: None)
+    trained = module(config, filters=[filters(SHAPES[0])])
+    sample = torch.utils.data.default_collate([config.validation_data()[0]])
+    with torch.no_grad():
+        expected = relative_mse(trained(sample), sample.img, sample.initial_image, trained.background_weight)
+        batch = trained.on_before_batch_transfer(sample, 0)
+        for name in ('metrics', 'LambdaMapModule'):
+            monkeypatch.setattr(f'mrpro_lambda.training.{name}.foreground_mask', None)
+        assert torch.equal(trained.training_step(batch, 0), expected)

@@ -124,6 +124,39 @@ def test_invalid_inputs(metric: Callable[..., torch.Tensor]) -> None:
         metric(img, target, mask)
 
 
+@pytest.mark.parametrize('scale', [1e-25, 1e25])
+@pytest.mark.parametrize('metric', [psnr, nrmse, ssim, relative_mse])
+def test_scale_equivariance_of_any_unit(metric: Callable[..., torch.Tensor], scale: float) -> None:
+    """Also where squares leave the range of single precision."""
+    img, target, third = (x.to(torch.complex64) for x in images())
+    given = (img, target, third + 1) if metric is relative_mse else (img, target)
+    scaled = metric(*(scale * x for x in given))
+    assert bool(scaled.isfinite().all())
+    torch.testing.assert_close(scaled, metric(*given), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize('metric', [psnr, nrmse, ssim])
+def test_zero_target(metric: Callable[..., torch.Tensor]) -> None:
+    img, target, _ = images()
+    with pytest.raises(ValueError, match=r'target must not be zero.* got shape \(3, 1, 1, 16, 20\)'):
+        metric(img, 0 * target)
+
+
+@pytest.mark.parametrize('value', [-1.0, math.nan, math.inf])
+def test_invalid_weights(value: float) -> None:
+    img, target, mask = images()
+    weight = mask.double()
+    weight[0, 0, 0, 3, 4] = value
+    with pytest.raises(ValueError, match='mask must be real, finite and not negative'):
+        mse(img, target, weight)
+
+
+def test_error_beyond_the_range() -> None:
+    img, target, _ = (x.to(torch.complex64) for x in images())
+    with pytest.raises(ValueError, match=r'squared error must be a number of torch.float32, got inf: scale the images'):
+        mse(1e25 * img, target)
+
+
 def test_foreground_mask() -> None:
     """The magnitude above a tenth of the maximum of each slice, with holes filled."""
     target = torch.zeros(2, 1, 2, 8, 8, dtype=torch.complex64)
@@ -156,6 +189,23 @@ def test_relative_mse() -> None:
         squared = [(img - target).abs().square().sum((1, 2, 3, 4)) for img in (inside, outside)]
         expected = squared[0] / (squared[0] + background_weight * squared[1])
         assert parts[0] == pytest.approx(expected.mean().item(), rel=1e-5)
+
+
+def test_relative_mse_with_a_mask_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same number, without another search for the foreground."""
+    img, target, _ = images()
+    target[..., 4:8, 5:9] = 30
+    target[..., 5, 6] = 0
+    expected, mask = relative_mse(img, target, img + 1), foreground_mask(target)
+    monkeypatch.setattr('mrpro_lambda.training.metrics.foreground_mask', None)
+    assert torch.equal(relative_mse(img, target, img + 1, mask=mask), expected)
+
+
+@pytest.mark.parametrize('background_weight', [-0.1, math.nan, math.inf])
+def test_invalid_background_weight(background_weight: float) -> None:
+    img, target, _ = images()
+    with pytest.raises(ValueError, match='background_weight must be a finite, non-negative number'):
+        relative_mse(img, target, img + 1, background_weight)
 
 
 def test_relative_mse_is_differentiable() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from mrpro_lambda.datasets import AcquisitionSample, CentralBox, Radial
+from mrpro_lambda.datasets import CentralBox, Radial
 from mrpro_lambda.models import LambdaMapModel, ModelConfig
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
@@ -35,7 +35,7 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> Losses:
     found: Losses = []
     step = LambdaMapModule.training_step
 
-    def recorded(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+    def recorded(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         loss = step(self, sample, batch_idx)
         found.append(loss.item())
         return loss
@@ -141,7 +141,7 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     uninterrupted = losses.copy()
     step: Callable[..., torch.Tensor] = LambdaMapModule.training_step
 
-    def interrupted(self: LambdaMapModule, sample: AcquisitionSample, batch_idx: int) -> torch.Tensor:
+    def interrupted(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         if self.trainer.global_step == stop:
             raise RuntimeError('power failure')
         return step(self, sample, batch_idx)

@@ -11,6 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mrpro_lambda.checks import check_number, check_type
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
+
 _FOLDER = Path(__file__).parents[1] / 'dictionaries'
 _SHA256: dict[str, str] = {
     'k16-9x9-low': 'dfc7f3bdf1ceb397d53ff8d88bf44f3b69467fec9c00e8fddc0f5f519874823b',
@@ -54,6 +57,18 @@ class Dictionary:
     card: dict[str, str] = field(default_factory=dict)
     """Purpose, training data and their license, and how well it codes other images."""
 
+    def __post_init__(self) -> None:
+        """Check filters and numbers."""
+        check_filters(self.filters)
+        norms = self.filters.flatten(1).norm(dim=1)
+        if self.filters.ndim != 3 or self.filters.is_complex() or not bool(((norms - 1).abs() < 1e-4).all()):
+            raise ValueError(
+                'Filters must be real with unit norm and shape (n_filters, ky, kx), got norms from '
+                f'{norms.min():g} to {norms.max():g}, {self.filters.dtype}, shape {tuple(self.filters.shape)}.'
+            )
+        for name, value in (('sparsity', self.sparsity), ('beta', self.beta)):
+            check_number(name, value)
+
 
 def list_dictionaries() -> dict[str, dict[str, str]]:
     """List the dictionaries that ship with the package.
@@ -84,6 +99,7 @@ def load_dictionary(name_or_path: str | Path) -> Dictionary:
     ValueError
         If the name is unknown, if the file is not the one that was published, or if it is no dictionary.
     """
+    check_type('name_or_path', name_or_path, (str, Path))
     if isinstance(name_or_path, Path) or name_or_path.endswith('.safetensors'):
         return _read(Path(name_or_path))
     name = name_or_path
@@ -133,14 +149,8 @@ def _read(path: Path) -> Dictionary:
             metadata = file.metadata() or {}
             filters = file.get_tensor('filters')
         sparsity, beta = float(metadata['sparsity']), float(metadata['beta'])
-        card = json.loads(metadata['card'])
+        return Dictionary(filters, sparsity, beta, dict(json.loads(metadata['card'])))
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(f'{path} is no dictionary of mrpro_lambda: {error!r}.') from error
-    if filters.ndim != 3 or not bool(((filters.flatten(1).norm(dim=1) - 1).abs() < 1e-4).all()):
-        raise ValueError(
-            f'Filters must have unit norm and shape (n_filters, ky, kx), those in {path} have not: '
-            f'got shape {tuple(filters.shape)}.'
-        )
-    return Dictionary(filters, sparsity, beta, card)

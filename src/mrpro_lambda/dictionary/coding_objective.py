@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from mrpro_lambda.dictionary.sparse_codes import check_images, high_pass, objective_values, sparse_codes
+from mrpro_lambda.dictionary.sparse_codes import check_coding, check_images, high_pass, objective_values, sparse_codes
 
 
 def coding_objective(
@@ -39,6 +39,7 @@ def coding_objective(
         Mean of the objective.
     """
     check_images(images)
+    check_coding(filters, sparsity, n_iterations)
     values = []
     for image in high_pass(images, beta):
         x = image[None].to(filters)

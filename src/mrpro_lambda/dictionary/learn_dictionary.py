@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.dictionary.sparse_codes import check_images, high_pass, objective_values, real_spectrum, sparse_codes
 
 _CHUNK = 2**24
@@ -109,9 +110,18 @@ def learn_dictionary(
        J Mach Learn Res 11 https://www.jmlr.org/papers/v11/mairal10a.html
     """
     size = (filter_size, filter_size) if isinstance(filter_size, int) else filter_size
+    if not isinstance(size, tuple | list) or not all(isinstance(n, int) for n in size):
+        raise TypeError(f'filter_size must be an integer or two, got {filter_size!r}.')
+    for name, number in (('beta', beta), ('forgetting', forgetting)):
+        check_number(name, number)
+    check_number('sparsity', sparsity, positive=True)
+    check_number('n_filters', n_filters, 1, 2**16, integer=True)
+    check_number('seed', seed, 0, 2**63, integer=True)
+    if crop is not None:
+        check_number('crop', crop, 1, integer=True)
     smallest = check_images(images)
     crop_size = smallest if crop is None else crop
-    _check_parameters(n_filters, size, crop_size, smallest, sparsity)
+    _check_sizes(tuple(size), crop_size, smallest)
     if crop is None and any(image.shape != (smallest, smallest) for image in images):
         shapes = sorted({tuple(image.shape) for image in images})
         raise ValueError(f'images must have the same, square, shape if they are not cropped, got shapes {shapes}.')
@@ -123,10 +133,7 @@ def learn_dictionary(
         'checkpoint_interval': checkpoint_interval,
     }
     for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f'{name} must be at least 1, got {count}.')
-    if not forgetting >= 0:
-        raise ValueError(f'forgetting must not be negative, got {forgetting}.')
+        check_number(name, count, 1, 2**16 if name == 'batch_size' else math.inf, integer=True)
     path = None if checkpoint is None else Path(checkpoint)
     if resume and (path is None or not path.exists()):
         raise ValueError(f'There is no checkpoint to resume from: {path} does not exist.')
@@ -318,10 +325,8 @@ def _draw(n: int, generator: torch.Generator) -> int:
     return int(torch.randint(n, (1,), generator=generator))
 
 
-def _check_parameters(n_filters: int, size: tuple[int, int], crop: int, smallest: int, sparsity: float) -> None:
-    """Check number and size of the filters."""
-    if n_filters < 1:
-        raise ValueError(f'n_filters must be at least 1, got {n_filters}.')
+def _check_sizes(size: tuple[int, ...], crop: int, smallest: int) -> None:
+    """Check the size of the filters."""
     if len(size) != 2 or any(n < 1 or n % 2 == 0 for n in size):
         raise ValueError(f'filter_size must be odd, got {size}.')
     if max(size) > crop or crop > smallest:
@@ -329,5 +334,3 @@ def _check_parameters(n_filters: int, size: tuple[int, int], crop: int, smallest
             f'Filters must not be larger than the crops, and these not larger than the smallest image, got {size} for '
             f'filters, {crop} for crops and {smallest} for the smallest image.'
         )
-    if not (sparsity > 0 and math.isfinite(sparsity)):
-        raise ValueError(f'sparsity must be a finite number above 0, got {sparsity}.')

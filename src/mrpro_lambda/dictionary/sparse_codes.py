@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+from mrpro_lambda.checks import check_number, check_tensor, check_type
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
 from mrpro_lambda.operators.LowPassOp import LowPassOp
 
 _CHUNK = 2**18
@@ -52,6 +54,19 @@ def sparse_codes(
     .. [WOH2016] Wohlberg B (2016) Efficient Algorithms for Convolutional Sparse Representations. IEEE Trans Image
        Process 25(1) https://doi.org/10.1109/TIP.2015.2495260
     """
+    check_coding(filters, sparsity, n_iterations)
+    check_tensor('images', images)
+    if images.ndim != 3 or images.is_complex() or images.dtype != filters.dtype:
+        raise ValueError(
+            f'images must be real with shape (n, y, x) and the precision of the filters, got {images.dtype} of shape '
+            f'{tuple(images.shape)} for filters of {filters.dtype}.'
+        )
+    if any(n > m for n, m in zip(filters.shape[1:], images.shape[1:], strict=True)):
+        raise ValueError(
+            f'filters must not be larger than the images, got {tuple(filters.shape)} and {tuple(images.shape)}.'
+        )
+    if penalty is not None:
+        check_number('penalty', penalty, positive=True)
     shape = images.shape[1:]
     rho = math.sqrt(len(filters) / 32) * (1 + 40 * sparsity) if penalty is None else penalty
     transfer = real_spectrum(filters, images)
@@ -94,14 +109,34 @@ def objective_values(filters: torch.Tensor, images: torch.Tensor, codes: torch.T
 
 def high_pass(images: Sequence[torch.Tensor], beta: float) -> list[torch.Tensor]:
     """Return what a low-pass filter leaves of each image."""
+    check_sequence(images)
     low_pass_op = LowPassOp(beta, (-2, -1))
     return [image - low_pass_op(image)[0] for image in images]
 
 
-def check_images(images: Sequence[torch.Tensor]) -> int:
-    """Check that images are finite, real and at most 1, and return the length of the shortest side."""
+def check_coding(filters: torch.Tensor, sparsity: float, n_iterations: int) -> None:
+    """Check that filters are real with shape `(n_filters, ky, kx)`, and the settings of sparse coding."""
+    check_filters(filters)
+    if filters.ndim != 3 or filters.is_complex():
+        raise ValueError(
+            f'filters must be real with shape (n_filters, ky, kx), got {filters.dtype}, shape {tuple(filters.shape)}.'
+        )
+    check_number('sparsity', sparsity)
+    check_number('n_iterations', n_iterations, 1, integer=True)
+
+
+def check_sequence(images: Sequence[torch.Tensor]) -> None:
+    """Check that images are a sequence of at least one tensor with numbers."""
+    check_type('images', images, (Sequence, torch.Tensor))
     if not len(images):
         raise ValueError('images must hold at least one image, got none.')
+    for i, image in enumerate(images):
+        check_tensor(f'Image number {i}', image, finite=False)
+
+
+def check_images(images: Sequence[torch.Tensor]) -> int:
+    """Check that images are finite, real and at most 1, and return the length of the shortest side."""
+    check_sequence(images)
     for i, image in enumerate(images):
         if image.ndim != 2 or image.is_complex():
             raise ValueError(

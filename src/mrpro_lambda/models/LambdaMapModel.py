@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.checks import check_tensor, check_type
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.gram_operator import gram_operator
@@ -47,6 +48,8 @@ class LambdaMapModel(torch.nn.Module):
             If the number of maps is not that of the regularizer.
         """
         super().__init__()
+        check_type('lambda_net', lambda_net, (LambdaNet, type(None)))
+        check_type('solver', solver, Solver)
         n_maps = getattr(lambda_net.backbone, 'n_channels_out', None) if lambda_net is not None else None
         if lambda_net is not None and lambda_net.responses != 'none' and solver.regularizer.synthesis_op is None:
             raise ValueError(
@@ -129,6 +132,7 @@ class LambdaMapModel(torch.nn.Module):
         -------
             Lambda map, shape `(n_maps, *other, 1, z, y, x)`.
         """
+        check_tensor('initial_image', initial_image, finite=False)
         if self.lambda_net is None:
             raise ValueError('A model without a network needs lambda_map.')
         synthesis_op, responses = self.solver.regularizer.synthesis_op, None

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import torch
 
+from mrpro_lambda.checks import check_axes, check_number
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import Features, LambdaNet, Responses
 from mrpro_lambda.nets.UNet import UNet
@@ -59,6 +60,8 @@ class NetworkConfig:
 
     def _unet(self, n_channels_in: int, n_channels_out: int, seed: int) -> UNet:
         """Build the backbone."""
+        check_axes('net_dim', self.net_dim)
+        check_number('seed', seed, 0, 2**63, integer=True)
         return UNet(
             len(self.net_dim),
             n_channels_in,
@@ -71,6 +74,10 @@ class NetworkConfig:
 
     def _solver(self, name: str, regularizer: Regularizer, *, inference: bool) -> Solver:
         """Build the solver."""
+        for key in ('n_iterations', 'max_iterations'):
+            check_number(key, getattr(self, key), 0, integer=True)
+        for key in ('tolerance', 'penalty_factor'):
+            check_number(key, getattr(self, key))
         options: dict[str, Any] = {'n_iterations': self.n_iterations}
         if inference:
             options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}
@@ -96,7 +103,7 @@ class ModelConfig(NetworkConfig):
     solver: Literal['ADMM', 'PDHG'] = 'ADMM'
     """Algorithm."""
 
-    def build(self, seed: int = 0, *, inference: bool = False) -> LambdaMapModel:
+    def build(self, seed: int = 0, *, inference: bool = False, net: LambdaNet | None = None) -> LambdaMapModel:
         """Build the model.
 
         Parameters
@@ -105,21 +112,29 @@ class ModelConfig(NetworkConfig):
             Seed of the initial weights.
         inference
             Solve to the tolerance instead of taking the number of iterations of the training.
+        net
+            Network in place of a new one.
         """
         if self.solver not in ('ADMM', 'PDHG'):
             raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")
-        regularizer = TotalVariation(self.dim, boundary=self.boundary)
+        solver = self._solver(self.solver, self._regularizer(), inference=inference)
+        return LambdaMapModel(net or self.network(seed), solver, band_limit=self.band_limit)
+
+    def network(self, seed: int = 0) -> LambdaNet:
+        """Build the network, see `build`."""
         channels = LambdaNet.channel_names(self.features, noise_level=self.noise_level)
-        net = LambdaNet(
-            self._unet(len(channels), regularizer.n_maps, seed),
+        return LambdaNet(
+            self._unet(len(channels), self._regularizer().n_maps, seed),
             dim=self.net_dim,
             noise_level=self.noise_level,
             features=self.features,
             padding=self.padding,
             initial_scale=self.initial_scale,
         )
-        solver = self._solver(self.solver, regularizer, inference=inference)
-        return LambdaMapModel(net, solver, band_limit=self.band_limit)
+
+    def _regularizer(self) -> TotalVariation:
+        """Build the regularizer."""
+        return TotalVariation(self.dim, boundary=self.boundary)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -154,7 +169,9 @@ class DictionaryModelConfig(NetworkConfig):
     solver: Literal['ADMM', 'FISTA'] = 'ADMM'
     """Algorithm."""
 
-    def build(self, filters: torch.Tensor, seed: int = 0, *, inference: bool = False) -> LambdaMapModel:
+    def build(
+        self, filters: torch.Tensor, seed: int = 0, *, inference: bool = False, net: LambdaNet | None = None
+    ) -> LambdaMapModel:
         """Build the model.
 
         Parameters
@@ -165,21 +182,29 @@ class DictionaryModelConfig(NetworkConfig):
             Seed of the initial weights.
         inference
             Solve to the tolerance instead of taking the number of iterations of the training.
+        net
+            Network in place of a new one.
         """
         if self.solver not in ('ADMM', 'FISTA'):
             raise ValueError(f"solver must be 'ADMM' or 'FISTA', got {self.solver!r}.")
         regularizer = DictionarySparsity(filters, boundary=self.boundary, beta=self.beta)
+        solver = self._solver(self.solver, regularizer, inference=inference)
+        # the band limit is a remedy for the staircases of total variation: a dictionary extrapolates beyond the band
+        return LambdaMapModel(net or self.network(len(filters), seed), solver, band_limit=False)
+
+    def network(self, n_filters: int, seed: int = 0) -> LambdaNet:
+        """Build the network for a number of filters, see `build`."""
         channels = LambdaNet.channel_names(
             self.features,
             noise_level=self.noise_level,
             responses=self.responses,
-            n_filters=len(filters),
+            n_filters=n_filters,
             high_pass=self.high_pass,
             image_channel=self.image_channel,
             response_mean=self.response_mean,
         )
-        net = LambdaNet(
-            self._unet(len(channels), 1 if self.responses == 'each' else len(filters), seed),
+        return LambdaNet(
+            self._unet(len(channels), 1 if self.responses == 'each' else n_filters, seed),
             dim=self.net_dim,
             noise_level=self.noise_level,
             features=self.features,
@@ -193,9 +218,6 @@ class DictionaryModelConfig(NetworkConfig):
             padding=self.padding,
             initial_scale=self.initial_scale,
         )
-        # the band limit is a remedy for the staircases of total variation: a dictionary extrapolates beyond the band
-        solver = self._solver(self.solver, regularizer, inference=inference)
-        return LambdaMapModel(net, solver, band_limit=False)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -10,11 +10,14 @@ import torch
 from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate, softplus
 from torch.utils.checkpoint import checkpoint
 
+from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
+
 Features = Literal['real_imaginary', 'magnitude', 'signal_to_noise']
 Responses = Literal['none', 'joint', 'each']
 
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
 _AVERAGE = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
+_LARGEST = 1024  # pixels of padding and of a cell: beyond it, memory is out of reach
 _WINDOW = 7  # of the local mean of the responses, about the size of a filter
 _THRESHOLD = 0.8  # the mean response to noise alone is about 0.5 to 0.9 of its standard deviation
 
@@ -126,8 +129,10 @@ class LambdaNet(torch.nn.Module):
             if not isinstance(n_dim, int):
                 raise ValueError('dim must be given for a backbone without the attribute n_dim.')
             dim = range(-n_dim, 0)
+        check_axes('dim', dim)
+        check_axes('circular_dim', circular_dim)
         self.dim = tuple(dim)
-        if not self.dim or any(d >= 0 for d in self.dim) or len(set(self.dim)) != len(self.dim):
+        if not self.dim or len(set(self.dim)) != len(self.dim):
             raise ValueError(f'dim must hold negative axes, each once, got {dim=}.')
         if not set(circular_dim) <= set(self.dim):
             raise ValueError(f'circular_dim must be part of dim={self.dim}, got {circular_dim=}.')
@@ -149,16 +154,15 @@ class LambdaNet(torch.nn.Module):
             )
         if features == 'signal_to_noise' and not noise_level:
             raise ValueError("features='signal_to_noise' needs noise_level=True.")
-        if coarsening < 1 or (coarsening > 1 and features == 'real_imaginary'):
+        check_number('coarsening', coarsening, 1, _LARGEST, integer=True)
+        check_number('filters_at_once', filters_at_once, 1, integer=True)
+        check_number('padding', padding, 0, _LARGEST, integer=True)
+        check_number('initial_scale', initial_scale, positive=True)
+        check_type('noise_level', noise_level, bool)
+        if coarsening > 1 and features == 'real_imaginary':
             raise ValueError(
                 f'coarsening must be 1, or above for features without sign, got {coarsening=}, {features=}.'
             )
-        if filters_at_once < 1:
-            raise ValueError(f'filters_at_once must be positive, got {filters_at_once=}.')
-        if padding < 0:
-            raise ValueError(f'padding must not be negative, got {padding=}.')
-        if not (math.isfinite(initial_scale) and initial_scale > 0):
-            raise ValueError(f'initial_scale must be positive and finite, got {initial_scale=}.')
         self.backbone = backbone
         self.noise_level = noise_level
         self.features = features
@@ -234,13 +238,18 @@ class LambdaNet(torch.nn.Module):
         Raises
         ------
         ValueError
-            If the noise level or the responses are missing, not valid, or given to a network that does not use them, or
-            if an image is zero.
+            If the noise level or the responses are missing, not valid, or given to a network that does not use them, if
+            an image is zero, or if image and network are not both of single or both of double precision.
         """
+        self._check_precision(initial_image)
         modulus = initial_image.abs()
         largest = modulus.detach().amax(self.dim, keepdim=True)
-        if not bool((largest > 0).all()):
-            raise ValueError(f'The initial image must not be zero, got shape {tuple(initial_image.shape)}.')
+        if not bool(((largest > 0) & largest.isfinite()).all()):
+            raise ValueError(
+                f'The initial image must be finite and not be zero, got shape {tuple(initial_image.shape)}.'
+            )
+        if responses is not None:
+            check_tensor('responses', responses)
         if (responses is None) != (self.responses == 'none'):
             given = 'none' if responses is None else f'shape {tuple(responses.shape)}'
             raise ValueError(f'A network with responses={self.responses!r} got responses of {given}.')
@@ -253,7 +262,7 @@ class LambdaNet(torch.nn.Module):
         intensity = largest * (energy.square().sum(self.dim, keepdim=True) / energy.sum(self.dim, keepdim=True)).sqrt()
         reference = intensity
         if self.noise_level:
-            reference = self._noise_std(noise_std, initial_image).expand_as(intensity)
+            reference = self._noise_std(noise_std, initial_image, largest).expand_as(intensity)
         elif noise_std is not None:
             raise ValueError('This network does not use the noise level, got noise_std: leave it out.')
 
@@ -283,6 +292,18 @@ class LambdaNet(torch.nn.Module):
             modulation = modulation * torch.exp(-self.exponent * torch.log1p(strength / self.log_threshold.exp()))
         modulation = modulation.unflatten(1, other_shape).movedim(last, self.dim)
         return reference * self.log_scale.exp() * modulation
+
+    def _check_precision(self, img: torch.Tensor) -> None:
+        """Raise an error unless image and network have the same precision, single or double."""
+        check_tensor('initial_image', img, finite=False)
+        if img.ndim < max(-d for d in self.dim):
+            raise ValueError(f'initial_image must have the axes dim={self.dim}, got shape {tuple(img.shape)}.')
+        if self.log_scale.dtype != img.dtype.to_real():
+            raise ValueError(
+                'Reconstruction needs float32 or float64 for network and image alike, got a network of '
+                f'{self.log_scale.dtype} and an initial image of {img.dtype}, shape {tuple(img.shape)}: convert one of '
+                'them, for example the model by its method float() or double().'
+            )
 
     def _channels(self, signals: torch.Tensor) -> torch.Tensor:
         """Return what the backbone sees of signals of shape `(n, *image)`: shape `(channels, batch, *size)`."""
@@ -343,10 +364,11 @@ class LambdaNet(torch.nn.Module):
         return apply(part)
 
     @staticmethod
-    def _noise_std(noise_std: torch.Tensor | float | None, img: torch.Tensor) -> torch.Tensor:
+    def _noise_std(noise_std: torch.Tensor | float | None, img: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
         """Check the noise level."""
         if noise_std is None:
             raise ValueError('This network needs the noise level: give noise_std.')
+        check_type('noise_std', noise_std, (torch.Tensor, int, float))
         noise_std = torch.as_tensor(noise_std, dtype=img.dtype.to_real(), device=img.device)
         if noise_std.ndim > img.ndim or any(
             n not in (1, m) for n, m in zip(noise_std.shape[::-1], img.shape[::-1], strict=False)
@@ -354,9 +376,10 @@ class LambdaNet(torch.nn.Module):
             raise ValueError(
                 f'noise_std must broadcast to the image, got shapes {tuple(noise_std.shape)} and {tuple(img.shape)}.'
             )
-        if not bool((noise_std.isfinite() & (noise_std > 0)).all()):
+        if not bool(((noise_std > 0) & (noise_std < 1e10 * largest)).all()):
             raise ValueError(
-                f'noise_std must be positive and finite, got a smallest value of {noise_std.min().item()}.'
+                'noise_std must be positive and finite, and below 1e10 times the largest magnitude of the image, got '
+                f'values from {noise_std.min().item()} to {noise_std.max().item()}.'
             )
         return noise_std
 

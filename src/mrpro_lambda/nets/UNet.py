@@ -8,9 +8,14 @@ import torch
 from torch.nn import Conv1d, Conv2d, Conv3d, LeakyReLU, Module, ModuleList, Sequential
 from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
+from mrpro_lambda.checks import check_number, check_tensor
+
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _POOL = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
+
+_LARGEST = 4096
+"""Largest number of features: beyond it, memory and time are out of reach."""
 
 
 class UNet(Module):
@@ -59,17 +64,20 @@ class UNet(Module):
             Random number generator of the initial weights; `None` uses a new one with seed 0.
         """
         super().__init__()
-        if n_dim not in _CONV:
-            raise ValueError(f'n_dim must be 1, 2 or 3, got {n_dim=}.')
-        for name, value in {
-            'n_channels_in': n_channels_in,
-            'n_channels_out': n_channels_out,
-            'n_features': n_features,
-            'n_resolutions': n_resolutions,
-            'n_convs': n_convs,
-        }.items():
-            if value < 1:
-                raise ValueError(f'{name} must be positive, got {value}.')
+        check_number('n_dim', n_dim, 1, 3, integer=True)
+        for name, value, largest in (
+            ('n_channels_in', n_channels_in, _LARGEST),
+            ('n_channels_out', n_channels_out, _LARGEST),
+            ('n_features', n_features, _LARGEST),
+            ('n_resolutions', n_resolutions, _LARGEST),
+            ('n_convs', n_convs, 64),
+        ):
+            check_number(name, value, 1, largest, integer=True)
+        if n_features > _LARGEST >> (n_resolutions - 1):
+            raise ValueError(
+                f'The lowest resolution must have at most {_LARGEST} features, got {n_features=} times 2 for each of '
+                f'{n_resolutions=} below the first.'
+            )
         self.n_dim = n_dim
         self.n_channels_in = n_channels_in
         self.n_channels_out = n_channels_out
@@ -122,8 +130,14 @@ class UNet(Module):
         Raises
         ------
         ValueError
-            If the shape is not as said.
+            If the shape is not as said, or the precision is not that of the network.
         """
+        check_tensor('input', x, finite=False)
+        if not torch.is_autocast_enabled(x.device.type) and x.dtype != self.last.weight.dtype:
+            raise ValueError(
+                f'The input must have the precision of the network, got {x.dtype} of shape {tuple(x.shape)} for a '
+                f'network of {self.last.weight.dtype}.'
+            )
         if (
             x.ndim != self.n_dim + 2
             or x.shape[1] != self.n_channels_in

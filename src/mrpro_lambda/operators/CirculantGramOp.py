@@ -9,6 +9,7 @@ import torch
 from mrpro.operators import LinearOperator, ZeroPadOp
 from mrpro.utils import reduce_repeat
 
+from mrpro_lambda.checks import check_axes, check_tensor, check_type
 from mrpro_lambda.operators.coil_by_coil import coil_by_coil
 from mrpro_lambda.operators.largest_of_images import largest_of_images
 
@@ -46,6 +47,14 @@ class CirculantGramOp(LinearOperator):
             Zero-padding between image and encoded field of view; `None` if they are the same.
         """
         super().__init__()
+        check_type('transfer', transfer, torch.Tensor)
+        if transfer.is_floating_point() or not transfer.numel():
+            check_tensor('transfer', transfer)
+        check_axes('dim', dim)
+        if csm is not None:
+            check_tensor('csm', csm)
+            if csm.ndim < 4:
+                raise ValueError(f'csm must have shape (*other, coils, z, y, x), got shape {tuple(csm.shape)}.')
         self.transfer: torch.Tensor = reduce_repeat(transfer, tol=0.0, dim=tuple(d for d in dim if -d <= transfer.ndim))
         self.dim = tuple(d for d in dim if -d <= self.transfer.ndim and self.transfer.shape[d] > 1)
         self.csm = None if csm is not None and csm.shape[-4] == 1 and bool((csm == 1).all()) else csm

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.checks import check_tensor
 from mrpro_lambda.operators.direct_convolution import direct_is_faster
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 
@@ -38,16 +39,7 @@ class ConvolutionalDictionaryOp(LinearOperator):
             If a size is even, if a filter is zero, or holds NaN or Inf, or if the boundary is unknown.
         """
         super().__init__()
-        what = f'got shape {tuple(filters.shape)}'
-        if filters.ndim not in (3, 4) or not len(filters) or any(n % 2 == 0 for n in filters.shape[1:]):
-            raise ValueError(f'filters must have shape (n_filters, [kz,] ky, kx) with odd sizes, {what}.')
-        if not filters.is_floating_point() and not filters.is_complex():
-            raise ValueError(f'filters must be floating-point numbers, got {filters.dtype}, {what}.')
-        flat = filters.detach().flatten(1)
-        for condition, rule in ((flat.isfinite().all(1), 'be finite'), (flat.any(1), 'not be zero')):
-            if not bool(condition.all()):
-                bad = (~condition).nonzero()[:, 0].tolist()
-                raise ValueError(f'filters must {rule}, but number {bad} are not, {what}.')
+        check_filters(filters)
         if boundary not in get_args(DictionaryBoundary):
             raise ValueError(f'boundary must be one of {get_args(DictionaryBoundary)}, got {boundary=}.')
         self.filters = filters
@@ -64,7 +56,8 @@ class ConvolutionalDictionaryOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Synthesize an image. Prefer calling the instance."""
-        if x.shape[0] != len(self.filters):
+        check_tensor('coefficients', x, finite=False)
+        if x.ndim < self.filters.ndim or x.shape[0] != len(self.filters):
             raise ValueError(
                 f'The first axis must hold the {len(self.filters)} filters, got coefficients of shape {tuple(x.shape)}.'
             )
@@ -82,8 +75,10 @@ class ConvolutionalDictionaryOp(LinearOperator):
         Raises
         ------
         ValueError
-            If the filters are larger than the image.
+            If the filters are larger than the image, or if image or filters are not of single or double precision.
         """
+        for name, tensor in (('The image of a dictionary', img), ('filters', self.filters)):
+            check_tensor(name, tensor, finite=False)
         sizes, dim = self.filters.shape[1:], self.dim
         if img.ndim < len(sizes) or any(n > img.shape[d] for n, d in zip(sizes, dim, strict=True)):
             raise ValueError(
@@ -93,13 +88,16 @@ class ConvolutionalDictionaryOp(LinearOperator):
         margin = [n // 2 if self.boundary == 'zero' else 0 for n in sizes]
         grid = [img.shape[d] + m for d, m in zip(dim, margin, strict=True)]
         # a correlation shifts against the offset of a weight, hence the flip; then the center goes to the origin
-        padded = torch.zeros(len(self.filters), *grid, dtype=self.filters.dtype, device=img.device)
-        padded[(slice(None), *(slice(n) for n in sizes))] = self.filters.to(img.device).flip(dim)
+        # in the precision of the image, which is that of the result
+        precision = img.dtype.to_complex() if self.filters.is_complex() else img.dtype.to_real()
+        filters = self.filters.to(img.device, precision)
+        padded = torch.zeros(len(filters), *grid, dtype=precision, device=img.device)
+        padded[(slice(None), *(slice(n) for n in sizes))] = filters.flip(dim)
         padded = padded.roll([-(n // 2) for n in sizes], dim)
-        real = not (img.is_complex() or self.filters.is_complex())
+        real = not (img.is_complex() or filters.is_complex())
         spectrum = torch.fft.rfftn(padded, dim=dim) if real else torch.fft.fftn(padded, dim=dim)
         spectrum = spectrum.reshape(len(spectrum), *(1,) * (img.ndim - len(dim)), *spectrum.shape[1:])
-        direct = self.filters if direct_is_faster(self.filters, img) else None
+        direct = filters if direct_is_faster(filters, img) else None
         return GridDictionary(spectrum, img.shape, dim, grid, real=real, direct_filters=direct)
 
     def norm_squared(self, shape: Sequence[int], weight: torch.Tensor | float = 1.0) -> torch.Tensor:
@@ -114,5 +112,24 @@ class ConvolutionalDictionaryOp(LinearOperator):
         weight
             Weights in the order of `torch.fft.fftn`, broadcastable to the image.
         """
-        img = torch.empty(1, dtype=torch.complex64, device=self.filters.device).expand(*shape)
+        img = torch.empty(1, dtype=self.filters.dtype.to_complex(), device=self.filters.device).expand(*shape)
         return (self.on_grid(img).energy() * weight).amax()
+
+
+def check_filters(filters: torch.Tensor) -> None:
+    """Raise an error unless filters are numbers of shape `(n_filters, [kz,] ky, kx)` with odd sizes, none of them zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not.
+    """
+    check_tensor('filters', filters, finite=False)
+    what = f'got shape {tuple(filters.shape)}'
+    if filters.ndim not in (3, 4) or any(n % 2 == 0 for n in filters.shape[1:]):
+        raise ValueError(f'filters must have shape (n_filters, [kz,] ky, kx) with odd sizes, {what}.')
+    flat = filters.detach().flatten(1)
+    for condition, rule in ((flat.isfinite().all(1), 'be finite'), (flat.any(1), 'not be zero')):
+        if not bool(condition.all()):
+            bad = (~condition).nonzero()[:, 0].tolist()
+            raise ValueError(f'filters must {rule}, but number {bad} are not, {what}.')

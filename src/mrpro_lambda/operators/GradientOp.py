@@ -10,6 +10,8 @@ import torch
 from mrpro.operators import LinearOperator
 from mrpro.utils import normalize_index
 
+from mrpro_lambda.checks import check_axes, check_tensor
+
 Boundary = Literal['circular', 'neumann', 'zero']
 
 
@@ -45,6 +47,7 @@ class GradientOp(LinearOperator):
             If `dim` is empty or holds an axis twice, or if `boundary` is unknown.
         """
         super().__init__()
+        check_axes('dim', dim, negative=False)
         self.dim = tuple(dim)
         if not self.dim or len(set(self.dim)) != len(self.dim):
             raise ValueError(f'dim must name at least one axis and each axis once, got {dim=}.')
@@ -77,6 +80,7 @@ class GradientOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Apply the gradient. Prefer calling the instance."""
+        check_tensor('image', x, finite=False)
         differences = []
         for axis in self._axes(x.ndim):
             if self.boundary == 'circular':
@@ -104,6 +108,7 @@ class GradientOp(LinearOperator):
         ValueError
             If the first axis of `q` does not hold one entry per direction.
         """
+        check_tensor('differences', q, finite=False)
         if q.ndim < 2 or q.shape[0] != len(self.dim):
             raise ValueError(f'The first axis must hold the {len(self.dim)} directions, got shape {tuple(q.shape)}.')
         terms = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.checks import check_number, check_tensor
 from mrpro_lambda.operators.GradientOp import GradientOp
 
 
@@ -33,9 +34,8 @@ class LowPassOp(LinearOperator):
             If `beta` is not a finite, non-negative number.
         """
         super().__init__()
+        check_number('beta', beta)
         self.beta = beta if isinstance(beta, torch.Tensor) else torch.tensor(beta, dtype=torch.float64)
-        if self.beta.ndim or self.beta.is_complex() or not bool((self.beta >= 0) & self.beta.isfinite()):
-            raise ValueError(f'beta must be a finite, non-negative number, got {beta}.')
         self.gradient_op = GradientOp(dim)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
@@ -44,6 +44,7 @@ class LowPassOp(LinearOperator):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Filter an image. Prefer calling the instance."""
+        check_tensor('image', x, finite=False)
         dim = self.gradient_op.dim
         laplacian = self.gradient_op.laplacian_symbol(x.shape, x.device).to(x.dtype.to_real())
         y = torch.fft.ifftn(torch.fft.fftn(x, dim=dim) / (1 + self.beta * laplacian), dim=dim)

@@ -11,6 +11,7 @@ from mrpro.operators import DensityCompensationOp, LinearOperator, SensitivityOp
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
+from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight, check_weight_shape
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.solvers.ADMM import ADMM
@@ -101,6 +102,11 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         if (regularization_weight is None) == (lambda_net is None):
             raise ValueError('Give either regularization_weight or lambda_net.')
         regularizer = DictionarySparsity(filters, boundary=boundary, beta=beta)
+        weight = check_weight(regularization_weight)
+        if kdata is not None:
+            check_kdata(kdata)
+        if fourier_op is None:  # another one may have another image
+            check_weight_shape(regularizer, weight, kdata, combined=csm is not None)
         solver: Solver
         if boundary == 'zero':
             solver = FISTA(regularizer, max_iterations=max_iterations, tolerance=tolerance)
@@ -117,7 +123,7 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
             whiten_background=whiten_background,
             progress=progress,
         )
-        self.regularization_weight = None if regularization_weight is None else torch.as_tensor(regularization_weight)
+        self.regularization_weight = weight
 
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
         """Return the given weight or the maps of the network."""

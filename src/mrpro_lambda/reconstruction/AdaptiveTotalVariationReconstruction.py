@@ -9,9 +9,11 @@ from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, LinearOperator, SensitivityOp
 from mrpro.utils import normalize_index
 
+from mrpro_lambda.checks import check_axes
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.GradientOp import Boundary
+from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight, check_weight_shape
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.ADMM import ADMM
@@ -95,19 +97,30 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         Raises
         ------
         ValueError
-            If not exactly one of `regularization_weight` and `lambda_net` is given, if axes are repeated, or if neither
-            `kdata` nor `fourier_op` is given.
+            If not exactly one of `regularization_weight` and `lambda_net` is given, if axes are repeated or not
+            those of the image, if the weight is not valid, or if neither `kdata` nor `fourier_op` is given.
         """
         if (regularization_weight is None) == (lambda_net is None):
             raise ValueError('Give either regularization_weight or lambda_net.')
+        if kdata is not None:
+            check_kdata(kdata)
+        ndim = 5 if kdata is None else kdata.data.ndim
+        check_axes('regularization_dim', regularization_dim, negative=False)
+        if kdata is not None and any(not -ndim <= d < ndim for d in regularization_dim):
+            raise ValueError(
+                f'regularization_dim must be axes of the image, got {regularization_dim=} for {ndim} axes.'
+            )
         if any(d >= 0 for d in regularization_dim):
             if kdata is None:
                 raise ValueError(f'Without kdata, axes must be negative, got {regularization_dim=}.')
-            regularization_dim = tuple(normalize_index(kdata.ndim, d) - kdata.ndim for d in regularization_dim)
+            regularization_dim = tuple(normalize_index(ndim, d) - ndim for d in regularization_dim)
         regularizer = TotalVariation(regularization_dim, boundary=boundary)
-        weight_shape = () if regularization_weight is None else torch.as_tensor(regularization_weight).shape
+        weight = check_weight(regularization_weight)
+        weight_shape = () if weight is None else weight.shape
         if weight_shape == (len(regularizer.dim),) != (regularizer.n_maps,):
             regularizer = TotalVariation(regularization_dim, groups=[(d,) for d in regularizer.dim], boundary=boundary)
+        if fourier_op is None:  # another one may have another image
+            check_weight_shape(regularizer, weight, kdata, combined=csm is not None)
         solver: Solver
         if boundary == 'zero':
             solver = PDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)
@@ -126,7 +139,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
             progress=progress,
         )
         self.regularization_dim = tuple(regularization_dim)
-        self.regularization_weight = None if regularization_weight is None else torch.as_tensor(regularization_weight)
+        self.regularization_weight = weight
 
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
         """Return the given weight or the map of the network."""

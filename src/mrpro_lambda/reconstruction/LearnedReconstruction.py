@@ -11,10 +11,12 @@ from mrpro.algorithms.reconstruction import DirectReconstruction
 from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, FourierOp, LinearOperator, SensitivityOp
 
+from mrpro_lambda.checks import check_tensor, check_type
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.operators.acquisition_factors import sample_multiplicity, with_true_adjoint
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.reconstruction.check_inputs import check_csm, check_kdata, check_noise, check_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
@@ -98,8 +100,13 @@ class LearnedReconstruction(DirectReconstruction):
         Raises
         ------
         ValueError
-            If neither `kdata` nor `fourier_op` is given, or `csm` is to be calculated without `kdata`.
+            If neither `kdata` nor `fourier_op` is given, if `csm` is to be calculated without `kdata`, or if data,
+            noise, coil sensitivities, density compensation or noise level are not finite or do not fit together.
         """
+        check_type('model', model, LambdaMapModel)
+        if csm is not None and not callable(csm) and not isinstance(csm, CsmData):
+            raise TypeError(f'csm must be CsmData, a SensitivityOp, a function or None, got {type(csm).__name__}.')
+        noise_std = check_noise_std(noise_std)
         if kdata is not None:
             check_kdata(kdata)
             fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
@@ -107,9 +114,15 @@ class LearnedReconstruction(DirectReconstruction):
                 dcf = _cartesian_dcf(fourier_op, kdata)
         if fourier_op is not None:
             fourier_op = with_true_adjoint(fourier_op)
+        check_noise(noise, kdata)
+        if isinstance(csm, CsmData | SensitivityOp):
+            check_csm(csm.as_operator() if isinstance(csm, CsmData) else csm, kdata)
+        elif csm is not None:
+            csm = _checked(csm)
+        if isinstance(dcf, DcfData):
+            check_tensor('dcf', dcf.data)
         super().__init__(kdata, fourier_op, csm, noise, dcf)
-        if noise_std is not None and not 0 < noise_std < float('inf'):
-            raise ValueError(f'noise_std must be positive and finite, got {noise_std=}.')
+        check_csm(self.csm_op, kdata)
         self.model = model
         self.noise_std = noise_std
         self.whiten_background = whiten_background
@@ -142,14 +155,24 @@ class LearnedReconstruction(DirectReconstruction):
         Raises
         ------
         ValueError
-            If the data hold NaN or Inf, or are all zero, or if the noise can not be estimated from the background.
+            If the data hold NaN or Inf, or are all zero, if they are not those that the reconstruction was set up for,
+            or if the noise can not be estimated from the background.
         """
         check_kdata(kdata)
+        check_csm(self.csm_op, kdata)
         if self.noise is not None:
             kdata = prewhiten(kdata, self.noise)
         acquisition_op = self.fourier_op if self.csm_op is None else self.fourier_op @ self.csm_op
-        compensated = kdata.data if self.dcf_op is None else self.dcf_op(kdata.data)[0]
-        (initial_image,) = acquisition_op.adjoint(compensated)
+        try:
+            compensated = kdata.data if self.dcf_op is None else self.dcf_op(kdata.data)[0]
+            (initial_image,) = acquisition_op.adjoint(compensated)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:  # those of mrpro do not tell the shapes
+            raise ValueError(
+                'The data must have the trajectory, coils and image that the reconstruction was set up for, got '
+                f'shape {tuple(kdata.data.shape)}: {error}'
+            ) from error
         noise_std = self._noise_std(kdata)
         lambda_map = self._lambda_map(initial_image, noise_std)
         data, noise_weight = kdata.data, None
@@ -199,6 +222,17 @@ class LearnedReconstruction(DirectReconstruction):
         return n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n))
 
 
+def _checked(function: Callable[[IData], CsmData]) -> Callable[[IData], CsmData]:
+    """Raise an error if a function of a user returns no coil sensitivities."""
+
+    def checked(idata: IData) -> CsmData:
+        csm = function(idata)
+        check_type('The result of csm', csm, CsmData)
+        return csm
+
+    return checked
+
+
 def _to_idata(img: torch.Tensor, kdata: KData) -> IData:
     """Create image data with the header of k-space data."""
     idata = IData.from_tensor_and_kheader(img, kdata.header)
@@ -217,12 +251,3 @@ def _cartesian_dcf(fourier_op: LinearOperator, kdata: KData) -> DcfData | None:
         return None
     count = sample_multiplicity(fourier_op)
     return DcfData(torch.ones(1, 1, 1, 1, 1, device=kdata.data.device) if count is None else 1 / count)
-
-
-def check_kdata(kdata: KData) -> None:
-    """Raise an error if k-space data hold NaN or Inf, or are all zero."""
-    n_bad = int((~kdata.data.isfinite()).sum())
-    if n_bad:
-        raise ValueError(f'k-space data must be finite, got {n_bad} NaN or Inf in shape {tuple(kdata.data.shape)}.')
-    if not bool(kdata.data.any()):
-        raise ValueError(f'k-space data must not be all zero, got shape {tuple(kdata.data.shape)}.')

@@ -9,10 +9,12 @@ import torch
 from mrpro.data import KData
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.checks import check_type
 from mrpro_lambda.operators.acquisition_factors import sample_multiplicity, with_true_adjoint
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.reconstruction.check_inputs import check_kdata
 from mrpro_lambda.reconstruction.estimate_noise_weight import line_variance
 
 _AIR = 1.3
@@ -55,6 +57,8 @@ def estimate_noise_std(kdata: KData, fourier_op: LinearOperator) -> float:
         Standard deviation, in the units of the data. For noise that is not white, it is the root mean square over the
         samples, or that of the shell with the least noise if the data are undersampled.
     """
+    check_kdata(kdata)
+    check_type('fourier_op', fourier_op, LinearOperator)
     variance = _variance_of_air(kdata, fourier_op)
     if variance is None:
         axes = torch.broadcast_tensors(*_axes(kdata))
@@ -95,7 +99,7 @@ def _variance_of_air(kdata: KData, fourier_op: LinearOperator) -> float | None:
 
 def _variance(coils: torch.Tensor) -> float:
     """Return the variance of complex Gaussian noise of shape `(coils, samples)`, the mean over coils."""
-    return coils.abs().median(1).values.square().mean().item() / math.log(2)
+    return coils.abs().median(1).values.double().square().mean().item() / math.log(2)
 
 
 def _axes(kdata: KData) -> list[torch.Tensor]:

@@ -7,6 +7,8 @@ import math
 import torch
 from mrpro.data import KData
 
+from mrpro_lambda.reconstruction.check_inputs import check_kdata
+
 _N_LINES = 16
 """Smallest number of phase encodings."""
 
@@ -46,6 +48,7 @@ def estimate_noise_weight(kdata: KData) -> torch.Tensor:
         If the trajectory is not Cartesian with a complete readout along `k0` and at least 16 different phase encodings
         along `k1`, or if there is no air at the ends of the readout.
     """
+    check_kdata(kdata)
     variance, line = line_variance(kdata)
     relative = variance / variance[line].mean()
     weight = torch.where(relative > 0, relative.clamp_min(_EMPTY).rsqrt(), 0)
@@ -75,7 +78,7 @@ def line_variance(kdata: KData) -> tuple[torch.Tensor, torch.Tensor]:
         raise ValueError(
             'The noise can not be estimated from the background: there is signal at both ends of the readout.'
         )
-    energy = torch.cat(air, dim=-1).abs().square().double().mean((-4, -1), keepdim=True)
+    energy = torch.cat(air, dim=-1).abs().double().square().mean((-4, -1), keepdim=True)
     index = line.expand_as(energy).flatten()
     variance = torch.bincount(index, energy.flatten()) / torch.bincount(index)
     measured = variance > _EMPTY * variance.max()
@@ -94,7 +97,7 @@ def _check_readout(kdata: KData) -> None:
         steps = readout.diff().abs()
         complete = bool(((steps - 1).abs() < 1e-3).all() and ((ky - ky.round()).abs() < 1e-3).all())
         complete = complete and abs(readout[0].item() + readout[-1].item()) <= 0.1 * n  # no partial echo
-    if not complete or ky.shape[-2] < _N_LINES or len(ky.round().unique()) < _N_LINES:
+    if not complete or ky.ndim != kdata.data.ndim or ky.shape[-2] < _N_LINES or len(ky.round().unique()) < _N_LINES:
         raise ValueError(
             'The noise can not be estimated from the background: this needs a Cartesian acquisition with complete '
             f'readouts along k0 and at least {_N_LINES} phase encodings along k1, got kx of shape {tuple(kx.shape)} '
@@ -108,7 +111,8 @@ def _is_air(positions: torch.Tensor, n_lines: int) -> bool:
     The phases of noise are independent. Those of the signal of an object smaller than the field of view are similar
     in neighboring phase encodings of a coil.
     """
-    change = (positions[..., 1:, :] * positions[..., :-1, :].conj()).sgn().movedim((-4, -2), (0, 1)).flatten(2)
+    phases = positions.sgn()
+    change = (phases[..., 1:, :] * phases[..., :-1, :].conj()).sgn().movedim((-4, -2), (0, 1)).flatten(2)
     mean_change = change.mean(-1).unfold(1, n_lines, 1).mean(-1).abs()
     return mean_change.max().item() < max(0.25, 3.5 / math.sqrt(n_lines * change.shape[-1]))
 

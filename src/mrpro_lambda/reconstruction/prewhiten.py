@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
 from mrpro.data import KData, KNoise
+
+from mrpro_lambda.checks import check_type
+from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_noise
 
 
 def prewhiten(kdata: KData, noise: KNoise) -> KData:
@@ -23,5 +27,21 @@ def prewhiten(kdata: KData, noise: KNoise) -> KData:
     Returns
     -------
         Prewhitened copy of the data.
+
+    Raises
+    ------
+    ValueError
+        If data or noise are not finite, if they have other coils, or if the coils of the noise are not independent.
     """
-    return prewhiten_kspace(kdata, KNoise(rearrange(noise.data, '... coils k2 k1 k0 -> 1 coils k2 k1 (... k0)')))
+    check_kdata(kdata)
+    check_type('noise', noise, KNoise)
+    check_noise(noise, kdata)
+    # mrpro takes noise of small values as constant; a power of two changes no digit
+    scale = 2.0 ** noise.data.abs().max().log2().round().item()
+    one = KNoise(rearrange(noise.data / scale, '... coils k2 k1 k0 -> 1 coils k2 k1 (... k0)'))
+    try:
+        return prewhiten_kspace(kdata, one, scale_factor=scale**-2)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(
+            f'The noise of the coils must be independent, got noise of shape {tuple(noise.data.shape)}: {error}'
+        ) from error

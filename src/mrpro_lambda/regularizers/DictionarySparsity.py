@@ -25,6 +25,9 @@ class DictionarySparsity(Regularizer):
        for Convolutional Synthesis Regularization. EUSIPCO 2025 https://arxiv.org/abs/2503.09483
     """
 
+    synthesis_op: ConvolutionalDictionaryOp
+    """Dictionary."""
+
     def __init__(
         self, filters: torch.Tensor, *, boundary: DictionaryBoundary = 'circular', beta: float | torch.Tensor = 1.0
     ) -> None:
@@ -45,19 +48,15 @@ class DictionarySparsity(Regularizer):
         ValueError
             If the filters are not valid or not of unit norm.
         """
-        self._synthesis_op = ConvolutionalDictionaryOp(filters, boundary)
+        super().__init__()
+        self.synthesis_op = ConvolutionalDictionaryOp(filters, boundary)
         norms = filters.detach().flatten(1).norm(dim=1)
         if bool(((norms - 1).abs() > 1e-4).any()):
             raise ValueError(
                 f'filters must have unit norm, got norms from {norms.min():g} to {norms.max():g} for filters of shape '
                 f'{tuple(filters.shape)}.'
             )
-        self.low_pass_op = LowPassOp(beta, self._synthesis_op.dim)
-
-    @property
-    def synthesis_op(self) -> ConvolutionalDictionaryOp:
-        """Dictionary."""
-        return self._synthesis_op
+        self.low_pass_op = LowPassOp(beta, self.synthesis_op.dim)
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor:
         """Return the smooth part of the image."""
@@ -99,12 +98,12 @@ class DictionarySparsity(Regularizer):
     @property
     def dim(self) -> tuple[int, ...]:
         """Axes of the image that the filters act along."""
-        return self._synthesis_op.dim
+        return self.synthesis_op.dim
 
     @property
     def n_maps(self) -> int:
         """Number of filters."""
-        return len(self._synthesis_op.filters)
+        return len(self.synthesis_op.filters)
 
     @property
     def elementwise(self) -> bool:

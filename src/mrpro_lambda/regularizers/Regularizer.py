@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mrpro_lambda.checks import check_tensor
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
 
 
@@ -15,7 +16,7 @@ def real_parts(coefficients: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(coefficients) if coefficients.is_complex() else coefficients.unsqueeze(-1)
 
 
-class Regularizer(ABC):
+class Regularizer(torch.nn.Module, ABC):
     r"""A weighted norm :math:`R_\Lambda(x) = \|\Lambda \cdot K x\|_1` of a linear transform of the unknown.
 
     A solver needs four things of it: the transform :math:`K` and its adjoint, the Lambda map brought to the shape of
@@ -24,12 +25,18 @@ class Regularizer(ABC):
 
     The unknown is the image, or the coefficients of a synthesis of the image, see `synthesis_op`. The norm is that of
     all real numbers by themselves; regularizers with another one say so in `elementwise`.
+
+    Its operators are submodules: their tensors are part of the state and move with `to`, apart from those that require
+    a gradient and are no parameters, which stay what they were given as.
     """
 
-    @property
-    def synthesis_op(self) -> ConvolutionalDictionaryOp | None:
-        """Operator from the unknown to the image. `None`: the unknown is the image."""
-        return None
+    synthesis_op: ConvolutionalDictionaryOp | None
+    """Operator from the unknown to the image. `None`: the unknown is the image."""
+
+    def __init__(self) -> None:
+        """Initialize the regularizer of an image."""
+        super().__init__()
+        self.synthesis_op = None
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
         """Return the part of the image that is not synthesized, `None` if there is none."""
@@ -130,10 +137,24 @@ class Regularizer(ABC):
         Raises
         ------
         ValueError
-            If the weight is negative, complex, not finite, or does not broadcast to the image.
+            If the weight is negative, complex, not finite, or does not broadcast to the image, or if the image is not
+            of single or double precision.
+        TypeError
+            If the weight is no number, sequence of numbers or tensor.
         """
+        check_tensor('initial_image', img, finite=False)
         real_dtype = img.dtype.to_real()
-        lambda_map = torch.as_tensor(weight, device=img.device)
+        try:
+            lambda_map = torch.as_tensor(weight, device=img.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f'The Lambda map must be a number, a sequence of numbers or a tensor, got {type(weight).__name__}: '
+                f'{error}.'
+            ) from error
+        if lambda_map.is_meta or not lambda_map.numel():
+            raise ValueError(
+                f'The Lambda map must hold numbers, got shape {tuple(lambda_map.shape)} on {lambda_map.device}.'
+            )
         if lambda_map.is_complex():
             raise ValueError(f'The Lambda map must be real, got {lambda_map.dtype} of shape {tuple(lambda_map.shape)}.')
         lambda_map = lambda_map.to(real_dtype)
@@ -144,7 +165,8 @@ class Regularizer(ABC):
         if lambda_map.shape[0] != self.n_maps or lambda_map.ndim != img.ndim + 1:
             raise ValueError(
                 f'The Lambda map must be a number, {self.n_maps} number(s), or have shape (n_maps, *image) with '
-                f'n_maps={self.n_maps}, got shape {tuple(lambda_map.shape)} for an image of shape {tuple(img.shape)}.'
+                f'n_maps={self.n_maps}, got shape {tuple(lambda_map.shape)} for an image of shape {tuple(img.shape)}'
+                f'{self._advice(lambda_map.shape, img.shape)}.'
             )
         if any(m not in (1, n) for m, n in zip(lambda_map.shape[1:], img.shape, strict=True)):
             raise ValueError(
@@ -158,3 +180,12 @@ class Regularizer(ABC):
                 f'{int((~lambda_map.isfinite()).sum())} non-finite value(s) in shape {tuple(lambda_map.shape)}.'
             )
         return lambda_map
+
+    def _advice(self, shape: torch.Size, img_shape: torch.Size) -> str:
+        """Tell how to reshape a map that lacks axes of size 1."""
+        for n_maps, axes in ((shape[:1], shape[1:]), ((1,), shape)):
+            missing = len(img_shape) - len(axes)
+            fits = all(m in (1, n) for m, n in zip(axes[::-1], img_shape[::-1], strict=False))
+            if tuple(n_maps) == (self.n_maps,) and missing > 0 and fits:
+                return f': reshape it to {(*n_maps, *(1,) * missing, *axes)}'
+        return ''

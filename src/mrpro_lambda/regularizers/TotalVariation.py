@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mrpro_lambda.checks import check_axes
 from mrpro_lambda.operators.GradientOp import Boundary, GradientOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 
@@ -59,14 +60,16 @@ class TotalVariation(Regularizer):
         ValueError
             If an axis is repeated or not negative, or if `groups` is not a partition of `dim`.
         """
+        super().__init__()
+        check_axes('dim', dim)
         self._dim = tuple(dim)
-        if any(d >= 0 for d in self.dim):
-            raise ValueError(f'dim must hold negative axes, got {dim=}.')
         self.operator = GradientOp(self.dim, boundary)
         if groups is None:
             spatial = tuple(d for d in self.dim if d >= -3)
             groups = [spatial] if spatial else []
             groups += [(d,) for d in self.dim if d < -3]
+        for group in groups if isinstance(groups, Sequence) else [groups]:
+            check_axes('groups', group)
         self.groups = tuple(tuple(group) for group in groups)
         if sorted(d for group in self.groups for d in group) != sorted(self.dim) or not all(self.groups):
             raise ValueError(f'groups must hold each axis of dim exactly once, got {groups=} for {dim=}.')

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
@@ -80,10 +81,10 @@ class ADMM(Solver):
             :math:`\alpha \in (0, 2)`.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
-        if not 0 < over_relaxation < 2:
+        check_number('over_relaxation', over_relaxation, positive=True)
+        check_number('penalty_factor', penalty_factor, positive=True)
+        if not over_relaxation < 2:
             raise ValueError(f'over_relaxation must be in (0, 2), got {over_relaxation=}.')
-        if not 0 < penalty_factor < float('inf'):
-            raise ValueError(f'penalty_factor must be positive and finite, got {penalty_factor=}.')
         self.penalty_factor = penalty_factor
         self.over_relaxation = over_relaxation
 

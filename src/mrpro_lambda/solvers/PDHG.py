@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
@@ -90,10 +91,8 @@ class PDHG(Solver):
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
         if regularizer.synthesis_op is not None:
             raise ValueError(f'PDHG solves for an image, got {type(regularizer).__name__}: use ADMM or FISTA.')
-        if not (math.isfinite(step_ratio) and step_ratio > 0):
-            raise ValueError(f'step_ratio must be positive and finite, got {step_ratio=}.')
-        if not 0 <= relaxation <= 1:
-            raise ValueError(f'relaxation must be in [0, 1], got {relaxation=}.')
+        check_number('step_ratio', step_ratio, positive=True)
+        check_number('relaxation', relaxation, 0, 1)
         self.step_ratio = step_ratio
         self.relaxation = relaxation
 

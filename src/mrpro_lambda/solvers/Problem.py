@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.checks import check_broadcast, check_tensor, check_type
 from mrpro_lambda.operators.acquisition_factors import with_true_adjoint, without_sensitivities
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
@@ -19,6 +20,8 @@ from mrpro_lambda.operators.GridDictionary import GridDictionary
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.circulant_bound import CirculantBound, circulant_bound
+
+Module = TypeVar('Module', bound=torch.nn.Module)
 
 _LARGEST_WEIGHT = 1e12
 """Largest weight relative to the data. Rounding errors of differences, times larger ones, would hide the data."""
@@ -89,13 +92,13 @@ class Problem:
             shape of the initial image or only one of them is complex, if the Lambda map is not valid or too large for
             the data, or if filters are complex but not the image.
         """
+        check_type('regularizer', regularizer, Regularizer)
+        check_type('acquisition_op', acquisition_op, LinearOperator)
         for name, tensor in (('data', data), ('initial_image', initial_image)):
-            # NaN and Inf show in a sum, which needs no array of booleans
+            check_tensor(name, tensor, finite=False)
+            # NaN and Inf show in a sum, which needs no array of booleans; that of large numbers may overflow
             if not bool(real_parts(tensor.detach()).sum(dtype=torch.float64).isfinite()):
-                n_bad = int((~tensor.detach().isfinite()).sum())
-                if n_bad == 0:  # the sum of large numbers has overflowed
-                    continue
-                raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(tensor.shape)}.')
+                check_tensor(name, tensor)
         low, high = (x.item() for x in real_parts(data.detach()).aminmax())
         if not (largest := max(-low, high)):
             raise ValueError(f'data must not be all zero, got shape {tuple(data.shape)}.')
@@ -112,7 +115,9 @@ class Problem:
         acquisition_op = with_true_adjoint(acquisition_op)
         offset = regularizer.offset(initial_image)
         if offset is not None:
-            data = data - acquisition_op(offset)[0]
+            (smooth,) = acquisition_op(offset)
+            check_broadcast(data=data, acquired_image=smooth)
+            data = data - smooth
         (rhs,) = acquisition_op.adjoint(data)
         if rhs.shape != initial_image.shape or rhs.is_complex() != initial_image.is_complex():
             raise ValueError(
@@ -121,6 +126,11 @@ class Problem:
             )
         start = initial_image
         if (synthesis_op := regularizer.synthesis_op) is not None:
+            if not regularizer.elementwise:
+                raise ValueError(
+                    f'The coefficients of a dictionary need a norm of each real number on its own, got a grouped norm '
+                    f'of {type(regularizer).__name__}.'
+                )
             if synthesis_op.filters.is_complex() and not rhs.is_complex():
                 raise ValueError(
                     f'Complex filters need complex images, got an initial_image of {initial_image.dtype}, shape '
@@ -220,14 +230,11 @@ class Problem:
     @cached_property
     def double(self) -> Problem:
         """The problem in double precision."""
-        regularizer = copy.deepcopy(self.regularizer)
-        if regularizer.synthesis_op is not None:
-            regularizer.synthesis_op._apply(_double)
         return replace(
             self,
-            regularizer=regularizer,
-            acquisition_op=copy.deepcopy(self.acquisition_op)._apply(_double),
-            gram=copy.deepcopy(self.gram)._apply(_double),
+            regularizer=_double_module(self.regularizer),
+            acquisition_op=_double_module(self.acquisition_op),
+            gram=_double_module(self.gram),
             data=_double(self.data),
             start=_double(self.start),
             offset=None if self.offset is None else _double(self.offset),
@@ -245,6 +252,13 @@ class Problem:
         if self.regularizer.synthesis_op is None:
             return img
         return self.dictionary.analyze(self.dictionary.transform(img))
+
+
+def _double_module(module: Module) -> Module:
+    """Copy an operator or regularizer in double precision, without the graph of its tensors."""
+    tensors = [x for m in module.modules() for x in (*vars(m).values(), *m.buffers(recurse=False))]
+    memo = {id(x): x.detach() for x in tensors if isinstance(x, torch.Tensor) and not x.is_leaf}
+    return copy.deepcopy(module, memo)._apply(_double)
 
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from mrpro.operators import LinearOperator
 from tqdm import tqdm
 
+from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
 from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
@@ -56,14 +57,17 @@ class Solver(torch.nn.Module, ABC):
     ) -> None:
         """Check and store what all solvers share; subclasses document the parameters."""
         super().__init__()
+        check_type('regularizer', regularizer, Regularizer)
+        check_type('backward', backward, (Backward, type(None)))
         if (n_iterations is None) == (max_iterations is None):
             raise ValueError(f'Give either n_iterations or max_iterations, got {n_iterations=}, {max_iterations=}.')
         if n_iterations is not None and tolerance is not None:
             raise ValueError(f'A fixed number of iterations has no tolerance, got {n_iterations=}, {tolerance=}.')
-        if (n_iterations or max_iterations or 0) < 1:
-            raise ValueError(f'The number of iterations must be positive, got {n_iterations=}, {max_iterations=}.')
-        if tolerance is not None and not tolerance > 0:
-            raise ValueError(f'tolerance must be positive, got {tolerance=}.')
+        for name, number in (('n_iterations', n_iterations), ('max_iterations', max_iterations)):
+            if number is not None:
+                check_number(name, number, 1, integer=True)
+        if tolerance is not None:
+            check_number('tolerance', tolerance, positive=True)
         self.regularizer = regularizer
         self.n_iterations = n_iterations
         self.max_iterations = max_iterations
@@ -108,9 +112,9 @@ class Solver(torch.nn.Module, ABC):
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
         iteration = self.iteration(problem)
         if not problem.requires_grad:
-            return problem.image(self._iterate(problem, iteration, certify=False)[0].primal)
+            return problem.image(self._iterate(iteration, certify=False)[0].primal)
         if isinstance(self.backward, ImplicitBackward):
-            state = self._iterate(problem, iteration, certify=False)[0]
+            state = self._iterate(iteration, certify=False)[0]
             return problem.with_offset(self.backward.at_solution(iteration, state))
         if self.n_iterations is None:
             raise ValueError('A solve to a tolerance needs ImplicitBackward for a gradient; or use n_iterations.')
@@ -141,12 +145,11 @@ class Solver(torch.nn.Module, ABC):
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
         iteration = self.iteration(problem)
-        state, found, n_iterations, reason = self._iterate(problem, iteration, certify=True, progress=progress)
-        assert found is not None
-        if not bool(found.objective.isfinite().all()):
+        state, found, n_iterations, reason = self._iterate(iteration, certify=True, progress=progress)
+        if found is None or not bool(found.objective.isfinite().all()):
             raise RuntimeError(
-                f'The iterations have overflowed: objective {found.objective.flatten().tolist()} for data of shape '
-                f'{tuple(data.shape)}. Scale data and Lambda map.'
+                f'The iterations have overflowed for data of shape {tuple(data.shape)}: scale initial image and Lambda '
+                'map to the size of the data.'
             )
         coefficients = None if self.regularizer.synthesis_op is None else problem.scale * state.primal
         objective, gap = (problem.scale**2 * value[..., 0, 0, 0, 0] for value in (found.objective, found.gap))
@@ -155,7 +158,7 @@ class Solver(torch.nn.Module, ABC):
 
     @torch.no_grad()
     def _iterate(
-        self, problem: Problem, iteration: Iteration, *, certify: bool, progress: bool = False
+        self, iteration: Iteration, *, certify: bool, progress: bool = False
     ) -> tuple[Any, Certificate | None, int, Reason]:
         """Iterate in place until the number of iterations or the tolerance is reached."""
         state = iteration.owned(iteration.init())

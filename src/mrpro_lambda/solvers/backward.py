@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.solvers.certificate import certificate_of_state
 from mrpro_lambda.solvers.Iteration import Gradient, Iteration
@@ -51,8 +52,7 @@ class TruncatedBackward(Backward):
         n_iterations
             Number of iterations with gradient, at the end.
         """
-        if n_iterations < 1:
-            raise ValueError(f'The number of iterations with gradient must be positive, got {n_iterations=}.')
+        check_number('The number of iterations with gradient', n_iterations, 1, integer=True)
         self.n_iterations = n_iterations
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
@@ -64,7 +64,13 @@ class TruncatedBackward(Backward):
                 state = iteration.run(iteration.owned(state), 0, first)
         for index in range(first, n_iterations):
             state = iteration.step(state, index)
-        return iteration.problem.synthesize(state.primal)
+        img = iteration.problem.synthesize(state.primal)
+        if first > 0 and iteration.problem.threshold.requires_grad and not img.requires_grad:
+            raise ValueError(
+                f'The last {self.n_iterations} iteration(s) of {type(iteration).__name__} do not depend on the Lambda '
+                'map: TruncatedBackward needs more of them.'
+            )
+        return img
 
 
 class CheckpointedBackward(Backward):
@@ -78,8 +84,7 @@ class CheckpointedBackward(Backward):
         n_segments
             Number of segments. The square root of the number of iterations needs the least memory.
         """
-        if n_segments < 1:
-            raise ValueError(f'The number of segments must be positive, got {n_segments=}.')
+        check_number('The number of segments', n_segments, 1, integer=True)
         self.n_segments = n_segments
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
@@ -138,10 +143,9 @@ class ImplicitBackward(Backward):
             Stop when the last tenth of the steps has changed the gradients with respect to the map and to the data by
             less than this, relative to their norms.
         """
-        if not (tolerance > 0 and accuracy > 0):
-            raise ValueError(f'tolerance and accuracy must be positive, got {tolerance=} and {accuracy=}.')
-        if max_iterations < 1:
-            raise ValueError(f'max_iterations must be positive, got {max_iterations=}.')
+        check_number('tolerance', tolerance, positive=True)
+        check_number('accuracy', accuracy, positive=True)
+        check_number('max_iterations', max_iterations, 1, integer=True)
         self.tolerance = tolerance
         self.max_iterations = max_iterations
         self.accuracy = accuracy

@@ -10,7 +10,6 @@ from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.lower_bound import DualPair, lower_bound
 from mrpro_lambda.solvers.Problem import Problem
 
-
 Bound = Literal['trivial', 'plain', 'repaired']
 """Lower bound of a minimum: 0, or that of a dual pair, as it is or repaired."""
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,11 @@ from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig
 from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
+
+Batch = AcquisitionSample | RadialSample
+
+_DICTIONARY = 'model.solver.regularizer.'
+"""First part of the names of the tensors of a dictionary."""
 
 
 class LambdaMapModule(LightningModule):
@@ -113,8 +119,9 @@ class LambdaMapModule(LightningModule):
             If the network of the weights sees a channel that this one does not, or in other units.
         """
         initial, _ = load_weights(path)
-        state, (net, earlier) = initial.state_dict(), (self.model.lambda_net, initial.lambda_net)
+        net, earlier = self.model.lambda_net, initial.lambda_net
         if net is not None and earlier is not None:
+            state = earlier.state_dict()
             if (net.features, net.noise_level) != (earlier.features, earlier.noise_level):
                 raise ValueError(
                     'The network must have features and noise_level of the initial weights, got '
@@ -125,16 +132,26 @@ class LambdaMapModule(LightningModule):
                 raise ValueError(
                     f'The network must see the channels of the initial weights, but does not see {missing}.'
                 )
-            name = 'lambda_net.backbone.encoder.0.0.weight'
+            name = 'backbone.encoder.0.0.weight'
             weight, places = state[name], [net.channels.index(name) for name in earlier.channels]
             state[name] = weight.new_zeros(len(weight), len(net.channels), *weight.shape[2:])
             state[name][:, places] = weight
             if net.exponent is not None and net.log_threshold is not None and earlier.exponent is None:
-                state['lambda_net.exponent'] = torch.zeros_like(net.exponent)
-                state['lambda_net.log_threshold'] = net.log_threshold.detach()
-        self.model.load_state_dict(state)
+                state['exponent'] = torch.zeros_like(net.exponent)
+                state['log_threshold'] = net.log_threshold.detach()
+            net.load_state_dict(state)
         if self.log_beta is not None and isinstance(initial.solver.regularizer, DictionarySparsity):
             self.log_beta.data.copy_(initial.solver.regularizer.low_pass_op.beta.log())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out the dictionary, which is that of the last step: the configuration names all of them."""
+        state = checkpoint['state_dict']
+        checkpoint['state_dict'] = {key: value for key, value in state.items() if not key.startswith(_DICTIONARY)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the dictionary of the configuration."""
+        own = {key: value for key, value in self.state_dict().items() if key.startswith(_DICTIONARY)}
+        checkpoint['state_dict'] = checkpoint['state_dict'] | own
 
     def trained_model(self) -> tuple[LambdaMapModel, ModelConfig | DictionaryModelConfig]:
         """Return the model with its first dictionary, and its description with the strength that was learned."""
@@ -150,20 +167,26 @@ class LambdaMapModule(LightningModule):
         beta = self.beta if self.log_beta is None else self.log_beta.exp()
         self.model.solver.regularizer = DictionarySparsity(self.filters[index], boundary=self.boundary, beta=beta)
 
-    def training_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> torch.Tensor:  # noqa: ARG002
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Batch, torch.Tensor]:  # noqa: ARG002
+        """Add the foreground of the targets, which is found on the CPU, before they leave it."""
+        return batch, foreground_mask(batch.img)
+
+    def training_step(self, batch: tuple[Batch, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Return the loss of a batch."""
+        sample, mask = batch
         if len(self.filters) > 1 or self.log_beta is not None:
             seed = np.random.SeedSequence((self.seed, self.global_step)).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(seed[0]))
             self.use_dictionary(int(torch.randint(len(self.filters), (), generator=generator)))
-        loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight)
+        loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight, mask=mask)
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 
-    def validation_step(self, sample: AcquisitionSample | RadialSample, batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Batch, torch.Tensor], batch_idx: int) -> None:
         """Log the metrics of a batch, in the whole image and in the foreground."""
+        sample, mask = batch
         self.use_dictionary(batch_idx % max(1, len(self.filters)))
-        img, target, mask = self(sample), sample.img, foreground_mask(sample.img)
+        img, target = self(sample), sample.img
         metrics = {
             'psnr': psnr(img, target),
             'psnr_foreground': psnr(img, target, mask),

@@ -6,6 +6,10 @@ import torch
 from mrpro.operators.functionals.SSIM import ssim3d
 from scipy.ndimage import binary_fill_holes
 
+from mrpro_lambda.checks import check_number, check_tensor, check_type
+
+_WINDOW = 7
+
 
 def foreground_mask(target: torch.Tensor, threshold: float = 0.1) -> torch.Tensor:
     """Return the filled region in which the magnitude exceeds a fraction of its maximum.
@@ -21,6 +25,8 @@ def foreground_mask(target: torch.Tensor, threshold: float = 0.1) -> torch.Tenso
     -------
         Boolean mask.
     """
+    check_number('threshold', threshold)
+    _check_image('target', target)
     magnitude = target.detach().abs()
     mask = magnitude > threshold * magnitude.amax((-2, -1), keepdim=True)
     filled = [torch.from_numpy(binary_fill_holes(m)) for m in mask.flatten(0, -3).cpu().numpy()]
@@ -44,17 +50,51 @@ def mse(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = Non
     -------
         Mean squared error, shape `other`.
     """
+    _check(img, target, mask)
+    value = _mean((img - target).abs().square(), mask)
+    if not bool(value.isfinite().all()):
+        raise ValueError(f'The squared error must be a number of {value.dtype}, got {value.max():g}: scale the images.')
+    return value
+
+
+def _check_image(name: str, img: torch.Tensor) -> None:
+    """Raise an error unless a tensor is an image."""
+    check_tensor(name, img)
+    if img.ndim < 4:
+        raise ValueError(f'{name} must have shape (*other, coils, z, y, x), got shape {tuple(img.shape)}.')
+
+
+def _check(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None) -> None:
+    """Raise an error unless images are finite and of the same shape, with non-negative weights for each."""
+    _check_image('img', img)
+    _check_image('target', target)
+    if mask is not None:
+        check_type('mask', mask, torch.Tensor)
     if img.shape != target.shape or (mask is not None and mask.shape != target.shape):
         shapes = [tuple(t.shape) for t in (img, target, mask) if t is not None]
         raise ValueError(f'Image, target and mask must have the same shape, got {shapes}.')
-    error = (img - target).abs().square()
     if mask is None:
-        return error.mean((-4, -3, -2, -1))
-    weight = mask.to(error.dtype)
-    total = weight.sum((-4, -3, -2, -1))
-    if not bool((total > 0).all()):
-        raise ValueError(f'Each mask must have a point, got shape {tuple(mask.shape)}.')
-    return (weight * error).sum((-4, -3, -2, -1)) / total
+        return
+    what = f'got {mask.dtype}, shape {tuple(mask.shape)} on {mask.device}'
+    if mask.is_complex() or mask.is_meta or not bool((mask.isfinite() & (mask >= 0)).all()):
+        raise ValueError(f'mask must be real, finite and not negative, {what}.')
+    if not bool((mask > 0).flatten(-4).any(-1).all()):
+        raise ValueError(f'Each mask must have a point, {what}.')
+
+
+def _root_mean_square(error: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the root of the mean squared modulus of each image, whose square may be out of the range of its type."""
+    largest = error.detach().abs().amax((-4, -3, -2, -1), keepdim=True)
+    squared = (error / torch.where(largest > 0, largest, 1)).abs().square()
+    return largest[..., 0, 0, 0, 0] * _mean(squared, mask).sqrt()
+
+
+def _mean(squared: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+    """Return the weighted mean of each image."""
+    if weight is None:
+        return squared.mean((-4, -3, -2, -1))
+    weight = weight.to(squared.dtype)
+    return (weight * squared).sum((-4, -3, -2, -1)) / weight.sum((-4, -3, -2, -1))
 
 
 def psnr(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -65,8 +105,16 @@ def psnr(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = No
     img, target, mask
         As in `mse`.
     """
-    peak = target.abs().amax((-4, -3, -2, -1))
-    return 10 * torch.log10(peak.square() / mse(img, target, mask))
+    _check(img, target, mask)
+    return 20 * torch.log10(_peak(target)[..., 0, 0, 0, 0] / _root_mean_square(img - target, mask))
+
+
+def _peak(target: torch.Tensor) -> torch.Tensor:
+    """Return the largest magnitude of each image, after checking that it is not zero."""
+    peak = target.abs().amax((-4, -3, -2, -1), keepdim=True)
+    if not bool((peak > 0).all()):
+        raise ValueError(f'target must not be zero, got shape {tuple(target.shape)}.')
+    return peak
 
 
 def nrmse(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -77,7 +125,11 @@ def nrmse(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = N
     img, target, mask
         As in `mse`.
     """
-    return (mse(img, target, mask) / mse(torch.zeros_like(target), target, mask)).sqrt()
+    _check(img, target, mask)
+    norm = _root_mean_square(target, mask)
+    if not bool((norm > 0).all()):
+        raise ValueError(f'target must not be zero in the mask, got shape {tuple(target.shape)}.')
+    return _root_mean_square(img - target, mask) / norm
 
 
 def ssim(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -90,9 +142,15 @@ def ssim(img: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = No
     img, target, mask
         As in `mse`.
     """
-    peak = target.abs().amax((-4, -3, -2, -1), keepdim=True)
+    _check(img, target, mask)
+    peak = _peak(target)
     weight = None if mask is None else mask.to(target.real.dtype)
-    similarity = ssim3d(target.abs(), img.abs(), data_range=peak, weight=weight, reduction='volume')
+    if min(target.shape[-2:]) < _WINDOW:
+        raise ValueError(f'Images must have at least {_WINDOW} pixels along y and x, got shape {tuple(target.shape)}.')
+    scaled, one = ((target / peak).abs(), (img / peak).abs()), torch.ones_like(peak)
+    similarity = ssim3d(*scaled, data_range=one, weight=weight, reduction='volume')
+    if not bool(similarity.isfinite().all()):
+        raise ValueError(f'A window of {_WINDOW} pixels must lie in each mask, got shape {tuple(img.shape)}.')
     return similarity.mean(-1)
 
 
@@ -111,13 +169,19 @@ def blur(img: torch.Tensor) -> torch.Tensor:
     """
     from skimage.measure import blur_effect
 
+    _check_image('img', img)
     slices = img.detach().abs().cpu().flatten(0, -3).numpy()
     values = torch.tensor([float(blur_effect(s)) for s in slices])
     return values.reshape(*img.shape[:-4], -1).mean(-1)
 
 
 def relative_mse(
-    img: torch.Tensor, target: torch.Tensor, initial_image: torch.Tensor, background_weight: float = 0.2
+    img: torch.Tensor,
+    target: torch.Tensor,
+    initial_image: torch.Tensor,
+    background_weight: float = 0.2,
+    *,
+    mask: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the training loss: the squared error relative to that of the initial image, mean over the batch.
 
@@ -130,7 +194,19 @@ def relative_mse(
         Images, shape `(*other, coils, z, y, x)`.
     background_weight
         Weight of the points outside the foreground, relative to those inside.
+    mask
+        Foreground, from `foreground_mask`. If `None`, it is that of the target, which leaves the device.
     """
-    mask = foreground_mask(target)
+    check_number('background_weight', background_weight)
+    for name, tensor in (('img', img), ('target', target), ('initial_image', initial_image)):
+        check_tensor(name, tensor, finite=False)  # numbers are not looked at: a training step does not wait for them
+    shapes = [tuple(tensor.shape) for tensor in (img, target, initial_image)]
+    if len({*shapes}) > 1 or target.ndim < 4:
+        raise ValueError(f'Images must have the same shape (*other, coils, z, y, x), got {shapes}.')
+    mask = foreground_mask(target) if mask is None else mask
     weight = torch.where(mask, 1.0, background_weight)
-    return (mse(img, target, weight) / mse(initial_image, target, weight)).mean()
+    if background_weight == 0:
+        _check(img, target, weight)
+    peak = torch.maximum(target.detach().abs(), initial_image.detach().abs()).amax((-4, -3, -2, -1), keepdim=True)
+    error, reference = ((x - target) / torch.where(peak > 0, peak, 1) for x in (img, initial_image))
+    return (_mean(error.abs().square(), weight) / _mean(reference.abs().square(), weight)).mean()

@@ -197,7 +197,7 @@ def test_invalid_arguments() -> None:
     with pytest.raises(ValueError, match='negative axes'):
         WeightedTotalVariation(1.0, (0,))
     for tolerance, max_iterations in ((0.0, 1), (float('nan'), 1), (1.0, 0)):
-        with pytest.raises(ValueError, match='must be positive'):
+        with pytest.raises(ValueError, match=r'must be (positive|an integer from 1 on)'):
             WeightedTotalVariation(1.0, (-1,), tolerance=tolerance, max_iterations=max_iterations)
     with pytest.raises(ValueError, match='image must be finite'):
         WeightedTotalVariation(1.0, (-1,)).prox(torch.tensor([1.0, float('nan')]))

@@ -8,6 +8,8 @@ import torch
 from mrpro.operators.Functional import ElementaryProximableFunctional, throw_if_negative_or_complex
 from mrpro.utils import normalize_index
 
+from mrpro_lambda.checks import check_axes, check_tensor, check_type
+
 
 class L21Norm(ElementaryProximableFunctional):
     r"""Sum of the Euclidean norms of groups, :math:`f(x) = \|W (x - b)\|_{2,1}`.
@@ -63,8 +65,13 @@ class L21Norm(ElementaryProximableFunctional):
         ValueError
             If `group_dim` is empty.
         """
+        for name, value in (('target', target), ('weight', weight)):
+            if value is not None or name == 'weight':
+                check_type(name, value, (torch.Tensor, int, float, complex))
         super().__init__(target=target, weight=weight, dim=dim, divide_by_n=divide_by_n, keepdim=keepdim)
-        self.group_dim = (group_dim,) if isinstance(group_dim, int) else tuple(group_dim)
+        groups = (group_dim,) if isinstance(group_dim, int) else group_dim
+        check_axes('group_dim', groups, negative=False)
+        self.group_dim = tuple(groups)
         if not self.group_dim:
             raise ValueError(f'group_dim must name at least one axis, got {group_dim=}.')
 
@@ -89,7 +96,8 @@ class L21Norm(ElementaryProximableFunctional):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
         """Compute the sum of the norms of all groups. Prefer calling the instance."""
-        norm, weight = self._norm(x - self.target), self._weight(x)
+        weight = self._weight(x)
+        norm = self._norm(x - self.target)
         return ((weight * norm).sum(dim=self.dim, keepdim=self.keepdim),)
 
     def prox(self, x: torch.Tensor, sigma: torch.Tensor | float = 1.0) -> tuple[torch.Tensor]:
@@ -148,6 +156,9 @@ class L21Norm(ElementaryProximableFunctional):
 
     def _weight(self, x: torch.Tensor) -> torch.Tensor:
         """Return the factor of each norm, after checking weight, target and axes against the input."""
+        check_tensor('input', x, finite=False)
+        if not all(-x.ndim <= d < x.ndim for d in self.group_dim):
+            raise ValueError(f'group_dim must be axes of the input, got {self.group_dim} for shape {tuple(x.shape)}.')
         if self.dim is not None:
             summed = {normalize_index(x.ndim, d) for d in self.dim}
             if not summed.issuperset(normalize_index(x.ndim, d) for d in self.group_dim):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from mrpro.operators.Functional import ProximableFunctional, throw_if_negative_or_complex
 
+from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
 from mrpro_lambda.operators.GradientOp import Boundary, GradientOp
 
 
@@ -86,10 +87,10 @@ class WeightedTotalVariation(ProximableFunctional):
             `max_iterations` are not positive.
         """
         super().__init__()
-        if any(d >= 0 for d in dim):
-            raise ValueError(f'dim must hold negative axes, got {dim=}.')
-        if not tolerance > 0 or max_iterations < 1:
-            raise ValueError(f'tolerance and max_iterations must be positive, got {tolerance=}, {max_iterations=}.')
+        check_axes('dim', dim)
+        check_number('tolerance', tolerance, positive=True)
+        check_number('max_iterations', max_iterations, 1, integer=True)
+        check_type('weight', weight, (torch.Tensor, int, float))
         if not isinstance(weight, torch.Tensor):
             weight = torch.tensor(weight, dtype=torch.float64)
         if weight.is_complex() or not bool((weight.isfinite() & (weight >= 0)).all()):
@@ -147,6 +148,7 @@ class WeightedTotalVariation(ProximableFunctional):
         RuntimeError
             If `max_iterations` are not enough to reach the tolerance.
         """
+        check_tensor('image', x, finite=False)
         tensors = (x, sigma, self.weight)
         if torch.is_grad_enabled() and any(isinstance(t, torch.Tensor) and t.requires_grad for t in tensors):
             raise ValueError(
