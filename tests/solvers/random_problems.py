@@ -206,3 +206,14 @@ def implicit_gradient_errors(cls: SolverClass, case: Case) -> list[float]:
     for _ in range(20):
         state = iteration.step(state, 0)
     return gradient_errors(found, _derivatives(problem.synthesize(state.primal), (lambda_map, data)))
+
+
+def scaled_batch(random: RandomProblems, case: Case) -> Case:
+    """Return problems whose images have scales over twelve decades and maps over six, each its own."""
+    n = len(case.data)
+    shape = (n, *(1,) * (case.data.ndim - 1))
+    scale = 10 ** random.uniform(-6, 6, shape).to(case.lambda_map.dtype)
+    weight = scale * 10 ** random.uniform(-4, 2, shape).to(case.lambda_map.dtype)
+    return case._replace(
+        data=scale * case.data, initial_image=scale * case.initial_image, lambda_map=weight * case.lambda_map
+    )

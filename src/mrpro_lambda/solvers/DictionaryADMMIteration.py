@@ -62,8 +62,7 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         transfer = dictionary.half(bound.transfer, bound.dim).to(rhs.dtype.to_real())
         with torch.enable_grad():
             self._energy = dictionary.energy()
-        norm_squared = (transfer * self._energy.detach()).amax((-4, -3, -2, -1), keepdim=True)
-        self.penalty = rounded_penalty(penalty_factor * _PENALTY * norm_squared)
+        self.penalty = rounded_penalty(penalty_factor * _PENALTY * _size(transfer, self._energy.detach()))
         with torch.enable_grad():
             inverse = 1 / (self.penalty + transfer * self._energy)
             # without data, rounding errors must not reach the solve, which divides by the penalty there
@@ -173,4 +172,15 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
 
 
 _PENALTY = 0.02
-r"""Penalty relative to :math:`\|A D\|^2`."""
+r"""Penalty relative to :math:`\|A D\|^2` for a Gram operator of norm 1."""
+
+
+def _size(transfer: torch.Tensor, energy: torch.Tensor) -> torch.Tensor:
+    """Return the largest energy of the filters times the mean of a transfer function where there are data.
+
+    The density of radial samples has a peak, ten times the mean for 32 spokes at 96 x 96: the penalty that followed it
+    took more than 300 iterations for the objective of 100.
+    """
+    axes = tuple(d for d in (-4, -3, -2, -1) if -d <= transfer.ndim)
+    mean = transfer.sum(axes, keepdim=True) / (transfer > 0).sum(axes, keepdim=True).clamp_min(1) if axes else transfer
+    return mean * energy.amax((-4, -3, -2, -1), keepdim=True)

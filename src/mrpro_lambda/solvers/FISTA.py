@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
 from mrpro_lambda.solvers.backward import Backward
@@ -87,8 +88,9 @@ class FISTA(Solver):
                 f'FISTA needs a synthesis regularizer such as DictionarySparsity, got {type(regularizer).__name__}: '
                 'use ADMM or PDHG.'
             )
-        if not 2 < momentum < math.inf:
-            raise ValueError(f'momentum must be finite and above 2, got {momentum=}.')
+        check_number('momentum', momentum)
+        if not momentum > 2:
+            raise ValueError(f'momentum must be above 2, got {momentum=}.')
         self.momentum = momentum
 
     def iteration(self, problem: Problem) -> FISTAIteration:
