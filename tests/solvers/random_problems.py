@@ -209,8 +209,8 @@ def implicit_gradient_errors(cls: SolverClass, case: Case) -> list[float]:
 
 
 def scaled_batch(random: RandomProblems, case: Case) -> Case:
-    """Return problems whose images have scales over twelve decades and maps over six, each its own."""
-    n = len(case.data)
+    """Return problems with scales over twelve decades and maps over six, each image its own unless they are coupled."""
+    n = 1 if -case.data.ndim in case.regularizer.dim else len(case.data)
     shape = (n, *(1,) * (case.data.ndim - 1))
     scale = 10 ** random.uniform(-6, 6, shape).to(case.lambda_map.dtype)
     weight = scale * 10 ** random.uniform(-4, 2, shape).to(case.lambda_map.dtype)
