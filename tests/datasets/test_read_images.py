@@ -156,7 +156,7 @@ def test_bad_selections(tmp_path: Path) -> None:
     ('arguments', 'message'),
     [
         ({'slices': [1], 'ids': ['a']}, 'not both'),
-        ({'ids': 'a'}, 'sequence'),
+        ({'ids': 'a'}, 'ids must be a list, each text'),
         ({'ids': []}, 'at least one'),
         ({'size': 0}, 'size'),
         ({'min_tissue': 1.0}, 'min_tissue'),
