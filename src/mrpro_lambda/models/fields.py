@@ -109,10 +109,10 @@ def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
         return isinstance(value, kind) and all(_fits(entry, args[0]) for entry in value)
     if origin is dict:
         return isinstance(value, dict) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
-    if hint is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    if hint is int:
-        return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint in (int, float):
+        number: Any = Integral if hint is int else Real
+        finite = isinstance(value, number) and -sys.float_info.max <= value <= sys.float_info.max
+        return finite and not isinstance(value, bool)
     return isinstance(value, hint)
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Self
 
+import torch
+
 from mrpro_lambda.dictionary import Dictionary, coding_objective, learn_dictionary, save_dictionary
+from mrpro_lambda.dictionary.checkpoint import find_checkpoint
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.training.TrainingConfig import Images, read_all, read_sections_of_images, read_toml
 
@@ -70,7 +73,7 @@ class DictionaryConfig:
         output
             Folder for the checkpoint and `dictionary.safetensors`. It must be empty or not exist, unless resuming.
         resume
-            Go on from the checkpoint in the folder.
+            Go on from the checkpoint in the folder, from the start if it was interrupted before the first one.
         progress
             Show a progress bar.
 
@@ -84,8 +87,12 @@ class DictionaryConfig:
             If the folder is not empty without `resume`, or holds no checkpoint with it, or if a value is not valid.
         """
         output = Path(output)
-        if not resume and output.exists() and any(output.iterdir()):
-            raise ValueError(f'The output folder must be empty, or give resume: {output} is not.')
+        path = output / 'checkpoint.ckpt'
+        checkpoint = find_checkpoint(path, resume=resume)
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f'device must be one of this computer, got {self.device!r}.') from error
         images, validation_images = read_all(self.images), read_all(self.validation_images)
         output.mkdir(parents=True, exist_ok=True)
         filters = learn_dictionary(
@@ -100,16 +107,16 @@ class DictionaryConfig:
             seed=self.seed,
             device=self.device,
             progress=progress,
-            checkpoint=output / 'checkpoint.ckpt',
-            resume=resume,
+            checkpoint=path,
+            resume=checkpoint is not None,
         )
         card = {**self.card, 'steps': str(self.n_steps), 'seed': str(self.seed)}
         if validation_images:
             objective = coding_objective(filters, validation_images, self.sparsity, self.beta)
             card['validation_objective'] = f'{objective:.4f}'
-        path = output / 'dictionary.safetensors'
-        save_dictionary(Dictionary(filters, self.sparsity, self.beta, card), path)
-        return path
+        dictionary = output / 'dictionary.safetensors'
+        save_dictionary(Dictionary(filters, self.sparsity, self.beta, card), dictionary)
+        return dictionary
 
 
 def learn_from_config(
