@@ -387,7 +387,8 @@ def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(module, 'train', train, raising=False)
     monkeypatch.setitem(sys.modules, 'mrpro_lambda.training.train', module)
     config = tmp_path / 'config.toml'
-    text = 'noise = [0.1, 0.2]\nvalidation_noise = [0.1]\nimages = []\nvalidation_images = []\nseed = 3\n[model]\n'
+    text = "noise = [0.1, 0.2]\nvalidation_noise = [0.1]\nseed = 3\nimages = [{ path = 'a.npy' }]\n"
+    text += "validation_images = [{ path = 'a.npy' }]\n[model]\n"
     sampling = "[sampling]\nname = 'CentralBox'\n[validation_sampling]\nname = 'CentralBox'\n"
     config.write_text(text + sampling)
     arguments = ['train', '--config', str(config), '--output', str(tmp_path / 'out')]

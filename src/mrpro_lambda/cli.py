@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -42,6 +44,7 @@ from mrpro_lambda.training.dictionary import learn_from_config
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 _DICTIONARY = 'k32-9x9-medium'
+_TERMINATED = 128 + signal.SIGTERM
 _CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
 
 
@@ -55,24 +58,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 130 if interrupted.
+        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 128 plus the number of the signal
+        if interrupted (130) or terminated (143).
     """
-    debug = False
+    debug, is_main_thread = False, threading.current_thread() is threading.main_thread()
+    earlier = signal.signal(signal.SIGTERM, _terminate) if is_main_thread else None
     try:
         args = _parser().parse_args(argv)
         debug = args.debug
         args.run(args)
     except SystemExit as stop:  # --help, --version and errors of usage
-        return stop.code if isinstance(stop.code, int) else 0
+        if stop.code == _TERMINATED:
+            sys.stderr.write('mrpro-lambda: terminated\n')
+        return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
         sys.stderr.write('mrpro-lambda: interrupted\n')
         return 130
-    except (ValueError, OSError, torch.cuda.OutOfMemoryError) as error:
+    except (ValueError, OSError, MemoryError, torch.cuda.OutOfMemoryError) as error:
         if debug:
             traceback.print_exc()
         sys.stderr.write(f'mrpro-lambda: error: {" ".join(str(error).split())}\n')
         return 2
+    finally:
+        if is_main_thread:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if earlier is None else earlier)
     return 0
+
+
+def _terminate(*_: object) -> NoReturn:
+    """Unwind on SIGTERM, so that nothing half-written is left."""
+    raise SystemExit(_TERMINATED)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,10 +181,7 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     """Train a network."""
-    try:
-        config = TrainingConfig.from_toml(args.config, args.data_root)
-    except TypeError as error:
-        raise ValueError(f'{args.config} holds a value of the wrong type: {error}') from error
+    config = TrainingConfig.from_toml(args.config, args.data_root)
     try:
         from mrpro_lambda.training.train import train
     except ImportError as error:
@@ -271,9 +283,13 @@ def _reconstruct(args: argparse.Namespace) -> None:
                 **noise,
                 **options,
             )
+        if reconstruction.csm_op is not None:
+            _check_finite('Coil sensitivities', reconstruction.csm_op.csm_tensor, 'choose another --csm')
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
         dictionary_op = reconstruction.model.solver.regularizer.synthesis_op
+        _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
+        _check_finite('The image', result.solution.img, 'data, noise level and weight must be in the range of float32')
         complete = write_images(folder, result, noise_std, complex_image=args.complex, dictionary_op=dictionary_op)
 
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
@@ -295,6 +311,12 @@ def _reconstruct(args: argparse.Namespace) -> None:
         }
         text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
     _say(f'{text}\n{"output":16}{args.output}')
+
+
+def _check_finite(name: str, values: torch.Tensor, advice: str) -> None:
+    """Raise an error for NaN and Inf."""
+    if n_bad := int((~values.isfinite()).sum()):
+        raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(values.shape)}: {advice}.')
 
 
 def _load(name: str, filters: torch.Tensor | None = None) -> tuple[LambdaMapModel, dict[str, str]]:

@@ -88,8 +88,8 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
     Raises
     ------
     ValueError
-        If the file is no weights file of this package, if its tensors do not fit its model, or if the model has no
-        filters, or those of a network that is bound to their number.
+        If the file is no weights file of this package, if its tensors are not finite or do not fit its model, or if the
+        model has no filters, or those of a network that is bound to their number.
     """
     config, card = _read_card(Path(path))
     with safe_open(str(path), framework='pt') as file:
@@ -119,6 +119,9 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
             f'The weights in {path} are those of another architecture: {len(different)} tensor(s) differ, the first is '
             f'{first} with shape {given.get(first)}, expected {expected.get(first)}.'
         )
+    bad = [key for key, value in state.items() if not bool(value.isfinite().all())]
+    if bad:
+        raise ValueError(f'The weights in {path} must be finite, {bad} are not.')
     model.lambda_net.load_state_dict(state)
     return model.eval(), card
 
@@ -157,8 +160,11 @@ def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[st
     try:
         with safe_open(str(path), framework='pt') as file:
             metadata = file.metadata() or {}
-        return model_config(json.loads(metadata['config'])), json.loads(metadata['card'])
+        card = json.loads(metadata['card'])
+        if not isinstance(card, dict):
+            raise ValueError(f'card must be a table, got {card!r:.200}')
+        return model_config(json.loads(metadata['config'])), card
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f'{path} is no weights file of mrpro_lambda: {error!r}.') from error

@@ -81,10 +81,15 @@ def test_file_that_is_no_dictionary(dictionary: Dictionary, tmp_path: Path) -> N
         save_file({'filters': PLANTED}, path, metadata={k: v for k, v in metadata.items() if k != key})
         with pytest.raises(ValueError, match=f'no dictionary.*{key}'):
             load_dictionary(path)
+    for key, value in (('sparsity', 'nan'), ('beta', '-1'), ('card', '[]'), ('card', 'NaN')):
+        save_file({'filters': PLANTED}, path, metadata=metadata | {key: value})
+        with pytest.raises(ValueError, match=f'no dictionary.*{key}'):
+            load_dictionary(path)
     save_file({'weights': PLANTED}, path, metadata=metadata)
     with pytest.raises(ValueError, match=r'no dictionary.*filters'):
         load_dictionary(path)
-    for filters in (2 * PLANTED, PLANTED[0], PLANTED / 0):
+    even = torch.ones(1, 2, 2) / 2
+    for filters in (2 * PLANTED, PLANTED[0], PLANTED / 0, even, PLANTED[:0]):
         save_dictionary(dataclasses.replace(dictionary, filters=filters), path)
-        with pytest.raises(ValueError, match=r'unit norm and shape .*got shape \('):
+        with pytest.raises(ValueError, match=r'no dictionary.*filters must'):
             load_dictionary(path)

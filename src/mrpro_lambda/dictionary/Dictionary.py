@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mrpro_lambda.regularizers import DictionarySparsity
+
 _FOLDER = Path(__file__).parents[1] / 'dictionaries'
 _SHA256: dict[str, str] = {
     'k16-9x9-low': 'dfc7f3bdf1ceb397d53ff8d88bf44f3b69467fec9c00e8fddc0f5f519874823b',
@@ -134,13 +136,16 @@ def _read(path: Path) -> Dictionary:
             filters = file.get_tensor('filters')
         sparsity, beta = float(metadata['sparsity']), float(metadata['beta'])
         card = json.loads(metadata['card'])
+        if not isinstance(card, dict):
+            raise ValueError(f'card must be a table, got {card!r:.200}')
+        if filters.ndim != 3 or not 0 < sparsity < float('inf'):
+            raise ValueError(
+                'filters must have shape (n_filters, ky, kx) and a finite sparsity above 0, got shape '
+                f'{tuple(filters.shape)} and {sparsity}'
+            )
+        DictionarySparsity(filters, beta=beta)
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f'{path} is no dictionary of mrpro_lambda: {error!r}.') from error
-    if filters.ndim != 3 or not bool(((filters.flatten(1).norm(dim=1) - 1).abs() < 1e-4).all()):
-        raise ValueError(
-            f'Filters must have unit norm and shape (n_filters, ky, kx), those in {path} have not: '
-            f'got shape {tuple(filters.shape)}.'
-        )
     return Dictionary(filters, sparsity, beta, card)
