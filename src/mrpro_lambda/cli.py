@@ -289,7 +289,12 @@ def _reconstruct(args: argparse.Namespace) -> None:
         result = reconstruction.to(args.device).solve(kdata)
         dictionary_op = reconstruction.model.solver.regularizer.synthesis_op
         _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
-        _check_finite('The image', result.solution.img, 'data, noise level and weight must be in the range of float32')
+        # the square, which the root of the sum of squares over coils needs
+        _check_finite(
+            'The image',
+            result.solution.img.abs().square(),
+            'data, noise level and weight must be in the range of float32',
+        )
         complete = write_images(folder, result, noise_std, complex_image=args.complex, dictionary_op=dictionary_op)
 
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 import torch
-from mrpro.data import KData, KNoise, traj_calculators
+from mrpro.data import IHeader, KData, KNoise, traj_calculators
 from mrpro.operators import FourierOp
 
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
@@ -62,6 +62,7 @@ def read_kdata(path: Path, trajectory: str) -> KData:
             if (largest := kdata.data.abs().max().item()) < _SMALLEST:
                 raise ValueError(f'the largest value is {largest:.1e}, but {_TOO_SMALL}.')
             _check_header(kdata)
+            _check_geometry(kdata)
             if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
                 kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
             FourierOp.from_kdata(kdata)
@@ -177,6 +178,16 @@ def _check_header(kdata: KData, factor: float = 1.0) -> None:
                 f'The {name} matrix must have 1 to {_POINTS_PER_SAMPLE} points for each of the {n_samples} samples of '
                 f'a coil, got {matrix} (z, y, x){f" and a grid finer by {factor:g}" if factor != 1 else ""}.'
             )
+
+
+def _check_geometry(kdata: KData) -> None:
+    """Raise an error if the images would have no position."""
+    try:
+        header = IHeader.from_kheader(kdata.header)
+    except ValueError as error:
+        raise ValueError('Position and orientation must be the same for all readouts of an image.') from error
+    if not all(bool(torch.as_tensor(x).isfinite().all()) for x in header.position.zyx):
+        raise ValueError(f'The position must be finite, got {header.position.zyx} (z, y, x) in m.')
 
 
 def _datasets(path: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ def load_checkpoint(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]
         If the file is no checkpoint, is damaged, or is that of other parameters.
     """
     try:
+        with zipfile.ZipFile(path) as file:  # torch does not look at the checksums
+            if (damaged := file.testzip()) is not None:
+                raise ValueError(f'wrong checksum of {damaged}')
         content = torch.load(path, map_location='cpu', weights_only=True)
         found = dict(content['parameters'])
     except Exception as error:
