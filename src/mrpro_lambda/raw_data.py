@@ -170,8 +170,8 @@ def _check_header(kdata: KData, factor: float = 1.0) -> None:
     header, n_samples = kdata.header, math.prod(kdata.data.shape[-3:])
     for name in ('encoding', 'recon'):
         matrix, fov = getattr(header, f'{name}_matrix').zyx, getattr(header, f'{name}_fov').zyx
-        if not all(0 < length < math.inf for length in fov):
-            raise ValueError(f'The field of view must be positive and finite, got {fov} (z, y, x) in m.')
+        if not all(1e-6 <= length <= 100 for length in fov):
+            raise ValueError(f'The {name} field of view must be from 1e-6 to 100 m, got {fov} (z, y, x) in m.')
         n_points = math.prod(matrix) * factor**2
         if not 0 < n_points <= _POINTS_PER_SAMPLE * n_samples:
             raise ValueError(

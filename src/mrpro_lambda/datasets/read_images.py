@@ -76,9 +76,10 @@ def _read_volume(source: ImageSource) -> tuple[np.ndarray, list[str] | None]:
     path, ids = Path(source.path), None
     name = path.name.lower()
     if name.endswith('.npy'):
-        volume, axis = np.load(path, allow_pickle=False), 0
+        with path.open('rb') as binary:  # numpy would leave a damaged file open
+            volume, axis = np.load(binary, allow_pickle=False), 0
     elif name.endswith('.npz'):
-        with np.load(path, allow_pickle=False) as file:
+        with path.open('rb') as binary, np.load(binary, allow_pickle=False) as file:
             volume, axis = _get(file, 'images', path), 0
             ids = [str(i) for i in file['ids']] if 'ids' in file else None
         if ids is not None and len(ids) != len(volume):

@@ -60,7 +60,7 @@ def check_fields(instance: Any) -> None:  # noqa: ANN401
         value, hint = getattr(instance, field.name), hints[field.name]
         if not _fits(value, hint):
             raise ValueError(f'{field.name} must be {_describe(hint)}, got {value!r:.200}.')
-        if value == () and field.default != ():
+        if isinstance(value, tuple) and not value and field.default != ():
             raise ValueError(f'{field.name} must not be empty, got {value!r}.')
 
 
@@ -96,6 +96,8 @@ def dataclass_from_dict(cls: type[T], values: Mapping[str, Any], section: str) -
 def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
     """Tell whether a value has the type and range of an annotation."""
     origin, args = get_origin(hint), get_args(hint)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
     if origin is Annotated:
         return _fits(value, args[0]) and all(value in rule for rule in args[1:])
     if origin in (Union, UnionType):
@@ -105,14 +107,13 @@ def _fits(value: Any, hint: Any) -> bool:  # noqa: ANN401
     if origin is tuple and args[1:] != (...,):
         return isinstance(value, tuple) and len(value) == len(args) and all(map(_fits, value, args))
     if origin in (tuple, Sequence):
-        kind = tuple if origin is tuple else (tuple, list)
-        return isinstance(value, kind) and all(_fits(entry, args[0]) for entry in value)
+        return isinstance(value, origin) and not isinstance(value, str) and all(_fits(x, args[0]) for x in value)
     if origin is dict:
         return isinstance(value, dict) and all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
     if hint in (int, float):
-        number: Any = Integral if hint is int else Real
-        finite = isinstance(value, number) and -sys.float_info.max <= value <= sys.float_info.max
-        return finite and not isinstance(value, bool)
+        if isinstance(value, Integral):
+            return abs(int(value)) <= sys.float_info.max
+        return hint is float and isinstance(value, Real) and math.isfinite(value)
     return isinstance(value, hint)
 
 
