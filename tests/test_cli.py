@@ -282,6 +282,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--tolerance', 'abc'], "tolerance: invalid number value: 'abc'"),
         (['--max-iterations', '0'], 'max-iterations: must be finite and at least 1'),
         (['--max-iterations', '1.5'], "max-iterations: invalid number value: '1.5'"),
+        (['--upsample', '1e6'], 'matrix must have 1 to 256 points .* finer by 1e[+]06'),
         (['--upsample', '0.5'], 'upsample: must be finite and at least 1, got 0.5'),
         (['--weight', '1', '--model', 'tv-low-field'], 'not allowed with argument'),
         (['--device', 'cuda'], 'no CUDA device'),
