@@ -49,9 +49,10 @@ def verdict(code: int | None, log: str, folder: Path, before: set[Path]) -> str:
         if not np.isfinite(nibabel.Nifti1Image.from_filename(path).get_fdata()).all():
             return 'BAD: NaN or Inf'
     if (output / 'report.json').exists():
-        json.loads(
-            (output / 'report.json').read_text('utf-8'), parse_constant=lambda name: sys.exit(f'JSON has {name}')
-        )
+        constants: list[str] = []
+        json.loads((output / 'report.json').read_text('utf-8'), parse_constant=constants.append)
+        if constants:
+            return f'BAD: {constants[0]} in JSON'
     if (output / 'weights.safetensors').exists():
         load_weights(output / 'weights.safetensors')
     if (output / 'dictionary.safetensors').exists():

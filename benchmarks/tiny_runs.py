@@ -124,6 +124,8 @@ def start(arguments: Sequence[str], log: Path) -> int:
         os.dup2(handle, 2)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         code = main(arguments)
+    except SystemExit as stop:  # of a signal before or after `main` listens to it
+        code = stop.code if isinstance(stop.code, int) else 1
     except BaseException:  # noqa: BLE001  nothing may return into the code of the parent
         traceback.print_exc()
         code = 1

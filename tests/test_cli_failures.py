@@ -1,5 +1,6 @@
 """Tests of the command line: signals, exit codes, and results that are not finite."""
 
+import contextlib
 import json
 import math
 import os
@@ -39,6 +40,44 @@ def test_signals_leave_nothing(
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert nothing_is_left(tmp_path)
     assert signal.getsignal(number) is handler
+
+
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize('error', [ValueError, TypeError, None])
+def test_signals_that_a_library_swallows(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+    code: int,
+    error: type[Exception] | None,
+) -> None:
+    """The exit code is that of the signal, whatever a library makes of its exception."""
+
+    def swallow(*_: object, **__: object) -> dict:
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+        if error is not None:
+            raise error('expected str')
+        return {}
+
+    monkeypatch.setattr('mrpro_lambda.cli.run_demo', swallow)
+    assert main(['demo']) == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a process in the background."""
+
+    def demo(*_: object, **__: object) -> dict:
+        os.kill(os.getpid(), signal.SIGINT)
+        return {}
+
+    monkeypatch.setattr('mrpro_lambda.cli.run_demo', demo)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert main(['demo']) == 0
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize(('code', 'expected'), [(None, 1), ('text', 1), (0, 0), (7, 7)])

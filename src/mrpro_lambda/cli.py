@@ -11,7 +11,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,7 +45,6 @@ from mrpro_lambda.training.dictionary import learn_from_config
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 _DICTIONARY = 'k32-9x9-medium'
-_TERMINATED = 128 + signal.SIGTERM
 _CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
 
 
@@ -61,33 +61,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 128 plus the number of the signal
         if interrupted (130) or terminated (143).
     """
-    debug, is_main_thread = False, threading.current_thread() is threading.main_thread()
-    earlier = signal.signal(signal.SIGTERM, _terminate) if is_main_thread else None
+    debug, code, received = False, 0, list[int]()
     try:
-        args = _parser().parse_args(argv)
-        debug = args.debug
-        args.run(args)
+        with _interruptible(received):
+            args = _parser().parse_args(argv)
+            debug = args.debug
+            args.run(args)
     except SystemExit as stop:  # --help, --version and errors of usage
-        if stop.code == _TERMINATED:
-            sys.stderr.write('mrpro-lambda: terminated\n')
-        return stop.code if isinstance(stop.code, int) else 1
+        code = stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
-        sys.stderr.write('mrpro-lambda: interrupted\n')
-        return 130
-    except (ValueError, OSError, MemoryError, torch.cuda.OutOfMemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        sys.stderr.write(f'mrpro-lambda: error: {" ".join(str(error).split())}\n')
-        return 2
+        received.append(signal.SIGINT)
+    except Exception as error:
+        if not received:  # otherwise it may be that of a library which has swallowed the exception of the signal
+            if not isinstance(error, ValueError | OSError | MemoryError | torch.cuda.OutOfMemoryError):
+                raise
+            if debug:
+                traceback.print_exc()
+            sys.stderr.write(f'mrpro-lambda: error: {" ".join(str(error).split())}\n')
+            code = 2
+    if received:
+        sys.stderr.write(f'mrpro-lambda: {"interrupted" if received[0] == signal.SIGINT else "terminated"}\n')
+        code = 128 + received[0]
+    return code
+
+
+@contextmanager
+def _interruptible(received: list[int]) -> Iterator[None]:
+    """Raise an exception on SIGINT and SIGTERM, so that nothing half-written is left, and remember the signal."""
+
+    def stop(number: int, _: object) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    earlier = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)} if is_main_thread else {}
+    try:
+        for number, handler in earlier.items():
+            if handler is not signal.SIG_IGN:  # as of a process in the background
+                signal.signal(number, stop)
+        yield
     finally:
-        if is_main_thread:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if earlier is None else earlier)
-    return 0
-
-
-def _terminate(*_: object) -> NoReturn:
-    """Unwind on SIGTERM, so that nothing half-written is left."""
-    raise SystemExit(_TERMINATED)
+        for number, handler in earlier.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class _Parser(argparse.ArgumentParser):
