@@ -262,14 +262,8 @@ def wrong_metadata(rng: random.Random, n: int) -> Iterator[Case]:
                 metadata = file.metadata()
             config = json.loads(metadata['config'])
             config[draw.choice(list(config))] = draw.choice(hostile)
-            texts = [
-                json.dumps(config),
-                json.dumps(config),
-                json.dumps(config),
-                json.dumps(draw.choice(hostile)),
-                'text',
-            ]
-            metadata[draw.choice(['config', 'config', 'config', 'config', 'card'])] = draw.choice(texts)
+            texts = [json.dumps(config), json.dumps(config), json.dumps(draw.choice(hostile)), 'text']
+            metadata[draw.choice(['config', 'config', 'config', 'card'])] = draw.choice(texts)
             save_file(load_file(path), path, metadata=metadata)
             return arguments(NETWORK, folder)
 
@@ -331,12 +325,8 @@ def wrong_checkpoints(rng: random.Random, good: Path) -> Iterator[Case]:
                 return make(folder)
 
             yield 'checkpoint', f'{command[0]} {what}', resume
-        for old, new in [
-            ('seed = ', 'seed = 1'),
-            ('_steps = ', '_steps = 1'),
-            ('size = 2', 'size = 1'),
-            ('repeat', '#'),
-        ]:
+        changes = {'seed = ': 'seed = 1', '_steps = ': '_steps = 1', 'size = 2': 'size = 1', 'repeat': '#'}
+        for old, new in changes.items():
 
             def other(
                 folder: Path, command: list = command, config: str = config, old: str = old, new: str = new
