@@ -236,23 +236,7 @@ def wrong_toml(rng: random.Random, family: str, file: str, command: list[str], n
 
 def wrong_metadata(rng: random.Random, n: int) -> Iterator[Case]:
     """Yield weights with another description of their model."""
-    hostile: list[object] = [
-        -1,
-        0,
-        0.5,
-        10**30,
-        1e308,
-        float('nan'),
-        'a',
-        None,
-        [],
-        [1, 2],
-        {},
-        True,
-        [-1e30],
-        40,
-        10**7,
-    ]
+    hostile: list[object] = [-1, 0, 0.5, 10**30, 1e308, float('nan'), 'a', None, [], {}, True, [-1e30], 40, 10**7]
     for _ in range(n):
         seed = rng.getrandbits(32)
 
