@@ -1,9 +1,10 @@
 """Certificates of random problems against their minima, and how many iterations they cost on test images.
 
 Small problems of all kinds, as in `gradients.py`, are drawn from a seed in batches, with scales and weights over many
-decades. The reference of each is the lowest objective that any solver finds in many iterations in double precision. From
-the first iteration on, the gaps that each solver claims, with and without repair of the lower bound, are compared with
-the distance of the objective to the reference. A gap below it is false. Every fifth batch is solved in single precision.
+decades. The reference of each is the lowest objective that any solver finds in many iterations in double precision.
+From the first iteration on, the gaps that each solver claims, with and without repair of the lower bound, are compared
+with the distance of the objective to the reference. A gap below it is false. Every fifth batch is solved in single
+precision.
 
     python benchmarks/certificates.py [--problems N] [--seed SEED] [--data-root DIR]
 
@@ -23,14 +24,14 @@ import torch
 from mrpro_lambda.datasets import acquisition_op
 from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.solvers import ADMM, Problem
-from mrpro_lambda.solvers.certificate import certificate, certificate_of_state
+from mrpro_lambda.solvers.certificate import Bound, certificate, certificate_of_state
 from mrpro_lambda.solvers.Iteration import Iteration
 from tqdm import tqdm
 
 from quality import images, simulate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.solvers.cases import Case
+from tests.solvers.cases import Case, SolverClass
 from tests.solvers.random_problems import KINDS, RandomProblems, double_precision, scaled_batch, solvers_of
 
 BATCH = 50
@@ -43,7 +44,7 @@ MODELS = {
 }
 
 
-def iteration_of(case: Case, cls: type) -> Iteration:
+def iteration_of(case: Case, cls: SolverClass) -> Iteration:
     """Bind a solver to a problem."""
     return cls(case.regularizer, n_iterations=1).iteration(case.problem)
 
@@ -68,7 +69,9 @@ def reference(case: Case, n_iterations: int) -> tuple[torch.Tensor, torch.Tensor
 
 
 @torch.no_grad()
-def claims(case: Case, cls: type, lowest: torch.Tensor) -> list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]]:
+def claims(
+    case: Case, cls: SolverClass, lowest: torch.Tensor
+) -> list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Return kind of bound, gap, distance to the reference, and size of rounding errors, at each checkpoint."""
     iteration = iteration_of(case, cls)
     problem = iteration.problem
@@ -78,8 +81,9 @@ def claims(case: Case, cls: type, lowest: torch.Tensor) -> list[tuple[str, torch
         iteration.run(state, done, n - done)
         done = n
         exact = objective(problem.double, state.primal.to(problem.double.rhs.dtype))
-        for bound in ('plain', 'repaired'):
-            found = certificate_of_state(iteration, state, bound)  # type: ignore[arg-type]
+        bounds: tuple[Bound, ...] = ('plain', 'repaired')
+        for bound in bounds:
+            found = certificate_of_state(iteration, state, bound)
             rounding = (1e-6 if single else 1e-11) * (exact + problem.scale**2 * found.noise)
             rows.append((bound, found.gap * problem.scale**2, exact - lowest, rounding))
     return rows
@@ -104,11 +108,14 @@ def random_problems(n_problems: int, seed: int, n_iterations: int) -> int:
                 clear = (distance > 1e-4 * lowest) & (distance > 1e3 * rounding)
                 looseness[kind, bound].append((claimed / distance)[clear])
     print(
-        f'{n_images} problems in batches of {BATCH}, {n_claims} gaps, {n_false} of them false. Certified relative gap of '
-        f'the references: {100 * (torch.cat(references) < 1e-8).double().mean():.1f} % below 1e-8, '
+        f'{n_images} problems in batches of {BATCH}, {n_claims} gaps, {n_false} of them false. Certified relative '
+        f'gap of the references: {100 * (torch.cat(references) < 1e-8).double().mean():.1f} % below 1e-8, '
         f'{100 * (torch.cat(references) < 1e-4).double().mean():.1f} % below 1e-4.\n'
     )
-    print('| regularizer | lower bound | gaps | smallest gap / distance | 10 % | median | 90 % |\n|---|---|---|---|---|---|---|')
+    print(
+        '| regularizer | lower bound | gaps | smallest gap / distance | 10 % | median | 90 % |\n'
+        '|---|---|---|---|---|---|---|'
+    )
     levels = torch.tensor([0.0, 0.1, 0.5, 0.9], dtype=torch.float64)
     for (kind, bound), ratios in looseness.items():
         values = torch.cat(ratios)
@@ -131,9 +138,7 @@ def iterations_on_images(root: Path, noise_levels: dict[str, float]) -> None:
             operator = acquisition_op(sample)
             with torch.no_grad():
                 lambda_map = model.estimate(sample.initial_image, sample.noise_std)
-                problem = Problem.create(
-                    solver.regularizer, sample.data, operator, sample.initial_image, lambda_map
-                )
+                problem = Problem.create(solver.regularizer, sample.data, operator, sample.initial_image, lambda_map)
                 iteration = solver.iteration(problem)
                 state, done = iteration.owned(iteration.init()), 0
                 while done < solver.max_iterations:

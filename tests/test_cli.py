@@ -282,6 +282,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--tolerance', 'abc'], "tolerance: invalid number value: 'abc'"),
         (['--max-iterations', '0'], 'max-iterations: must be finite and at least 1'),
         (['--max-iterations', '1.5'], "max-iterations: invalid number value: '1.5'"),
+        (['--upsample', '1e6'], 'matrix must have 1 to 256 points .* finer by 1e[+]06'),
         (['--upsample', '0.5'], 'upsample: must be finite and at least 1, got 0.5'),
         (['--weight', '1', '--model', 'tv-low-field'], 'not allowed with argument'),
         (['--device', 'cuda'], 'no CUDA device'),
@@ -387,7 +388,8 @@ def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(module, 'train', train, raising=False)
     monkeypatch.setitem(sys.modules, 'mrpro_lambda.training.train', module)
     config = tmp_path / 'config.toml'
-    text = 'noise = [0.1, 0.2]\nvalidation_noise = [0.1]\nimages = []\nvalidation_images = []\nseed = 3\n[model]\n'
+    text = "noise = [0.1, 0.2]\nvalidation_noise = [0.1]\nseed = 3\nimages = [{ path = 'a.npy' }]\n"
+    text += "validation_images = [{ path = 'a.npy' }]\n[model]\n"
     sampling = "[sampling]\nname = 'CentralBox'\n[validation_sampling]\nname = 'CentralBox'\n"
     config.write_text(text + sampling)
     arguments = ['train', '--config', str(config), '--output', str(tmp_path / 'out')]

@@ -1,5 +1,8 @@
 """Tests of the output folder and of the geometry of images in files."""
 
+import json
+import math
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -9,7 +12,7 @@ import pytest
 import torch
 from mrpro.data import IData, IHeader, Rotation, SpatialDimension
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.export import output_folder, write_dicom, write_nifti
+from mrpro_lambda.export import json_text, output_folder, write_dicom, write_nifti
 
 READOUT, PHASE, SLICE = torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, -1.0], [-0.8, 0.6, 0.0]])
 CENTER = torch.tensor([0.01, 0.02, 0.03])
@@ -106,6 +109,41 @@ def test_nothing_is_left_after_an_exception(tmp_path: Path, error: type[BaseExce
     with pytest.raises(error):
         interrupted()
     assert not any(tmp_path.iterdir())
+
+
+def test_folders_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    """Those of a run that goes on, and what only looks like one, stay."""
+    (tmp_path / '.out-0123abcd' / 'a').mkdir(parents=True)
+    (tmp_path / '.out-notes').mkdir()
+    (tmp_path / '.outer-0123abcd').mkdir()
+    with output_folder(tmp_path / 'out') as first:
+        assert not (tmp_path / '.out-0123abcd').exists()
+        with pytest.raises(ValueError, match='not empty'), output_folder(tmp_path / 'out') as second:  # noqa: PT012
+            assert first != second
+            write(first)
+            (tmp_path / 'out').mkdir()
+            write(tmp_path / 'out')
+        assert first.exists()
+        shutil.rmtree(tmp_path / 'out')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['.out-notes', '.outer-0123abcd', 'out']
+
+
+def test_report_is_json() -> None:
+    """JSON knows neither NaN nor Inf."""
+    values = {'a': math.nan, 'b': [math.inf, 1.5, {'c': -math.inf}], 'd': (1, None, 'ü', True)}
+    text = json_text(values)
+    expected = {'a': None, 'b': [None, 1.5, {'c': None}], 'd': [1, None, 'ü', True]}
+    assert json.loads(text, parse_constant=pytest.fail) == expected
+    assert 'ü' in text
+
+
+def test_center_of_volumes(tmp_path: Path) -> None:
+    """The position is that of the pixel n // 2, for odd and even numbers of slices."""
+    for n_z in (3, 4, 5):
+        volume = torch.ones(1, 1, n_z, 7, 9)
+        write_nifti(tmp_path / 'volume.nii', volume, header(CENTER[None], [0]))
+        nifti = nibabel.Nifti1Image.from_filename(tmp_path / 'volume.nii')
+        torch.testing.assert_close(world(nifti, 4, 3, n_z // 2), CENTER, rtol=0, atol=1e-6)
 
 
 def test_folder_that_fills_up_in_the_meantime_is_kept(tmp_path: Path) -> None:

@@ -43,6 +43,17 @@ def test_comparison_shows_images_and_errors_in_common_windows(images: dict[str, 
     assert windows[0][1] == pytest.approx(4 * windows[3][1])
 
 
+def test_white_is_the_998th_of_1000_magnitudes() -> None:
+    """That of the last image, or of the target, in all panels."""
+    values = torch.arange(1.0, 1001.0)[torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
+    last, other = values.reshape(1, 1, 1, 20, 50), torch.full((1, 1, 1, 20, 50), 5000.0)
+    for figure in (plot_comparison({'other': other, 'last': last}), plot_comparison({'other': other}, last)):
+        windows = [ax.get_images()[0].get_clim() for ax in figure.axes[:2]]
+        assert windows == [(0, 998), (0, 998)]
+    assert plot_comparison({'last': last}, window=7.0).axes[0].get_images()[0].get_clim() == (0, 7)
+    assert plot_lambda_map(last, last).axes[0].get_images()[0].get_clim() == (0, 998)
+
+
 def test_region_is_shown_but_does_not_change_the_error(images: dict[str, torch.Tensor]) -> None:
     target = images.pop('target')
     lambda_map = images['bad'].abs()

@@ -97,6 +97,16 @@ def test_file_holds_the_network_only(path: Path) -> None:
         assert file.metadata().keys() == {'config', 'card'}
 
 
+@pytest.mark.parametrize(
+    'config', [[], 'text', 3, {'n_features': 10**7}, {'n_resolutions': 40}, {'padding': 'a'}, {'tolerance': -1}]
+)
+def test_metadata_that_are_no_model(path: Path, config: Any) -> None:
+    """Found before a network of that size is built."""
+    rewrite(path, config=config)
+    with pytest.raises(ValueError, match=r'is no weights file of mrpro_lambda: .*must be'):
+        load_weights(path)
+
+
 def test_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
 

@@ -105,6 +105,70 @@ def test_invalid_data(options: dict[str, Any], trajectory: str, message: str, tm
         read_kdata(write_raw(tmp_path / 'scan.h5', **options), trajectory)
 
 
+@pytest.mark.parametrize(
+    ('tag', 'value', 'message'),
+    [
+        ('<x>48.0<', '<x>0<', r'field of view must be from 1e-6 to 100 m, got \(0.005, 0.06, 0'),
+        ('<x>48.0<', '<x>nan<', 'field of view must be'),
+        ('<z>5.0<', '<z>-5<', 'field of view must be'),
+        (
+            '<x>24<',
+            '<x>1000000<',
+            r'matrix must have 1 to 256 points for each of the 480 samples .* \(1, 20, 1000000\)',
+        ),
+        ('<y>20<', '<y>0<', 'matrix must have 1 to 256 points'),
+        ('<z>1<', '<z>-1<', 'matrix must have 1 to 256 points'),
+    ],
+)
+def test_impossible_headers(tag: str, value: str, message: str, tmp_path: Path) -> None:
+    """Neither time nor memory are spent on them."""
+    file = write_raw(tmp_path / 'scan.h5')
+    with h5py.File(file, 'a') as content:
+        xml = content['dataset']['xml']
+        found = xml[0].decode().replace('<x>48</x>', '<x>48.0</x>').replace('<z>5</z>', '<z>5.0</z>')
+        assert tag in found
+        xml[0] = found.replace(tag, value).encode()
+    with pytest.raises(ValueError, match=message):
+        read_kdata(file, 'cartesian')
+
+
+@pytest.mark.parametrize(('field', 'value'), [('position', np.nan), ('position', None), ('read_dir', np.nan)])
+def test_images_without_a_position(field: str, value: float | None, tmp_path: Path) -> None:
+    file = write_raw(tmp_path / 'scan.h5')
+    with h5py.File(file, 'a') as content:
+        for i, row in enumerate(content['dataset']['data']):
+            row['head'][field] = i if value is None else value
+            content['dataset']['data'][i] = row
+    with pytest.raises(ValueError, match=r'[Pp]osition'):
+        read_kdata(file, 'cartesian')
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """Whatever the library raises is one error that names the file, also for the noise."""
+    kdata = read_kdata(write_raw(tmp_path / 'good.h5'), 'cartesian')
+    content = (tmp_path / 'good.h5').read_bytes()
+    rng, file = np.random.default_rng(0), tmp_path / 'scan.h5'
+    messages: list[str] = []
+    for _ in range(30):
+        damaged = bytearray(content[: int(rng.integers(len(content)))] if rng.random() < 0.3 else content)
+        for place in rng.integers(min(len(damaged), 4096), size=8) if damaged else []:
+            damaged[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(damaged)
+        for read in (lambda: read_kdata(file, 'cartesian'), lambda: prewhiten_with_file(kdata, file, required=True)):
+            try:
+                read()
+            except ValueError as error:
+                messages.append(str(error))
+    assert len(messages) > 30
+    assert all('scan.h5' in message for message in messages)
+
+
+def test_too_fine_grid(tmp_path: Path) -> None:
+    kdata = read_kdata(write_raw(tmp_path / 'scan.h5'), 'cartesian')
+    with pytest.raises(ValueError, match=r'1 to 256 points .* and a grid finer by 1e\+06'):
+        upsample(kdata, 1e6)
+
+
 def test_files_that_are_no_raw_data(tmp_path: Path) -> None:
     (tmp_path / 'text.h5').write_text('not HDF5')
     with h5py.File(tmp_path / 'empty.h5', 'w') as file:
@@ -148,7 +212,9 @@ def test_noise_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
             prewhiten_with_file(read_kdata(file, 'cartesian'), file, required=False)
 
 
-@pytest.mark.parametrize(('scale', 'factor'), [(1e-4, 1e4), (1e-3, 1e3), (10, 1), (1e5, 1)])
+@pytest.mark.parametrize(
+    ('scale', 'factor'), [(1e-4, 1e4), (1e-3, 1e3), (10, 1), (1e5, 1), (1e12, 1e-12), (1e35, 1e-35)]
+)
 def test_small_data_are_multiplied_by_a_power_of_ten(scale: float, factor: float, tmp_path: Path) -> None:
     kspace = simulate_kspace()
     kspace /= kspace.abs().max() / 2

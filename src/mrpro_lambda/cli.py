@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -55,24 +58,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 130 if interrupted.
+        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 128 plus the number of the signal
+        if interrupted (130) or terminated (143).
     """
-    debug = False
+    debug, code, received = False, 0, list[int]()
     try:
-        args = _parser().parse_args(argv)
-        debug = args.debug
-        args.run(args)
+        with _interruptible(received):
+            args = _parser().parse_args(argv)
+            debug = args.debug
+            args.run(args)
     except SystemExit as stop:  # --help, --version and errors of usage
-        return stop.code if isinstance(stop.code, int) else 0
+        code = stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
-        sys.stderr.write('mrpro-lambda: interrupted\n')
-        return 130
-    except (ValueError, OSError, torch.cuda.OutOfMemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        sys.stderr.write(f'mrpro-lambda: error: {" ".join(str(error).split())}\n')
-        return 2
-    return 0
+        received.append(signal.SIGINT)
+    except Exception as error:
+        if not received:  # otherwise it may be that of a library which has swallowed the exception of the signal
+            if not isinstance(error, ValueError | OSError | MemoryError | torch.cuda.OutOfMemoryError):
+                raise
+            if debug:
+                traceback.print_exc()
+            sys.stderr.write(f'mrpro-lambda: error: {" ".join(str(error).split())}\n')
+            code = 2
+    if received:
+        sys.stderr.write(f'mrpro-lambda: {"interrupted" if received[0] == signal.SIGINT else "terminated"}\n')
+        code = 128 + received[0]
+    return code
+
+
+@contextmanager
+def _interruptible(received: list[int]) -> Iterator[None]:
+    """Raise an exception on SIGINT and SIGTERM, so that nothing half-written is left, and remember the signal."""
+
+    def stop(number: int, _: object) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    earlier = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)} if is_main_thread else {}
+    try:
+        for number, handler in earlier.items():
+            if handler is not signal.SIG_IGN:  # as of a process in the background
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,10 +196,7 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     """Train a network."""
-    try:
-        config = TrainingConfig.from_toml(args.config, args.data_root)
-    except TypeError as error:
-        raise ValueError(f'{args.config} holds a value of the wrong type: {error}') from error
+    config = TrainingConfig.from_toml(args.config, args.data_root)
     try:
         from mrpro_lambda.training.train import train
     except ImportError as error:
@@ -271,9 +298,18 @@ def _reconstruct(args: argparse.Namespace) -> None:
                 **noise,
                 **options,
             )
+        if reconstruction.csm_op is not None:
+            _check_finite('Coil sensitivities', reconstruction.csm_op.csm_tensor, 'choose another --csm')
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
         dictionary_op = reconstruction.model.solver.regularizer.synthesis_op
+        _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
+        # the square, which the root of the sum of squares over coils needs
+        _check_finite(
+            'The image',
+            result.solution.img.abs().square(),
+            'data, noise level and weight must be in the range of float32',
+        )
         complete = write_images(folder, result, noise_std, complex_image=args.complex, dictionary_op=dictionary_op)
 
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
@@ -295,6 +331,12 @@ def _reconstruct(args: argparse.Namespace) -> None:
         }
         text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
     _say(f'{text}\n{"output":16}{args.output}')
+
+
+def _check_finite(name: str, values: torch.Tensor, advice: str) -> None:
+    """Raise an error for NaN and Inf."""
+    if n_bad := int((~values.isfinite()).sum()):
+        raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(values.shape)}: {advice}.')
 
 
 def _load(name: str, filters: torch.Tensor | None = None) -> tuple[LambdaMapModel, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from mrpro.operators import LinearOperator
 from tqdm import tqdm
 
 from mrpro_lambda.datasets import AcquisitionSample, SimulatedAcquisitions, VariableDensityRandom
-from mrpro_lambda.export import output_folder, write_dicom, write_nifti
+from mrpro_lambda.export import json_text, output_folder, write_dicom, write_nifti
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.plotting import plot_comparison
@@ -90,7 +89,7 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
         }
         metrics['TV-Lambda'] |= {'seconds': learned_seconds, **_certificate(learned)}
 
-        (folder / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n', 'utf-8')
+        (folder / 'metrics.json').write_text(json_text(metrics), 'utf-8')
         region = _region(foreground_mask(target)[0, 0, 0])
         titled = {f'{name[0].upper()}{name[1:]}': img for name, img in images.items()}
         figure = plot_comparison(titled, target, lambda_map=lambda_map[0], noise_std=noise_std, region=region)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import math
+import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+if sys.platform != 'win32':
+    import fcntl
 
 import nibabel
 import numpy as np
@@ -26,7 +33,8 @@ _SHOWN_FILTERS = 6
 def output_folder(path: str | Path) -> Iterator[Path]:
     """Provide a temporary folder that takes the place of `path` at the end.
 
-    If the block raises an exception, which includes an interrupt from the keyboard, nothing is left.
+    If the block raises an exception, which includes an interrupt from the keyboard, nothing is left. What a process
+    that was killed left is removed by the next one that writes the same folder.
 
     Parameters
     ----------
@@ -46,8 +54,13 @@ def output_folder(path: str | Path) -> Iterator[Path]:
     _check_empty(path)
     new_parents = [parent for parent in path.parents if not parent.exists()]  # the innermost first
     path.parent.mkdir(parents=True, exist_ok=True)
+    for entry in path.parent.glob(f'.{glob.escape(path.name)}-{"[0-9a-f]" * 8}'):
+        if (handle := _lock(entry)) is not None:
+            shutil.rmtree(entry, ignore_errors=True)
+            os.close(handle)
     temporary = path.with_name(f'.{path.name}-{secrets.token_hex(4)}')
     temporary.mkdir()
+    lock = _lock(temporary)
     try:
         yield temporary
         _check_empty(path)
@@ -63,6 +76,24 @@ def output_folder(path: str | Path) -> Iterator[Path]:
             for parent in new_parents:
                 parent.rmdir()
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder until the process ends, however it ends; `None` if another process holds it or it can not be."""
+    if sys.platform == 'win32':
+        return None
+    handle = None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if handle is not None:
+            os.close(handle)
+        return None
+    return handle
 
 
 def _check_empty(path: Path) -> None:
@@ -186,7 +217,7 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'seconds': round(seconds, 2),
         'files': sorted(entry.name + '/' * entry.is_dir() for entry in [*path.parent.iterdir(), path]),
     }
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + '\n', 'utf-8')
+    path.write_text(json_text(report), 'utf-8')
 
     source = 'given' if report['noise_given'] else 'prewhitened' if report['prewhitened'] else 'estimated from the data'
     fraction = report['sampled_fraction']
@@ -210,6 +241,19 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'files': ', '.join(report['files']),
     }
     return '\n'.join(f'{name:16}{value}' for name, value in lines.items() if value != '')
+
+
+def json_text(value: object) -> str:
+    """Format as JSON, which knows neither NaN nor Inf: there is `null` in their place."""
+
+    def finite(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: finite(entry) for key, entry in value.items()}
+        if isinstance(value, list | tuple):
+            return [finite(entry) for entry in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
 
 
 def _shape(shape: Sequence[int]) -> str:

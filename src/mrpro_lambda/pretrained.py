@@ -91,8 +91,8 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
     Raises
     ------
     ValueError
-        If the file is no weights file of this package, if its tensors do not fit its model, or if the model has no
-        filters, or those of a network that is bound to their number.
+        If the file is no weights file of this package, if its tensors are not finite or do not fit its model, or if the
+        model has no filters, or those of a network that is bound to their number.
     """
     check_type('path', path, (str, Path))
     if filters is not None:
@@ -187,10 +187,10 @@ def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[st
         with safe_open(str(path), framework='pt') as file:
             metadata = file.metadata() or {}
         config, card = json.loads(metadata['config']), json.loads(metadata['card'])
+        if not (isinstance(config, dict) and isinstance(card, dict)):
+            raise ValueError('configuration and card must be tables')
+        return model_config(config), card
     except FileNotFoundError as error:
         raise FileNotFoundError(f'No such file: {path}') from error
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f'{path} is no weights file of mrpro_lambda: {error!r}.') from error
-    if not (isinstance(config, dict) and isinstance(card, dict)):
-        raise ValueError(f'{path} is no weights file of mrpro_lambda: configuration and card must be mappings.')
-    return model_config(config), card

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from mrpro.data import KData, KNoise, traj_calculators
+import torch
+from mrpro.data import IHeader, KData, KNoise, traj_calculators
 from mrpro.operators import FourierOp
 
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
@@ -28,7 +29,8 @@ TRAJECTORIES: dict[str, Callable[[], Any]] = {
 }
 """Trajectories by their names on the command line."""
 
-_SMALLEST = 1e-5
+_SMALLEST, _LARGEST = 1e-5, 1e9
+_POINTS_PER_SAMPLE = 256
 _TOO_SMALL = 'mrpro takes values that differ by less than 1e-6 as equal, so multiply the data of the file by a constant'
 
 
@@ -48,7 +50,8 @@ def read_kdata(path: Path, trajectory: str) -> KData:
     ------
     ValueError
         If the file is no ISMRMRD file or lacks the trajectory, if its data hold NaN or Inf, are all zero or below
-        1e-5, if the slices have different numbers of readouts, or if samples are outside of the encoding matrix.
+        1e-5, if the slices have different numbers of readouts, if samples are outside of the encoding matrix, or if a
+        matrix or a field of view of the header is not possible.
     """
     datasets = _datasets(path)
     try:
@@ -59,11 +62,14 @@ def read_kdata(path: Path, trajectory: str) -> KData:
             check_kdata(kdata)
             if (largest := kdata.data.abs().max().item()) < _SMALLEST:
                 raise ValueError(f'the largest value is {largest:.1e}, but {_TOO_SMALL}.')
+            _check_header(kdata)
+            _check_geometry(kdata)
             if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
                 kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
             FourierOp.from_kdata(kdata)
     except Exception as error:
-        raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {error}') from error
+        reason = str(error) or type(error).__name__
+        raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {reason}') from error
     n_encoded, n_image = kdata.header.encoding_matrix.x, kdata.header.recon_matrix.x
     oversampled = trajectory == 'cartesian' and kdata.data.shape[-1] == n_encoded > n_image
     return kdata.remove_readout_os() if oversampled else kdata
@@ -90,16 +96,18 @@ def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KD
     ValueError
         If the file is no ISMRMRD file, if it holds no noise although required, or if the noise does not fit the data.
     """
-    noise = None
+    noise, datasets = None, _datasets(path)
     try:
-        for index in _datasets(path):
+        for index in datasets:
             with suppress(ValueError):  # this data set holds no noise
                 noise = KNoise.from_file(path, dataset_idx=index)
+    except Exception as error:
+        raise ValueError(f'The noise measurement of {path} can not be read: {error!r:.200}') from error
+    try:
         if noise is not None and noise.data.shape[-1] == 1:
             raise ValueError(f'The noise measurement of {path} is too small: {_TOO_SMALL}.')
-    except RuntimeError as error:
-        raise ValueError(f'The noise measurement of {path} can not be read: {error}') from error
-    try:
+        if noise is not None and not bool(noise.data.isfinite().all()):
+            raise ValueError(f'The noise measurement of {path} must be finite, got shape {tuple(noise.data.shape)}.')
         if noise is not None:
             return prewhiten(kdata, noise), True
     except ValueError as error:
@@ -113,16 +121,16 @@ def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KD
 
 
 def to_unit_range(kdata: KData) -> tuple[KData, float]:
-    """Multiply small data by a power of ten such that the largest magnitude is from 1 to 10.
+    """Multiply small and huge data by a power of ten such that the largest magnitude is from 1 to 10.
 
-    mrpro would otherwise take images of small values as constant.
+    mrpro would otherwise take images of small values as constant, and the squares of huge ones would overflow.
 
     Returns
     -------
-        Data, and the factor, which is 1 for data with a largest magnitude of at least 1.
+        Data, and the factor, which is 1 for data with a largest magnitude from 1 to 1e9.
     """
     largest = kdata.data.abs().max().item()
-    factor = 10.0 ** math.ceil(-math.log10(largest)) if largest < 1 else 1.0
+    factor = 1.0 if 1 <= largest <= _LARGEST else 10.0 ** math.ceil(-math.log10(largest))
     return KData(kdata.header, kdata.data * factor, kdata.traj), factor
 
 
@@ -143,11 +151,42 @@ def upsample(kdata: KData, factor: float) -> KData:
     """Refine the grid of the image in the plane, within the same field of view.
 
     The samples then fill a central box of k-space.
+
+    Raises
+    ------
+    ValueError
+        If the grid would be too fine for the number of samples.
     """
+    _check_header(kdata, factor)
     kdata = kdata.clone()
     for matrix in (kdata.header.encoding_matrix, kdata.header.recon_matrix):
         matrix.y, matrix.x = round(factor * matrix.y), round(factor * matrix.x)
     return kdata
+
+
+def _check_header(kdata: KData, factor: float = 1.0) -> None:
+    """Raise an error if matrix or field of view can not be those of the data, before time and memory run out."""
+    header, n_samples = kdata.header, math.prod(kdata.data.shape[-3:])
+    for name in ('encoding', 'recon'):
+        matrix, fov = getattr(header, f'{name}_matrix').zyx, getattr(header, f'{name}_fov').zyx
+        if not all(1e-6 <= length <= 100 for length in fov):
+            raise ValueError(f'The {name} field of view must be from 1e-6 to 100 m, got {fov} (z, y, x) in m.')
+        n_points = math.prod(matrix) * factor**2
+        if not 0 < n_points <= _POINTS_PER_SAMPLE * n_samples:
+            raise ValueError(
+                f'The {name} matrix must have 1 to {_POINTS_PER_SAMPLE} points for each of the {n_samples} samples of '
+                f'a coil, got {matrix} (z, y, x){f" and a grid finer by {factor:g}" if factor != 1 else ""}.'
+            )
+
+
+def _check_geometry(kdata: KData) -> None:
+    """Raise an error if the images would have no position."""
+    try:
+        header = IHeader.from_kheader(kdata.header)
+    except ValueError as error:
+        raise ValueError('Position and orientation must be the same for all readouts of an image.') from error
+    if not all(bool(torch.as_tensor(x).isfinite().all()) for x in header.position.zyx):
+        raise ValueError(f'The position must be finite, got {header.position.zyx} (z, y, x) in m.')
 
 
 def _datasets(path: Path) -> list[int]:
@@ -155,10 +194,13 @@ def _datasets(path: Path) -> list[int]:
     if not path.is_file():
         raise ValueError(f'There is no file {path}.')
     found = []
-    if h5py.is_hdf5(path):
-        with h5py.File(path) as file:
-            parts = [set(group) if isinstance(group, h5py.Group) else set() for group in file.values()]
-        found = [i for i, part in enumerate(parts) if {'xml', 'data'} <= part]
+    try:
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                parts = [set(group) if isinstance(group, h5py.Group) else set() for group in file.values()]
+            found = [i for i, part in enumerate(parts) if {'xml', 'data'} <= part]
+    except Exception as error:  # of many kinds
+        raise ValueError(f'{path} is damaged: {error!r:.200}.') from error
     if not found:
         raise ValueError(f"{path} is no ISMRMRD file: it must be HDF5 with a data set that holds 'xml' and 'data'.")
     return found

@@ -40,6 +40,17 @@ def test_zoom_is_in_its_range(zoom: tuple[float, float]) -> None:
     assert zooms.min() < zoom[0] + 0.05
 
 
+def test_gamma_is_in_its_range() -> None:
+    """Half of the maximum becomes its power of 0.8 to 1.3."""
+    image = torch.ones(60, 60)
+    image[:, :30] = 0.5
+    values = [augment_image(image, (40, 40), rng(seed), zoom=(1.0, 1.0)) for seed in range(200)]
+    gammas = torch.stack([x[x < 0.75].median() for x in values if bool((x < 0.75).sum() > 200)]).log2().neg()
+    assert len(gammas) > 100
+    assert 0.79 < gammas.min() < 0.83
+    assert 1.27 < gammas.max() < 1.31
+
+
 def test_all_orientations_occur() -> None:
     image = torch.full((40, 40), 0.5)
     image[:20, :20] = 1.0

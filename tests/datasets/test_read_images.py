@@ -152,11 +152,28 @@ def test_bad_selections(tmp_path: Path) -> None:
             read_images(source)
 
 
+@pytest.mark.parametrize('name', ['a.npy', 'a.npz', 'a.mat', 'a.nii.gz'])
+@pytest.mark.parametrize(
+    'content', [b'', b'text', b'PK\x03\x04', b'\x93NUMPY\x01\x00', b'\x1f\x8b\x08\x00', bytes(400)]
+)
+def test_damaged_files(tmp_path: Path, name: str, content: bytes) -> None:
+    """Whatever the libraries raise is one error that names the file."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f'{name} can not be read'):
+        read_images(tmp_path / name)
+
+
+def test_values_that_overflow(tmp_path: Path) -> None:
+    np.save(tmp_path / 'a.npy', np.full((8, 8), 1e300))
+    with pytest.raises(ValueError, match='must be finite'):
+        read_images(tmp_path / 'a.npy')
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         ({'slices': [1], 'ids': ['a']}, 'not both'),
-        ({'ids': 'a'}, 'sequence'),
+        ({'ids': 'a'}, 'ids must be a list, each text'),
         ({'ids': []}, 'at least one'),
         ({'size': 0}, 'size'),
         ({'min_tissue': 1.0}, 'min_tissue'),

@@ -167,7 +167,7 @@ def test_radial_random_start() -> None:
         (lambda: CartesianLines(4.0).mask((32, 0), rng()), 'positive integers'),
         (lambda: CentralBox(0.5).mask((32, 32, 32), rng()), 'positive integers'),  # type: ignore[arg-type]
         (lambda: Radial(1), 'n_spokes'),
-        (lambda: Mixture(()), 'members must be one or several Cartesian samplings, got'),
+        (lambda: Mixture(()), 'members must not be empty'),
         (lambda: Mixture((CentralBox(0.5), Radial(9))), 'members must be'),  # type: ignore[arg-type]
     ],
 )

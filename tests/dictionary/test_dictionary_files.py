@@ -82,6 +82,10 @@ def test_file_that_is_no_dictionary(dictionary: Dictionary, tmp_path: Path) -> N
         save_file({'filters': PLANTED}, path, metadata={k: v for k, v in metadata.items() if k != key})
         with pytest.raises(ValueError, match=f'no dictionary.*{key}'):
             load_dictionary(path)
+    for key, value in (('sparsity', 'nan'), ('beta', '-1'), ('card', '[]'), ('card', 'NaN')):
+        save_file({'filters': PLANTED}, path, metadata=metadata | {key: value})
+        with pytest.raises(ValueError, match=f'no dictionary.*{key}'):
+            load_dictionary(path)
     save_file({'weights': PLANTED}, path, metadata=metadata)
     with pytest.raises(ValueError, match=r'no dictionary.*filters'):
         load_dictionary(path)

@@ -194,11 +194,11 @@ def test_invalid_description(values: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'solver': 'PDHG'}, "solver must be 'ADMM' or 'FISTA', got 'PDHG'"),
+        ({'solver': 'PDHG'}, r"solver must be one of \['ADMM', 'FISTA'\], got 'PDHG'"),
         ({'solver': 'FISTA', 'penalty_factor': 0.5}, 'penalty_factor is a setting of ADMM'),
         ({'responses': 'all'}, 'responses must be one of'),
         ({'boundary': 'reflect'}, 'boundary must be one of'),
-        ({'beta': -1.0}, 'beta must be a finite, non-negative number'),
+        ({'beta': -1.0}, 'beta must be a finite number of at least 0'),
         ({'coarsening': 2}, 'features without sign'),
     ],
 )

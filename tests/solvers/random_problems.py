@@ -1,11 +1,13 @@
 """Random small problems of all kinds, for theorems that hold for each of them."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.operators.GradientOp import Boundary
 from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 from mrpro_lambda.solvers import Backward, ImplicitBackward
 
@@ -58,7 +60,7 @@ class RandomProblems:
     def total_variation(self, ndim: int, *, grouped: bool) -> TotalVariation:
         axes = [d for d in (-5, -3, -2, -1) if -d <= ndim]
         dim = [d for d in axes if self.chance(0.6)] or [-1]
-        boundary = ('circular', 'neumann', 'zero')[self.integer(0, 2)]
+        boundary = get_args(Boundary)[self.integer(0, 2)]
         groups = None if self.chance(0.5) else [(d,) for d in dim]
         isotropic, complex_modulus = (grouped and self.chance(0.7) for _ in range(2))
         return TotalVariation(
@@ -66,7 +68,7 @@ class RandomProblems:
             groups=groups,
             boundary=boundary,
             isotropic=isotropic,
-            complex_modulus=complex_modulus,  # type: ignore[arg-type]
+            complex_modulus=complex_modulus,
         )
 
     def dictionary(self, dtype: torch.dtype) -> DictionarySparsity:

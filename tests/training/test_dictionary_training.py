@@ -117,7 +117,7 @@ def test_mixture(folder: Path) -> None:
     assert config.sampling == Mixture((CartesianLines(2.0, 4), VariableDensityRandom(3.0)))
     assert config.training_data()[0].img.shape == (1, 1, 16, 16)
     for bad, message in (
-        (text.replace(members, ''), 'members must be one or several'),
+        (text.replace(members, ''), 'members must not be empty'),
         (text.replace("'VariableDensityRandom'\nacceleration = 3.0", "'Radial'\nn_spokes = 9"), 'members must be'),
         (text.replace("'VariableDensityRandom'", "'Spiral'"), r"must be one of .*'Mixture'\], got 'Spiral'"),
         (text.replace("'Mixture'\n", "'Mixture'\nweights = [1, 2]\n"), r"Unknown key\(s\) \['weights'\]"),

@@ -1,6 +1,7 @@
 """A small training from images to weights."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,47 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     assert losses == uninterrupted[interval:]
     torch.testing.assert_close(weights(resumed), expected, rtol=0, atol=0)
     assert load_weights(resumed)[1]['steps'] == '11'
+
+
+def test_learning_rates(config: TrainingConfig) -> None:
+    """A warm-up of 50 steps, then half a cosine; that of the scale is five times that of the network."""
+    module = LambdaMapModule(config.model, learning_rate=0.01, max_steps=200)
+    configured = module.configure_optimizers()
+    optimizer, schedule = configured['optimizer'], configured['lr_scheduler']
+    assert isinstance(schedule, dict)
+    assert module.model.lambda_net is not None
+    network, numbers = (group['params'] for group in optimizer.param_groups)
+    assert {id(p) for p in network} == {id(p) for p in module.model.lambda_net.backbone.parameters()}
+    assert [id(p) for p in numbers] == [id(module.model.lambda_net.log_scale)]
+    for step in range(200):
+        cosine = 0.5 * (1 + math.cos(math.pi * step / 200))
+        expected = 0.01 * min(1.0, (step + 1) / 50) * cosine
+        assert [group['lr'] for group in optimizer.param_groups] == pytest.approx([expected, 5 * expected])
+        optimizer.step()
+        schedule['scheduler'].step()
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(0, abs=1e-9)
+
+
+def test_gradient_is_clipped(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """To a norm of 1 over all parameters, which are updated with it."""
+    norms: list[tuple[float, float]] = []
+    clip = LambdaMapModule.configure_gradient_clipping
+    step: Callable[..., torch.Tensor] = LambdaMapModule.training_step
+
+    def norm(module: LambdaMapModule) -> float:
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        return torch.nn.utils.parameters_to_vector(gradients).norm().item()
+
+    def recorded(self: LambdaMapModule, *args: Any, **options: Any) -> None:
+        before = norm(self)
+        clip(self, *args, **options)
+        norms.append((before, norm(self)))
+
+    monkeypatch.setattr(LambdaMapModule, 'training_step', lambda *args: 1e6 * step(*args))
+    monkeypatch.setattr(LambdaMapModule, 'configure_gradient_clipping', recorded)
+    train(single_coil(config, max_steps=2), tmp_path / 'output', progress=False)
+    assert len(norms) == 2
+    assert all(before > 10 and after == pytest.approx(1, rel=1e-3) for before, after in norms)
 
 
 def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:

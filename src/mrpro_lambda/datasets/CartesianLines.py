@@ -1,11 +1,13 @@
 """Random sampling of readout lines."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling, check_shape
 from mrpro_lambda.datasets.draw import as_range, draw_points, draw_uniform
+from mrpro_lambda.models.fields import Range, check_fields
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,13 @@ class CartesianLines(CartesianSampling):
     """Number of lines of the grid per sampled line, calibration lines included, at least 1. Drawn uniformly from a
     range `(low, high)`."""
 
-    n_center_lines: int = 16
+    n_center_lines: Annotated[int, Range(0)] = 16
     """Number of calibration lines `c`, at the indices ``n_k1 // 2 - c // 2`` and following."""
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_fields(self)
         as_range('acceleration', self.acceleration, 1)
-        if not isinstance(self.n_center_lines, int) or self.n_center_lines < 0:
-            raise ValueError(f'n_center_lines must be an integer of at least 0, got {self.n_center_lines}.')
 
     def mask(self, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
         """Draw a mask of shape `(k1, k0)`, see `CartesianSampling.mask`.

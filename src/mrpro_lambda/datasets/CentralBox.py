@@ -6,6 +6,7 @@ import torch
 
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling, central_box
 from mrpro_lambda.datasets.draw import as_range, draw_uniform
+from mrpro_lambda.models.fields import check_fields
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class CentralBox(CartesianSampling):
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_fields(self)
         as_range('fraction', self.fraction, 0, 1, exclusive=True)
 
     def mask(self, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:

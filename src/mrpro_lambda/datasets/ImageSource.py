@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from mrpro_lambda.models.fields import Range, check_fields
 
 
 @dataclass(frozen=True)
@@ -24,21 +27,18 @@ class ImageSource:
     """Selection of images of a `.npz` file by their ids. An id also selects all images whose ids continue it after a
     separator: `a-1` selects `a-1`, `a-1-x` and `a-1_x`, but not `a-10`. Excludes `slices`. `None` is all."""
 
-    size: int | None = None
+    size: Annotated[int, Range(1, 8192)] | None = None
     """Number of pixels along the longer axis after resampling. The shorter axis is padded with zeros to the same
     number. `None` keeps the images as they are."""
 
-    min_tissue: float = 0.0
+    min_tissue: Annotated[float, Range(0, 0.99)] = 0.0
     """Images are skipped if a smaller fraction of their pixels exceeds a tenth of the maximum of the volume. With 0, no
     image is skipped, and an image without signal is an error."""
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_fields(self)
         if self.slices is not None and self.ids is not None:
             raise ValueError(f'Either slices or ids must be given, not both, got {self.slices} and {self.ids}.')
-        if self.ids is not None and (isinstance(self.ids, str) or not self.ids):
+        if self.ids is not None and not self.ids:
             raise ValueError(f'ids must be a sequence of at least one id, got {self.ids!r}.')
-        if self.size is not None and (not isinstance(self.size, int) or self.size < 1):
-            raise ValueError(f'size must be a positive integer or None, got {self.size}.')
-        if not 0 <= self.min_tissue < 1:
-            raise ValueError(f'min_tissue must be in [0, 1), got {self.min_tissue}.')

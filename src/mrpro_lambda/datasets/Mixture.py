@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
+from mrpro_lambda.models.fields import check_fields
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,7 @@ class Mixture(CartesianSampling):
 
     def __post_init__(self) -> None:
         """Check the members."""
-        if not self.members or not all(isinstance(member, CartesianSampling) for member in self.members):
-            raise ValueError(f'members must be one or several Cartesian samplings, got {self.members}.')
+        check_fields(self)
 
     def mask(self, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
         """Draw a family and a mask of shape `(k1, k0)`, see `CartesianSampling.mask`."""

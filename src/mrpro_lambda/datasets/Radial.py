@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import pi
+from typing import Annotated
 
 import torch
 from mrpro.data import DcfData, KTrajectory
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
 
 from mrpro_lambda.datasets.CartesianSampling import check_shape
+from mrpro_lambda.models.fields import Range, check_fields
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Radial:
     oversampled field of view of `2 * n` pixels. The encoding matrix is `2 * n` by `2 * n`.
     """
 
-    n_spokes: int
+    n_spokes: Annotated[int, Range(2)]
     """Number of spokes, at least 2."""
 
     random_start: bool = False
@@ -28,8 +30,7 @@ class Radial:
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        if not isinstance(self.n_spokes, int) or self.n_spokes < 2:
-            raise ValueError(f'n_spokes must be an integer of at least 2, got {self.n_spokes}.')
+        check_fields(self)
 
     def trajectory(self, shape: tuple[int, int], generator: torch.Generator) -> KTrajectory:
         """Draw a trajectory.

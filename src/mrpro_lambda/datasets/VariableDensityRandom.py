@@ -1,11 +1,13 @@
 """Random sampling with a density that decays with the frequency."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling, central_box
 from mrpro_lambda.datasets.draw import as_range, draw_points, draw_uniform
+from mrpro_lambda.models.fields import Range, check_fields
 
 
 @dataclass(frozen=True)
@@ -25,19 +27,17 @@ class VariableDensityRandom(CartesianSampling):
     acceleration: float | tuple[float, float] = 4.0
     """Number of points of the grid per sampled point, at least 1; drawn uniformly from a range `(low, high)`."""
 
-    center_fraction: float = 0.12
+    center_fraction: Annotated[float, Range(0, 1)] = 0.12
     """Size of the fully sampled center along each axis relative to the grid, in [0, 1]. The center has at least the
     point of frequency zero."""
 
-    decay: float = 2.0
+    decay: Annotated[float, Range(0, 100)] = 2.0
     """Power `p` of the decay of the density; 0 is a uniform density."""
 
     def __post_init__(self) -> None:
         """Check the parameters."""
+        check_fields(self)
         as_range('acceleration', self.acceleration, 1)
-        for name, value, maximum in (('center_fraction', self.center_fraction, 1.0), ('decay', self.decay, 100.0)):
-            if not 0 <= value <= maximum:
-                raise ValueError(f'{name} must be in [0, {maximum:g}], got {value}.')
 
     def mask(self, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
         """Draw a mask of shape `(k1, k0)`, see `CartesianSampling.mask`.

@@ -39,11 +39,17 @@ def read_images(source: ImageSource | str | Path) -> list[torch.Tensor]:
     """
     if not isinstance(source, ImageSource):
         source = ImageSource(source)
-    volume, ids = _read_volume(source)
+    if not Path(source.path).is_file():
+        raise ValueError(f'path must be an existing file, got {source.path}.')
+    try:
+        volume, ids = _read_volume(source)
+    except Exception as error:  # the libraries have many kinds of it for a file that is damaged
+        raise ValueError(f'{source.path} can not be read: {error}') from error
     what = f'{source.path} has {volume.dtype} of shape {volume.shape}'
     if volume.dtype.kind not in 'biuf' or volume.ndim not in (2, 3) or not volume.size:
         raise ValueError(f'Magnitude images must be a real array with 2 or 3 axes, {what}.')
-    volume = volume.astype(np.float32)
+    with np.errstate(over='ignore'):  # what becomes infinite is an error
+        volume = volume.astype(np.float32)
     if not np.isfinite(volume).all() or volume.min() < 0:
         raise ValueError(f'Magnitude images must be finite and non-negative, {what}.')
     threshold = 0.1 * volume.max()
@@ -68,13 +74,12 @@ def read_images(source: ImageSource | str | Path) -> list[torch.Tensor]:
 def _read_volume(source: ImageSource) -> tuple[np.ndarray, list[str] | None]:
     """Read an array with the images along the first axis, and the ids of the images if there are any."""
     path, ids = Path(source.path), None
-    if not path.is_file():
-        raise ValueError(f'path must be an existing file, got {path}.')
     name = path.name.lower()
     if name.endswith('.npy'):
-        volume, axis = np.load(path, allow_pickle=False), 0
+        with path.open('rb') as binary:  # numpy would leave a damaged file open
+            volume, axis = np.load(binary, allow_pickle=False), 0
     elif name.endswith('.npz'):
-        with np.load(path, allow_pickle=False) as file:
+        with path.open('rb') as binary, np.load(binary, allow_pickle=False) as file:
             volume, axis = _get(file, 'images', path), 0
             ids = [str(i) for i in file['ids']] if 'ids' in file else None
         if ids is not None and len(ids) != len(volume):

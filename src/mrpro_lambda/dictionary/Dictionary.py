@@ -149,8 +149,11 @@ def _read(path: Path) -> Dictionary:
             metadata = file.metadata() or {}
             filters = file.get_tensor('filters')
         sparsity, beta = float(metadata['sparsity']), float(metadata['beta'])
-        return Dictionary(filters, sparsity, beta, dict(json.loads(metadata['card'])))
+        card = json.loads(metadata['card'])
+        if not isinstance(card, dict):
+            raise ValueError(f'card must be a table, got {card!r:.200}')
+        return Dictionary(filters, sparsity, beta, card)
     except FileNotFoundError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f'{path} is no dictionary of mrpro_lambda: {error!r}.') from error

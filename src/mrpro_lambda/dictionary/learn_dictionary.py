@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from mrpro_lambda.checks import check_number
+from mrpro_lambda.dictionary.checkpoint import load_checkpoint, save_checkpoint
 from mrpro_lambda.dictionary.sparse_codes import check_images, high_pass, objective_values, real_spectrum, sparse_codes
 
 _CHUNK = 2**24
@@ -100,7 +101,8 @@ def learn_dictionary(
     Raises
     ------
     ValueError
-        If a parameter or an image is not valid, or if the checkpoint is missing or that of other parameters.
+        If a parameter or an image is not valid, or if the checkpoint is missing, damaged, that of other parameters, or
+        that of more steps.
 
     References
     ----------
@@ -157,6 +159,8 @@ def learn_dictionary(
     generator = torch.Generator().manual_seed(seed)
     if resume and path is not None:
         state = _State.load(path, parameters, generator)
+        if state.step > n_steps:
+            raise ValueError(f'n_steps must not be below the steps that are done, {state.step}, got {n_steps}.')
     else:
         state = _State.create(_patches(details, n_filters, size, generator))
     state = state.to(device)
@@ -264,18 +268,12 @@ class _State:
     def save(self, path: Path, parameters: dict[str, Any], generator: torch.Generator) -> None:
         """Write a checkpoint."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        partial = path.with_name(path.name + '.partial')
-        torch.save({'state': values, 'parameters': parameters, 'generator': generator.get_state()}, partial)
-        partial.replace(path)
+        save_checkpoint({'state': values, 'parameters': parameters, 'generator': generator.get_state()}, path)
 
     @classmethod
     def load(cls, path: Path, parameters: dict[str, Any], generator: torch.Generator) -> _State:
         """Read a checkpoint."""
-        content = torch.load(path, map_location='cpu', weights_only=True)
-        different = {k: (content['parameters'].get(k), v) for k, v in parameters.items()}
-        different = {k: v for k, v in different.items() if v[0] != v[1]}
-        if different:
-            raise ValueError(f'The checkpoint {path} is that of other parameters (there, given): {different}.')
+        content = load_checkpoint(path, parameters)
         generator.set_state(content['generator'])
         return cls(**content['state'])
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
 from mrpro_lambda.checks import check_axes, check_number
+from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import Features, LambdaNet, Responses
 from mrpro_lambda.nets.UNet import UNet
@@ -24,7 +24,7 @@ from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
 
-T = TypeVar('T')
+_LARGEST = 2048  # features of a convolution: it has 9 times the square of them as weights
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,35 @@ class NetworkConfig:
     """What of the image the network sees."""
     noise_level: bool = False
     """Whether the network uses the noise level."""
-    n_features: int = 16
+    n_features: Annotated[int, Range(1, _LARGEST)] = 16
     """Features of the U-Net at the highest resolution."""
-    n_resolutions: int = 3
+    n_resolutions: Annotated[int, Range(1, 12)] = 3
     """Resolutions of the U-Net."""
-    n_convs: int = 2
+    n_convs: Annotated[int, Range(1, 16)] = 2
     """Convolutions at each resolution."""
-    padding: int = 8
+    padding: Annotated[int, Range(0, 1024)] = 8
     """Continuation of the image at each side, in pixels."""
-    initial_scale: float = 1.0
+    initial_scale: Annotated[float, Range(1e-6, 1e6)] = 1.0
     """Initial scale of the map."""
-    n_iterations: int = 128
+    n_iterations: Annotated[int, Range(1, 10**6)] = 128
     """Iterations in training."""
-    gradient_iterations: int | None = None
+    gradient_iterations: Annotated[int, Range(1, 10**6)] | None = None
     """How many of them, at the end, the gradient of the training passes through; all if `None`."""
-    tolerance: float = 1e-2
+    tolerance: Annotated[float, Range(0, above=True)] = 1e-2
     """Certified gap to solve to in use, relative to the objective."""
-    max_iterations: int = 2000
+    max_iterations: Annotated[int, Range(1, 10**9)] = 2000
     """Largest number of iterations in use."""
-    penalty_factor: float = 1.0
+    penalty_factor: Annotated[float, Range(1e-6, 1e6)] = 1.0
     """Penalty of ADMM, see `~mrpro_lambda.solvers.ADMM`."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
+        if (features := self.n_features * 2 ** (self.n_resolutions - 1)) > _LARGEST:
+            raise ValueError(
+                f'n_features doubles with each of n_resolutions, up to at most {_LARGEST}, got {features} from '
+                f'{self.n_features} and {self.n_resolutions}.'
+            )
 
     def _unet(self, n_channels_in: int, n_channels_out: int, seed: int) -> UNet:
         """Build the backbone."""
@@ -115,8 +124,6 @@ class ModelConfig(NetworkConfig):
         net
             Network in place of a new one.
         """
-        if self.solver not in ('ADMM', 'PDHG'):
-            raise ValueError(f"solver must be 'ADMM' or 'PDHG', got {self.solver!r}.")
         solver = self._solver(self.solver, self._regularizer(), inference=inference)
         return LambdaMapModel(net or self.network(seed), solver, band_limit=self.band_limit)
 
@@ -158,13 +165,13 @@ class DictionaryModelConfig(NetworkConfig):
     """Whether V3 sees the mean of each response over the image."""
     inverse_response: bool = False
     """Whether the map has a factor that falls with the local mean of the responses."""
-    coarsening: int = 1
+    coarsening: Annotated[int, Range(1, 64)] = 1
     """Factor between the grids of the image and the network."""
-    filters_at_once: int = 8
+    filters_at_once: Annotated[int, Range(1, 10**6)] = 8
     """Filters that V3 treats together."""
     boundary: DictionaryBoundary = 'circular'
     """Boundary of the convolutions."""
-    beta: float = 4.0
+    beta: Annotated[float, Range(0, 1e6)] = 4.0
     """Strength of the low-pass filter of the smooth part, in training its initial value."""
     solver: Literal['ADMM', 'FISTA'] = 'ADMM'
     """Algorithm."""
@@ -185,8 +192,6 @@ class DictionaryModelConfig(NetworkConfig):
         net
             Network in place of a new one.
         """
-        if self.solver not in ('ADMM', 'FISTA'):
-            raise ValueError(f"solver must be 'ADMM' or 'FISTA', got {self.solver!r}.")
         regularizer = DictionarySparsity(filters, boundary=self.boundary, beta=self.beta)
         solver = self._solver(self.solver, regularizer, inference=inference)
         # the band limit is a remedy for the staircases of total variation: a dictionary extrapolates beyond the band
@@ -231,35 +236,13 @@ def model_config(values: Mapping[str, Any]) -> ModelConfig | DictionaryModelConf
     Raises
     ------
     ValueError
-        If a key is unknown or the method is.
+        If a key or the method is unknown, or a value is not valid.
     """
+    if not isinstance(values, Mapping):
+        raise ValueError(f'Section [model] must be a table, got {values!r:.200}.')
     method = values.get('method', 'tv')
     if method == 'cdl':
         return DictionaryModelConfig.from_dict(values)
     if method != 'tv':
         raise ValueError(f"method in section [model] must be 'tv' or 'cdl', got {method!r}.")
     return ModelConfig.from_dict({key: value for key, value in values.items() if key != 'method'})
-
-
-def dataclass_from_dict(cls: type[T], values: Mapping[str, Any], section: str) -> T:
-    """Create a dataclass from a mapping.
-
-    Lists become tuples.
-
-    Raises
-    ------
-    ValueError
-        If a key is unknown or missing.
-    """
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ValueError(f'Unknown key(s) {unknown} in section [{section}]; known are {sorted(fields)}.')
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ValueError(f'Missing key(s) {missing} in section [{section}].')
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

@@ -179,6 +179,8 @@ class LambdaMapModule(LightningModule):
             generator = torch.Generator().manual_seed(int(seed[0]))
             self.use_dictionary(int(torch.randint(len(self.filters), (), generator=generator)))
         loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight, mask=mask)
+        if not bool(loss.isfinite()):
+            raise ValueError(f'The loss must be finite, it is not at step {self.global_step}: lower learning_rate.')
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 

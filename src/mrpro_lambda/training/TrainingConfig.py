@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from torch.utils.data import ConcatDataset
@@ -22,7 +22,8 @@ from mrpro_lambda.datasets import (
     VariableDensityRandom,
     read_images,
 )
-from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, dataclass_from_dict, model_config
+from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
+from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, model_config
 
 _SAMPLING: dict[str, type[CartesianSampling | Radial]] = {
     'CartesianLines': CartesianLines,
@@ -31,13 +32,33 @@ _SAMPLING: dict[str, type[CartesianSampling | Radial]] = {
     'VariableDensityRandom': VariableDensityRandom,
 }
 
+_Noise = Annotated[float, Range(0, 1000)]
+_Zoom = Annotated[float, Range(0.01, 100)]
+
 
 @dataclass(frozen=True)
 class Images:
     """Images of one file and how often they are used in an epoch."""
 
     source: ImageSource
-    repeat: int = 1
+    repeat: Annotated[int, Range(1, 10**6)] = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Slice in a file."""
+
+    start: int | None = None
+    stop: int | None = None
+    step: Annotated[int, Range(1)] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -54,46 +75,58 @@ class TrainingConfig:
     """Family of acquisitions to validate with."""
     model: ModelConfig | DictionaryModelConfig
     """Model."""
-    noise: tuple[float, float]
+    noise: tuple[_Noise, _Noise]
     """Range of the noise level, relative to the root mean square of the image."""
-    validation_noise: tuple[float, ...]
+    validation_noise: tuple[_Noise, ...]
     """Noise levels of the validation."""
     dictionaries: tuple[str, ...] = ()
     """Dictionaries of a dictionary model, names or files, of which each step draws one. The first one is stored."""
     learn_beta: bool = False
     """Learn the strength of the low-pass filter of a dictionary model."""
-    n_coils: tuple[int, ...] = (1,)
+    n_coils: tuple[Annotated[int, Range(1, 1024)], ...] = (1,)
     """Numbers of coils to draw from."""
     colored_noise: bool | tuple[float, float] = False
     """Noise that varies along the phase-encoding direction, see `~mrpro_lambda.datasets.SimulatedAcquisitions`."""
-    crop: int = 128
+    crop: Annotated[int, Range(1, 8192)] = 128
     """Size of the training images in pixels."""
-    zoom: tuple[float, float] = (0.8, 1.15)
+    zoom: tuple[_Zoom, _Zoom] = (0.8, 1.15)
     """Range of the factor that training images are zoomed by."""
-    max_steps: int = 4000
+    max_steps: Annotated[int, Range(1, 10**9)] = 4000
     """Optimizer steps."""
-    batch_size: int = 4
+    batch_size: Annotated[int, Range(1, 10**6)] = 4
     """Images in a step, on each device."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 1e-3
     """Largest learning rate, reached after 50 steps; then it falls to zero as a cosine."""
-    background_weight: float = 0.2
+    background_weight: Annotated[float, Range(0, 1e6)] = 0.2
     """Weight of the background in the loss."""
     initial_weights: str | None = None
     """Weights to start from, a file of an earlier training. The network may see more than that of the weights."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 2)] = 0
     """Seed of the initial weights, the order of the images and the simulation."""
-    n_workers: int = 0
+    n_workers: Annotated[int, Range(0, 256)] = 0
     """Processes that simulate acquisitions."""
-    validation_interval: int = 500
+    validation_interval: Annotated[int, Range(1, 10**9)] = 500
     """Steps between validations; a checkpoint is written after each."""
     accelerator: str = 'auto'
     """Lightning's accelerator."""
-    devices: int | str = 'auto'
+    devices: Annotated[int, Range(1, 1024)] | str = 'auto'
     """Lightning's devices."""
     strategy: str = 'auto'
     """Lightning's strategy for several devices."""
     card: dict[str, str] = field(default_factory=dict)
     """Model card to store with the weights: data, license, purpose."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
+        is_cdl = isinstance(self.model, DictionaryModelConfig)
+        if is_cdl != bool(self.dictionaries):
+            raise ValueError(
+                "dictionaries must be given for a model with method = 'cdl', and only for it, got "
+                f'{list(self.dictionaries)}.'
+            )
+        if self.learn_beta and not (isinstance(self.model, DictionaryModelConfig) and self.model.beta > 0):
+            raise ValueError("learn_beta must be false without method = 'cdl' and beta above 0 in the model, got true.")
 
     @classmethod
     def from_toml(cls, path: str | Path, data_root: str | Path | None = None) -> Self:
@@ -107,36 +140,24 @@ class TrainingConfig:
         data_root
             Folder that the paths in the configuration are relative to. Default: that of the file.
         """
-        path = Path(path)
-        root = path.parent if data_root is None else Path(data_root)
-        with path.open('rb') as file:
-            values: dict[str, Any] = tomllib.load(file)
-        if isinstance(values.get('model'), dict):
+        root = Path(path).parent if data_root is None else Path(data_root)
+        values = read_toml(Path(path))
+        if 'model' in values:
             values['model'] = model_config(values['model'])
         for key in ('sampling', 'validation_sampling'):
-            if isinstance(values.get(key), dict):
-                values[key] = _sampling(dict(values[key]), key)
-        for key in ('images', 'validation_images'):
-            if isinstance(values.get(key), list):
-                values[key] = [_images(dict(entry), root, key) for entry in values[key]]
-        if values.get('initial_weights') is not None:
-            values['initial_weights'] = str(root / values['initial_weights'])
-        if isinstance(values.get('dictionaries'), list):
-            values['dictionaries'] = [
-                str(root / d) if d.endswith('.safetensors') else d for d in values['dictionaries']
-            ]
-        config = dataclass_from_dict(cls, values, 'top level')
-        if isinstance(config.model, DictionaryModelConfig) != bool(config.dictionaries):
-            raise ValueError(
-                "dictionaries must be given for a model with method = 'cdl', and only for it, got "
-                f'{list(config.dictionaries)}.'
-            )
-        return config
+            if key in values:
+                values[key] = _sampling(values[key], key)
+        config = dataclass_from_dict(cls, read_sections_of_images(values, root), 'top level')
+        return dataclasses.replace(
+            config,
+            initial_weights=None if config.initial_weights is None else str(root / config.initial_weights),
+            dictionaries=tuple(str(root / d) if d.endswith('.safetensors') else d for d in config.dictionaries),
+        )
 
     def training_data(self) -> SimulatedAcquisitions:
         """Read the training images and set up the simulation."""
         return SimulatedAcquisitions(
-            _read(self.images),
+            read_all(self.images),
             self.sampling,
             noise=self.noise,
             n_coils=self.n_coils,
@@ -149,7 +170,10 @@ class TrainingConfig:
 
     def validation_data(self) -> ConcatDataset:
         """Read the validation images and set up the simulation at each noise level."""
-        images = _read(self.validation_images)
+        images = read_all(self.validation_images)
+        smallest = min((image.shape for image in images), key=min)
+        if min(smallest) < 7:
+            raise ValueError(f'validation_images must have the 7 pixels of a window of SSIM, got {tuple(smallest)}.')
         return ConcatDataset(
             [
                 SimulatedAcquisitions(
@@ -160,26 +184,56 @@ class TrainingConfig:
         )
 
 
-def _sampling(values: dict[str, Any], section: str) -> CartesianSampling | Radial:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; whatever is wrong with it is a `ValueError` that names the file."""
+    try:
+        with path.open('rb') as file:
+            return tomllib.load(file)
+    except (ValueError, RecursionError) as error:  # also of the encoding, and of tables that are nested too deeply
+        raise ValueError(f'{path} is no TOML file: {error}.') from error
+
+
+def read_sections_of_images(values: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Replace the sections `[[images]]` and `[[validation_images]]` by what they describe."""
+    values = dict(values)
+    for section in ('images', 'validation_images'):
+        if section in values:
+            if not isinstance(values[section], list):
+                raise ValueError(f'{section} must be a list of tables [[{section}]], got {values[section]!r:.200}.')
+            values[section] = [_images(entry, root, section) for entry in values[section]]
+    return values
+
+
+def read_all(entries: tuple[Images, ...]) -> list[torch.Tensor]:
+    """Read all images of a list."""
+    return [image for entry in entries for image in read_images(entry.source) * entry.repeat]
+
+
+def _sampling(values: Any, section: str) -> CartesianSampling | Radial:  # noqa: ANN401
     """Create a family of acquisitions from its name and parameters."""
+    if not isinstance(values, dict):
+        raise ValueError(f'Section [{section}] must be a table, got {values!r:.200}.')
+    values = dict(values)
     name = values.pop('name', None)
     if name == 'Mixture':
-        members = tuple(_sampling(dict(member), section) for member in values.pop('members', []))
-        return dataclass_from_dict(Mixture, {**values, 'members': members}, section)
-    if name not in _SAMPLING:
+        members = values.pop('members', [])
+        if not isinstance(members, list):
+            raise ValueError(f'members in section [{section}] must be a list of tables, got {members!r:.200}.')
+        return dataclass_from_dict(Mixture, values | {'members': [_sampling(m, section) for m in members]}, section)
+    if not isinstance(name, str) or name not in _SAMPLING:
         raise ValueError(f'name in section [{section}] must be one of {[*sorted(_SAMPLING), "Mixture"]}, got {name!r}.')
     return dataclass_from_dict(_SAMPLING[name], values, section)
 
 
-def _images(values: dict[str, Any], folder: Path, section: str) -> Images:
+def _images(values: Any, folder: Path, section: str) -> Images:  # noqa: ANN401
     """Create an entry of the list of images."""
-    repeat = values.pop('repeat', 1)
+    if not isinstance(values, dict):
+        raise ValueError(f'{section} must be a list of tables [[{section}]], got {values!r:.200} in it.')
+    repeat = {'repeat': values['repeat']} if 'repeat' in values else {}
+    values = {key: value for key, value in values.items() if key != 'repeat'}
     if isinstance(values.get('slices'), dict):
-        values['slices'] = slice(*(values['slices'].get(key) for key in ('start', 'stop', 'step')))
+        selected = dataclass_from_dict(_Slice, values['slices'], f'{section}.slices')
+        values['slices'] = slice(selected.start, selected.stop, selected.step)
     source = dataclass_from_dict(ImageSource, values, section)
-    return Images(dataclasses.replace(source, path=folder / source.path), repeat)
-
-
-def _read(entries: tuple[Images, ...]) -> list[torch.Tensor]:
-    """Read all images of a list."""
-    return [image for entry in entries for image in read_images(entry.source) * entry.repeat]
+    source = dataclasses.replace(source, path=folder / source.path)
+    return dataclass_from_dict(Images, {'source': source, **repeat}, section)

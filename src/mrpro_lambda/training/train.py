@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader, Sampler
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from torch.utils.data import ConcatDataset, DataLoader, Sampler
 
 from mrpro_lambda.datasets import SimulatedAcquisitions
 from mrpro_lambda.dictionary import load_dictionary
+from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
@@ -52,6 +57,14 @@ class _Order(Sampler[int]):
         return len(self.data)
 
 
+class _CheckpointIO(TorchCheckpointIO):
+    """Lightning's way to write moves a file from the temporary folder, which may be on another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:  # noqa: ARG002
+        """Write a checkpoint that is complete or not there."""
+        save_checkpoint(checkpoint, path)
+
+
 def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, progress: bool = True) -> Path:
     """Train a Lambda network and write its weights.
 
@@ -62,7 +75,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     output
         Folder for checkpoints, logs and `weights.safetensors`. It must be empty or not exist, unless resuming.
     resume
-        Go on from the last checkpoint in the folder.
+        Go on from the last checkpoint in the folder, from the start if it was interrupted before the first one. The
+        configuration must be the same, but may have more steps.
     progress
         Show a progress bar.
 
@@ -73,16 +87,15 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     Raises
     ------
     ValueError
-        If the folder is not empty without `resume`, or holds no checkpoint with it.
+        If the folder is not empty without `resume`, or holds neither checkpoint nor logs with it; if the checkpoint is
+        damaged or that of another configuration; or if the configuration does not fit the images or the computer.
+    KeyboardInterrupt
+        If interrupted from the keyboard.
+    SystemExit
+        With 128 plus the number of the signal, if the process is to terminate.
     """
     output = Path(output)
-    last = output / 'last.ckpt'
-    if resume and not last.exists():
-        raise ValueError(f'There is no checkpoint to resume from: {last} does not exist.')
-    if not resume and output.exists() and any(output.iterdir()):
-        raise ValueError(f'The output folder must be empty, or give resume: {output} is not.')
-
-    data, validation_data = config.training_data(), config.validation_data()
+    last = find_checkpoint(output / 'last.ckpt', resume=resume)
     module = LambdaMapModule(
         config.model,
         filters=[load_dictionary(name).filters for name in config.dictionaries],
@@ -92,9 +105,29 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         background_weight=config.background_weight,
         seed=config.seed,
     )
-    if config.initial_weights is not None and not resume:
+    if config.initial_weights is not None and last is None:
         module.load_weights(config.initial_weights)
-    n_steps = torch.load(last, weights_only=True)['global_step'] if resume else 0
+    data, validation_data = config.training_data(), config.validation_data()
+    for simulated in (data, validation_data):
+        simulated[0]  # a sampling that does not fit the images is found before anything is written
+    parameters = _parameters(config, data, validation_data)
+    n_steps = 0
+    if last is not None:
+        n_steps = load_checkpoint(last, parameters)['global_step']
+        if config.max_steps < n_steps:
+            raise ValueError(f'max_steps must not be below the steps that are done, {n_steps}, got {config.max_steps}.')
+    try:
+        trainer = _trainer(config, output, parameters, progress=progress)
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        settings = f'{config.accelerator!r}, {config.devices!r}, {config.strategy!r}'
+        raise ValueError(
+            f'accelerator, devices and strategy must be those of Lightning and this computer, got {settings}: {error}'
+        ) from error
+    if config.batch_size * trainer.world_size > len(data):
+        raise ValueError(
+            f'There must be at least batch_size images for each device, got {len(data)} image(s) with repetitions for '
+            f'batch_size = {config.batch_size} on {trainer.world_size} device(s).'
+        )
     loader_options: dict[str, Any] = {
         'num_workers': config.n_workers,
         'persistent_workers': config.n_workers > 0,
@@ -106,7 +139,32 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         drop_last=True,
         **loader_options,
     )
-    trainer = Trainer(
+    validation_loader = DataLoader(validation_data, batch_size=1)
+    try:
+        with warnings.catch_warnings():
+            if trainer.world_size == 1:  # `_Order` is resumable in its own way
+                warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
+            trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
+        if trainer.global_step % config.validation_interval or 'psnr' not in trainer.callback_metrics:
+            trainer.validate(module, validation_loader, verbose=False)  # of the weights that are stored
+    except SIGTERMException as stop:  # a `SystemExit` without a code, which would be a success
+        raise SystemExit(128 + signal.SIGTERM) from stop
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning would exit with 1
+            raise KeyboardInterrupt from stop
+        raise
+    card = {**config.card, 'steps': str(trainer.global_step)}
+    validation = {key: value for key, value in trainer.callback_metrics.items() if key.startswith(('psnr', 'ssim'))}
+    card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
+    weights = output / 'weights.safetensors'
+    if trainer.is_global_zero:
+        save_weights(*module.trained_model(), card, weights)
+    return weights
+
+
+def _trainer(config: TrainingConfig, output: Path, parameters: dict[str, Any], *, progress: bool) -> Trainer:
+    """Set up the training."""
+    return Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
         strategy=config.strategy,
@@ -117,8 +175,10 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         check_val_every_n_epoch=None,
         log_every_n_steps=20,
         logger=[CSVLogger(output, name='csv'), TensorBoardLogger(output, name='tensorboard')],
+        plugins=[_CheckpointIO()],
         callbacks=[
             LearningRateMonitor('step'),
+            LambdaCallback(on_save_checkpoint=lambda _, __, checkpoint: checkpoint.update(parameters=parameters)),
             # saved before the validation as well, so that an interrupted training loses little
             ModelCheckpoint(
                 output,
@@ -132,15 +192,20 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    with warnings.catch_warnings():
-        if trainer.world_size == 1:  # `_Order` is resumable in its own way
-            warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
-        validation_loader = DataLoader(validation_data, batch_size=1)
-        trainer.fit(module, loader, validation_loader, ckpt_path=last if resume else None, weights_only=True)
-    card = {**config.card, 'steps': str(trainer.global_step)}
-    validation = {key: value for key, value in trainer.callback_metrics.items() if key.startswith(('psnr', 'ssim'))}
-    card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
-    weights = output / 'weights.safetensors'
-    if trainer.is_global_zero:
-        save_weights(*module.trained_model(), card, weights)
-    return weights
+
+
+def _parameters(config: TrainingConfig, data: SimulatedAcquisitions, validation_data: ConcatDataset) -> dict[str, Any]:
+    """Return what the weights depend on, apart from the number of steps. Files are known by what is in them."""
+    files = ('images', 'validation_images', 'dictionaries', 'initial_weights', 'model')
+    free = ('max_steps', 'n_workers', 'accelerator', 'devices', 'strategy', 'card')
+    names = [field.name for field in dataclasses.fields(config) if field.name not in files + free]
+    parameters = {name: getattr(config, name) for name in names}
+    parameters |= {f'model.{name}': value for name, value in dataclasses.asdict(config.model).items()}
+    parameters |= {name: repr(parameters[name]) for name in ('sampling', 'validation_sampling')}
+    parameters['dictionaries'] = [Path(name).name for name in config.dictionaries]
+    parameters['initial_weights'] = config.initial_weights and Path(config.initial_weights).name
+    for name, part in (('images', data), ('validation_images', validation_data.datasets[0])):
+        if isinstance(part, SimulatedAcquisitions):
+            total = sum(image.double().sum().item() for image in part.images)
+            parameters[name] = f'{len(part)} with the sum {total:.8g}'
+    return parameters
