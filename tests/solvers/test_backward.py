@@ -298,9 +298,9 @@ def test_operators_that_require_a_gradient(backward: Backward, what: str) -> Non
 
 @pytest.mark.parametrize('number', [0, -1])
 def test_invalid_numbers(number: int) -> None:
-    with pytest.raises(ValueError, match='number of iterations with gradient must be positive'):
+    with pytest.raises(ValueError, match='number of iterations with gradient must be an integer from 1 on'):
         TruncatedBackward(number)
-    with pytest.raises(ValueError, match='number of segments must be positive'):
+    with pytest.raises(ValueError, match='number of segments must be an integer from 1 on'):
         CheckpointedBackward(number)
 
 

@@ -11,7 +11,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp, ToeplitzGramOp, gram_
 from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import FISTA, Problem
-from mrpro_lambda.solvers.circulant_bound import _sampling_density, circulant_bound
+from mrpro_lambda.solvers.circulant_bound import _sampling_density
 from mrpro_lambda.solvers.FISTA import FISTAIteration
 from mrpro_lambda.solvers.gram_norm import gram_norm
 
@@ -78,7 +78,7 @@ def test_gram_norm_of_power_iteration_scales_with_the_operator() -> None:
 def test_circulant_of_admm_is_an_upper_bound_of_the_gram_operator(name: str) -> None:
     """Where ADMM takes it as equal, it is; where frames with different masks are coupled, it is above all of them."""
     case = get_case(name)
-    bound = circulant_bound(case.problem)
+    bound = case.problem.circulant_bound
     transfer, dim, exact = bound.transfer, bound.dim, bound.exact
     shape = case.problem.rhs.shape
     basis = torch.eye(shape.numel(), dtype=torch.complex128).reshape(-1, *shape)
@@ -94,12 +94,12 @@ def test_unregularized_axes_may_have_different_masks() -> None:
     acquisition_op = CartesianAcquisitionOp(mask((3, 1, 1, 6, 6)))
     case = get_case('dynamic')
     problem = case._replace(regularizer=TV, lambda_map=case.lambda_map[:1], acquisition_op=acquisition_op).problem
-    assert circulant_bound(problem).exact
+    assert problem.circulant_bound.exact
 
 
 def test_cases_differ_in_their_gram_operator() -> None:
     """The tests above would be empty if all operators were circulant."""
-    exact = {name: circulant_bound(get_case(name).problem).exact for name in CASES}
+    exact = {name: get_case(name).problem.circulant_bound.exact for name in CASES}
     expected = {'single coil', 'coil images', 'real denoising', 'dictionary, single coil'}
     assert {name for name, is_exact in exact.items() if is_exact} == expected
 
@@ -142,7 +142,7 @@ def test_bounds_of_an_image_do_not_depend_on_the_others(kind: str, n: int) -> No
     for images in (slice(0, 2), slice(0, 1), slice(1, 2)):
         op = create[kind](images)
         problem = Problem.create(TV, *op(img[images]), op, img[images], 0.1)
-        norm, bound = gram_norm(problem.gram, problem.rhs), circulant_bound(problem)
+        norm, bound = gram_norm(problem.gram, problem.rhs), problem.circulant_bound
         factor = torch.as_tensor(bound.factor).expand(norm.shape)
         results.append((norm, factor, bound.density.expand(len(norm), *bound.density.shape[1:])))
         assert norm.shape == (len(img[images]), 1, 1, 1, 1)
@@ -164,7 +164,7 @@ def test_images_that_the_regularizer_couples_share_a_bound() -> None:
     for acquisition_op in (op, CartesianAcquisitionOp(torch.ones(5, 4), csm)):
         for dim, expected in (((-2, -1), [[1, 4], [9, 1]]), ((-5, -1), [[4], [9]]), ((-6, -1), [[9, 4]])):
             problem = Problem.create(TotalVariation(dim), *op(img), acquisition_op, img, 0.1)
-            bound = circulant_bound(problem)
+            bound = problem.circulant_bound
             assert bound.transfer.shape[-4:] == (1, 1, 1, 1)
             torch.testing.assert_close(
                 bound.transfer[..., 0, 0, 0, 0], torch.tensor(expected).double(), rtol=0.06, atol=0
@@ -202,7 +202,7 @@ def test_bound_of_a_toeplitz_operator_is_proven() -> None:
 
 def test_weakly_sampled_frequencies_do_not_rule_the_bound() -> None:
     r"""They keep a tenth of the largest density, so that the factor stays near 1 and nothing is divided by zero."""
-    bound = circulant_bound(get_case('radial').problem)
+    bound = get_case('radial').problem.circulant_bound
     density = bound.density
     assert density.min() >= 0.1 / 1.1 * density.max() * (1 - 1e-6)
     problem = get_case('radial').problem

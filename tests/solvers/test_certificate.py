@@ -1,14 +1,15 @@
-"""The certified gap bounds the distance to the minimum: what it assumes, where it is refused, and its precision."""
+"""The certified gap bounds the distance to the minimum, for each image, whatever the problem and the state."""
 
 import pytest
 import torch
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
-from mrpro_lambda.solvers import ADMM, PDHG, Problem
-from mrpro_lambda.solvers.Problem import GapKind
+from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem
+from mrpro_lambda.solvers.certificate import Bound, certificate, certificate_of_state
 
 from tests.solvers.cases import (
     COILS,
+    DICTIONARY,
     TV,
     Case,
     SolverClass,
@@ -18,97 +19,193 @@ from tests.solvers.cases import (
     solve_exactly,
     solver_case_parameters,
 )
+from tests.solvers.random_problems import KINDS, RandomProblems, scaled_batch, solvers_of
+
+BOUNDS: tuple[Bound, ...] = ('trivial', 'plain', 'repaired')
 
 
-@solver_case_parameters('single coil', 'dynamic', 'real denoising', 'dictionary, complex filters')
-def test_scaled_gap_needs_no_assumption_about_the_size_of_the_minimizer(cls: SolverClass, name: str) -> None:
-    """At zero the bounded gap takes the minimizer to be zero as well, and is too small. The scaled one is not."""
-    case = get_case(name)
-    solution, problem = solve_exactly(cls, name), case.problem
-    zero = torch.zeros_like(problem.start)
-    dual = case.regularizer.transform(zero)
-    bounded, scaled = (problem.certificate(zero, dual, kind) for kind in ('bounded', 'scaled'))
-    distance = bounded.objective - solution.objective
-    assert distance > 0.1 * solution.objective
-    assert bounded.gap == 0
-    assert scaled.objective == bounded.objective == pytest.approx(0.5 * problem.data.abs().square().sum().item())
-    assert scaled.gap >= distance
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('seed', range(8))
+def test_gap_is_an_upper_bound_on_random_problems(kind: str, seed: int) -> None:
+    """From the first iteration on, for each image of batches with scales and weights over many decades."""
+    random = RandomProblems(seed)
+    case = scaled_batch(random, random.problem(kind, n_batch=6))
+    for cls in solvers_of(case):
+        iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
+        state, found = iteration.owned(iteration.init()), []
+        for done, n_steps in ((0, 1), (1, 2), (3, 7), (10, 40)):
+            iteration.run(state, done, n_steps)
+            found += [certificate_of_state(iteration, state, bound) for bound in BOUNDS]
+        # the reference can only be too high
+        iteration.run(state, 50, 1500)
+        smallest = certificate_of_state(iteration, state, 'trivial').objective
+        for objective, gap, _, noise in found:
+            assert bool((gap >= objective - smallest - 1e-11 * (objective + noise)).all())
+            assert bool((gap <= objective).all())
 
 
-@solver_case_parameters('single coil', 'three coils', 'dynamic', 'coil images')
+def test_nothing_is_certified_by_coefficients_that_are_all_zero() -> None:
+    """A large weight on a smooth image: nothing for ten iterations, although the minimizer is not zero."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing='ij')
+    img = ((x**2 + y**2 < 0.6) * (1 + 0.3 * torch.sin(9 * x))).to(torch.complex128)[None, None, None]
+    acquisition_op = CartesianAcquisitionOp(mask((1, 1, 1, 32, 32)))
+    (data,) = acquisition_op(img)
+    (start,) = acquisition_op.adjoint(data)
+    problem = Problem.create(DICTIONARY, data, acquisition_op, start, 1.0)
+    largest = torch.view_as_real(problem.adjoint(problem.data)).abs().max()
+    case = Case(DICTIONARY, data, acquisition_op, start, 0.7 * largest)
+    for cls in (ADMM, FISTA):
+        iteration = cls(DICTIONARY, n_iterations=1).iteration(case.problem)
+        zero = iteration.owned(iteration.init())
+        found = certificate_of_state(iteration, zero, 'repaired')
+        solution = cls(DICTIONARY, max_iterations=3000, tolerance=1e-6).solve(*case[1:])
+        assert solution.coefficients is not None
+        assert bool(solution.coefficients.any())
+        assert found.gap.item() >= found.objective.item() - solution.objective.item() > 0
+        # with the size of the coefficients at hand, nothing seems to be missing
+        assert found.estimate.item() == pytest.approx(0, abs=1e-12)
+
+
+@solver_case_parameters('single coil', 'three coils', 'dynamic', 'coil images', 'dictionary, three coils')
 @pytest.mark.parametrize('scale', [0.1, 3.0])
-def test_scaled_gap_of_images_far_from_the_minimizer(cls: SolverClass, name: str, scale: float) -> None:
+def test_gap_of_images_far_from_the_minimizer(cls: SolverClass, name: str, scale: float) -> None:
     """Any image and any feasible dual, in particular images that are too dark or too bright, or of wrong mean."""
     case = get_case(name)
-    smallest, problem = solve_exactly(cls, name).objective, case.problem
+    smallest, problem = solve_exactly(cls, name).objective.sum(), case.problem
     iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
     state = iteration.run(iteration.owned(iteration.init()), 0, 20)
-    for img in (scale * state.primal, state.primal + scale, 0 * state.primal + scale):
-        for dual in (0 * iteration.dual(state), -iteration.dual(state), 0.5 * iteration.dual(state)):
-            value, gap = problem.certificate(img, dual, 'scaled')
-            assert gap >= (value - smallest) * (1 - 1e-9)
+    dual = iteration.dual(state)
+    for unknown in (scale * state.primal, state.primal + scale, 0 * state.primal + scale):
+        for q in (None,) if dual is None else (0 * dual, -dual, 0.5 * dual):
+            for bound in BOUNDS:
+                found = certificate(problem, unknown, q, bound=bound)
+                assert found.gap.sum() >= (found.objective.sum() - smallest) * (1 - 1e-9)
 
 
-@solver_case_parameters('three coils', 'dynamic', 'dictionary, three coils')
-def test_solve_to_a_scaled_gap(cls: SolverClass, name: str) -> None:
-    """The solver stops on the gap that it was asked for; the image is within it."""
+@solver_case_parameters()
+def test_repair_and_iterations_tighten_the_gap(cls: SolverClass, name: str) -> None:
+    """It becomes a small part of the objective, for every problem that a solver takes."""
     case = get_case(name)
-    solution = cls(case.regularizer, max_iterations=3000, tolerance=1e-3, gap='scaled').solve(*case[1:])
+    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
+    state = iteration.run(iteration.owned(iteration.init()), 0, 30)
+    gaps = [certificate_of_state(iteration, state, bound).gap.sum() for bound in BOUNDS]
+    assert gaps[2] < gaps[0]
+    assert gaps[2] < 1.1 * gaps[1]
+    iteration.run(state, 30, 1500)
+    assert certificate_of_state(iteration, state, 'repaired').gap.sum() < 0.1 * gaps[2]
+
+
+@pytest.mark.parametrize('regularizer', [TotalVariation((-2, -1)), TotalVariation((-2, -1), boundary='neumann')])
+def test_weights_of_zero(regularizer: TotalVariation) -> None:
+    """Where nothing is penalized the dual variable vanishes, up to the last bit."""
+    case = create_case(regularizer, CartesianAcquisitionOp(mask((1, 1, 1, 8, 7))), (1, 1, 1, 8, 7), torch.complex128)
+    lambda_map = case.lambda_map.clone()
+    lambda_map[..., 2:4, 1:6] = 0
+    solution = ADMM(regularizer, max_iterations=5000, tolerance=1e-4).solve(*case[1:4], lambda_map)
     assert solution.reason == 'tolerance reached'
-    smallest = solve_exactly(cls, name).objective
-    assert 0 <= solution.objective - smallest <= solution.gap <= 1e-3 * solution.objective
-    fixed = cls(case.regularizer, n_iterations=solution.n_iterations, gap='scaled').solve(*case[1:])
-    assert fixed.gap == solution.gap
-    assert fixed.gap != cls(case.regularizer, n_iterations=solution.n_iterations).solve(*case[1:]).gap
 
 
-def test_scaled_gap_of_a_batch_is_the_sum() -> None:
-    """One entry that is far from its minimizer does not spoil the bound of the others."""
-    case = get_case('three coils')
+@solver_case_parameters('three coils', 'dictionary, three coils')
+def test_gap_of_each_image_is_that_of_the_image_alone(cls: SolverClass, name: str) -> None:
+    """One entry that is far from its minimizer does not spoil the others; dim beside bright ones."""
+    case = get_case(name)
     acquisition_op = case.acquisition_op
     assert isinstance(acquisition_op, CartesianAcquisitionOp)
     assert acquisition_op.csm is not None
-    iteration = ADMM(TV, n_iterations=1).iteration(case.problem)
-    state = iteration.run(iteration.owned(iteration.init()), 0, 30)
-    img, dual = state.primal.clone(), iteration.dual(state).clone()
-    img[1] *= 5
-    dual[:, 1] *= -1
-    together = case.problem.certificate(img, dual, 'scaled')
-    alone = []
+    factor = torch.tensor([1.0, 1e-3], dtype=torch.float64).reshape(2, 1, 1, 1, 1)
+    case = case._replace(
+        data=factor * case.data, initial_image=factor * case.initial_image, lambda_map=factor * case.lambda_map
+    )
+    together = cls(case.regularizer, n_iterations=30).solve(*case[1:])
+    assert together.objective.shape == together.gap.shape == (2,)
     for i in range(2):
         entry = slice(i, i + 1)
         op = CartesianAcquisitionOp(acquisition_op.mask[entry], acquisition_op.csm[entry])
-        part = Case(TV, case.data[entry], op, case.initial_image[entry], case.lambda_map[:, entry])
-        alone.append(part.problem.certificate(img[entry], dual[:, entry], 'scaled'))
-    assert together == pytest.approx(tuple(sum(values) for values in zip(*alone, strict=True)), rel=1e-10)
-    assert alone[0].gap < 0.1 * alone[1].gap
+        arguments = case.data[entry], op, case.initial_image[entry], case.lambda_map[:, entry]
+        alone = cls(case.regularizer, n_iterations=30).solve(*arguments)
+        torch.testing.assert_close(together.img[entry], alone.img, rtol=1e-12, atol=1e-15)
+        torch.testing.assert_close(together.objective[entry], alone.objective, rtol=1e-10, atol=0)
+        torch.testing.assert_close(together.gap[entry], alone.gap, rtol=1e-6, atol=1e-15)
+    assert together.relative_gap == pytest.approx((together.gap / together.objective).amax().item())
 
 
-@pytest.mark.parametrize('name', ['neumann', 'zero'])
-def test_scaled_gap_refuses_other_boundaries(name: str) -> None:
-    case = get_case(name)
-    solver = PDHG(case.regularizer, n_iterations=3, gap='scaled')
-    with pytest.raises(ValueError, match=f"The scaled gap needs boundary='circular', got '{name}'"):
-        solver.solve(*case[1:])
-    assert PDHG(case.regularizer, n_iterations=3).solve(*case[1:]).gap > 0
+def test_solve_stops_when_the_worst_image_has_reached_the_tolerance() -> None:
+    """An easy bright image does not hide that a dim one has not."""
+    case = get_case('three coils')
+    factor = torch.tensor([1.0, 1e-2], dtype=torch.float64).reshape(2, 1, 1, 1, 1)
+    data = (factor * case.data, case.acquisition_op, factor * case.initial_image, factor * case.lambda_map)
+    solution = ADMM(TV, max_iterations=3000, tolerance=1e-3).solve(*data)
+    assert solution.reason == 'tolerance reached'
+    assert bool((solution.gap <= 1e-3 * solution.objective).all())
 
 
-@pytest.mark.parametrize(('shape', 'dim'), [((1, 1, 2, 8, 7), (-2, -1)), ((1, 1, 1, 8, 7), (-1,))])
-def test_scaled_gap_refuses_axes_without_total_variation(shape: tuple[int, ...], dim: tuple[int, ...]) -> None:
-    """A stack of slices: the null space of the gradient is larger than the constants."""
-    case = create_case(TotalVariation(dim), CartesianAcquisitionOp(mask((1, 1, 1, 8, 7))), shape, torch.complex128)
-    solver = PDHG(case.regularizer, n_iterations=3, gap='scaled')
-    with pytest.raises(ValueError, match=r'needs a total variation along all axes of the image.*use the bounded gap'):
-        solver.solve(*case[1:])
+def test_images_that_are_coupled_share_a_gap() -> None:
+    """Frames by the total variation in time; coils of uncombined images."""
+    dynamic = ADMM(get_case('dynamic').regularizer, n_iterations=5).solve(*get_case('dynamic')[1:])
+    assert dynamic.gap.shape == (1,)
+    coils = get_case('coil images')
+    assert coils.initial_image.shape == COILS
+    assert ADMM(TV, n_iterations=5).solve(*coils[1:]).gap.shape == (1,)
 
 
-def test_scaled_gap_without_the_zero_frequency() -> None:
+def test_gap_without_the_zero_frequency() -> None:
     """The mean of the image is free then."""
     hole = mask((1, 1, 1, 8, 7))
     hole[..., 4, 3] = 0
     case = create_case(TV, CartesianAcquisitionOp(hole), (1, 1, 1, 8, 7), torch.complex128)
-    solution = PDHG(TV, max_iterations=3000, tolerance=1e-3, gap='scaled').solve(*case[1:])
+    solution = PDHG(TV, max_iterations=3000, tolerance=1e-3).solve(*case[1:])
     assert solution.reason == 'tolerance reached'
+
+
+@solver_case_parameters('single coil', 'dictionary, single coil')
+def test_minimum_of_zero(cls: SolverClass, name: str) -> None:
+    """A relative gap is never reached then: that of the rounding errors of the data counts."""
+    case = get_case(name)
+    img = torch.ones_like(case.initial_image)
+    (data,) = case.acquisition_op(img)
+    low_pass = {} if case.regularizer.synthesis_op is None else {'beta': 0.0}
+    regularizer = DictionarySparsity(DICTIONARY.synthesis_op.filters, **low_pass) if low_pass else TV
+    solution = cls(regularizer, max_iterations=3000).solve(data, case.acquisition_op, img, case.lambda_map)
+    assert solution.reason == 'tolerance reached'
+    assert solution.objective.item() < 1e-15 * data.abs().square().sum().item()
+
+
+@pytest.mark.parametrize('scale', [1e-30, 1e-22, 1e22, 1e30])
+@solver_case_parameters('single coil', 'three coils', 'dictionary, single coil')
+def test_extreme_scales(cls: SolverClass, name: str, scale: float) -> None:
+    """Data whose squares leave the range of single precision: the image scales with them."""
+    case = single_precision(get_case(name))
+    reference = cls(case.regularizer, max_iterations=2000, tolerance=1e-3).solve(*case[1:])
+    scale = 2.0 ** round(torch.tensor(scale).log2().item())
+    scaled = case._replace(
+        data=scale * case.data, initial_image=scale * case.initial_image, lambda_map=scale * case.lambda_map
+    )
+    solution = cls(case.regularizer, max_iterations=2000, tolerance=1e-3).solve(*scaled[1:])
+    assert solution.reason == reference.reason == 'tolerance reached'
+    torch.testing.assert_close(solution.img / scale, reference.img, rtol=1e-3, atol=1e-3)
+    assert solution.relative_gap == pytest.approx(reference.relative_gap, rel=0.1)
+    torch.testing.assert_close(solution.objective / scale**2, reference.objective, rtol=1e-3, atol=0)
+
+
+@solver_case_parameters('single coil', 'three coils')
+@pytest.mark.parametrize('weight', [1e-38, 1e-20, 1e9])
+def test_extreme_weights(cls: SolverClass, name: str, weight: float) -> None:
+    """A tiny weight leaves the data as they are, a huge one only the mean of the image."""
+    case = single_precision(get_case(name))
+    img = cls(case.regularizer, n_iterations=300)(*case[1:4], weight)
+    assert bool(img.isfinite().all())
+    if weight < 1:
+        residual = case.acquisition_op(img)[0] - case.data
+        assert residual.norm() < 0.7 * case.data.norm()
+    else:
+        variation = (img - img.mean((-2, -1), keepdim=True)).norm()
+        assert variation < 1e-2 * img.norm()
+
+
+def test_weight_that_hides_the_data_is_refused() -> None:
+    case = get_case('single coil')
+    with pytest.raises(ValueError, match=r'at most 1e\+12 times as large as the data, got a largest value of 1e\+17'):
+        ADMM(TV, n_iterations=3)(*case[1:4], 1e17)
 
 
 def single_precision(case: Case) -> Case:
@@ -135,27 +232,19 @@ def double_precision(case: Case) -> Case:
 
 
 @solver_case_parameters('single coil', 'three coils')
-@pytest.mark.parametrize(('kind', 'tolerance'), [('bounded', 1e-5), ('scaled', 3e-6)])
-def test_certificate_of_single_precision(cls: SolverClass, name: str, kind: GapKind, tolerance: float) -> None:
+def test_certificate_of_single_precision(cls: SolverClass, name: str) -> None:
     """Gap and objective are those of double precision, to which the gap of single precision is no guide."""
     case = single_precision(get_case(name))
-    solution = cls(case.regularizer, max_iterations=3000, tolerance=tolerance, gap=kind).solve(*case[1:])
+    solution = cls(case.regularizer, max_iterations=3000, tolerance=3e-6).solve(*case[1:])
     assert solution.reason == 'tolerance reached'
     assert solution.img.dtype == torch.complex64
     reference = double_precision(case)
-    problem = reference.problem
     smallest = cls(reference.regularizer, max_iterations=9000, tolerance=1e-9).solve(*reference[1:]).objective
-
-    iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
-    with torch.no_grad():
-        state = iteration.run(iteration.owned(iteration.init()), 0, solution.n_iterations)
-    dual = iteration.dual(state)
-    exact = problem.certificate(state.primal.to(torch.complex128), dual.to(torch.complex128), kind)
-    assert solution.objective == pytest.approx(exact.objective, rel=1e-12)
-    assert solution.gap == pytest.approx(exact.gap, rel=1e-6)
-    assert -1e-9 * smallest <= solution.objective - smallest <= solution.gap
-    rounded = case.problem.certificate(state.primal, dual, kind)
-    assert abs(rounded.gap - exact.gap) > 1e3 * abs(solution.gap - exact.gap)
+    zero = TV.transform(torch.zeros_like(reference.initial_image))
+    exact = certificate(reference.problem, solution.img.to(torch.complex128), zero, bound='trivial').objective
+    torch.testing.assert_close(solution.objective, exact[..., 0, 0, 0, 0], rtol=1e-12, atol=0)
+    assert bool((solution.objective - smallest >= -1e-9 * smallest).all())
+    assert bool((solution.objective - smallest <= solution.gap).all())
 
 
 @solver_case_parameters('dictionary, single coil', 'dictionary, three coils')
@@ -165,7 +254,9 @@ def test_certificate_of_a_dictionary_in_single_precision(cls: SolverClass, name:
     solution = cls(case.regularizer, max_iterations=3000, tolerance=1e-5).solve(*case[1:])
     assert solution.reason == 'tolerance reached'
     smallest = solve_exactly(cls, name).objective
-    assert -3e-7 * smallest <= solution.objective - smallest <= solution.gap + 3e-7 * smallest
+    distance = solution.objective - smallest
+    assert bool((-3e-7 * smallest <= distance).all())
+    assert bool((distance <= solution.gap + 3e-7 * smallest).all())
 
 
 def test_double_is_the_same_problem() -> None:
@@ -182,19 +273,3 @@ def test_double_is_the_same_problem() -> None:
         torch.testing.assert_close(found(exact.rhs), expected(exact.rhs), rtol=1e-13, atol=1e-13)
     assert problem.rhs.dtype == torch.complex64
     assert torch.equal(problem.gram(problem.rhs)[0], before)
-
-
-def test_coil_images_have_a_gap_for_each_coil() -> None:
-    """Not coupled: a batch over coils."""
-    case = get_case('coil images')
-    assert case.initial_image.shape == COILS
-    img = case.initial_image.clone()
-    dual = TV.transform(torch.zeros_like(img))
-    together = case.problem.certificate(img, dual, 'scaled')
-    alone = [
-        Case(TV, case.data[:, c : c + 1], case.acquisition_op, img[:, c : c + 1], case.lambda_map).problem.certificate(
-            img[:, c : c + 1], dual[:, :, c : c + 1], 'scaled'
-        )
-        for c in range(3)
-    ]
-    assert together == pytest.approx(tuple(sum(values) for values in zip(*alone, strict=True)), rel=1e-10)

@@ -9,7 +9,6 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp, GridDictionary
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.solvers import ADMM, FISTA, ActiveSetBackward, Backward, FullBackward, Problem, TruncatedBackward
-from mrpro_lambda.solvers.circulant_bound import circulant_bound
 from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
 
 from tests.helper import relative_image_difference
@@ -47,7 +46,7 @@ def test_step_solves_the_linear_system(name: str, exact: bool) -> None:
     assert synthesis_op is not None
     iteration = ADMM(case.regularizer, n_iterations=1, over_relaxation=alpha).iteration(problem)
     assert isinstance(iteration, DictionaryADMMIteration)
-    bound = circulant_bound(problem)
+    bound = problem.circulant_bound
     assert bound.exact == exact
     shape = problem.rhs.shape
     basis = torch.eye(shape.numel(), dtype=torch.complex128).reshape(-1, *shape)

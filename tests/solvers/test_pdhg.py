@@ -121,7 +121,7 @@ def test_dual_in_k_space_is_the_one_of_the_image(
     lambda_map = rng.float64_tensor((1, 2, 1, 1, 8, 7), 0.05, 0.2)
     acquisition_op = CartesianAcquisitionOp(sampled)
     (data,) = acquisition_op(img)
-    monkeypatch.setattr(importlib.import_module(PDHG.__module__), 'gram_norm', lambda *_: torch.ones(()))
+    monkeypatch.setattr(importlib.import_module(PDHG.__module__), 'gram_norm', lambda *_, **__: torch.ones(()))
     states, derivatives = [], []
     for op in (acquisition_op, Unrecognized(acquisition_op)):
         weight = lambda_map.clone().requires_grad_()

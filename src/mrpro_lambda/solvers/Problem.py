@@ -108,7 +108,7 @@ class Problem:
                 f'The Lambda map must be at most {_LARGEST_WEIGHT:g} times as large as the data, got a largest value '
                 f'of {weight:g} for data up to {largest:g}.'
             )
-        scale = 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** math.frexp(largest)[1]
+        scale = 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** (math.frexp(largest)[1] - 1)
         if scale != 1:
             data, initial_image, lambda_map = data / scale, initial_image / scale, lambda_map / scale
         threshold = regularizer.expand(lambda_map, initial_image)

@@ -1,0 +1,37 @@
+"""Gradients of random problems: every way to differentiate a solver gives that of full back-propagation."""
+
+import pytest
+from mrpro_lambda.solvers import ActiveSetBackward, Backward, FullBackward, TruncatedBackward
+
+from tests.solvers.cases import BACKWARDS, exact_backward
+from tests.solvers.random_problems import (
+    KINDS,
+    N_ITERATIONS,
+    RandomProblems,
+    gradient_errors,
+    implicit_gradient_errors,
+    problem_gradients,
+    solvers_of,
+)
+
+WAYS: list[type[Backward]] = [way for way in BACKWARDS if way not in (FullBackward, TruncatedBackward)]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('seed', range(15))
+def test_gradients_of_random_problems(kind: str, seed: int) -> None:
+    case = RandomProblems(seed).problem(kind)
+    for cls in solvers_of(case):
+        reference = problem_gradients(cls, case, FullBackward())
+        for way in WAYS:
+            if way is not ActiveSetBackward or case.regularizer.elementwise:
+                found = problem_gradients(cls, case, exact_backward(way, N_ITERATIONS))
+                assert max(gradient_errors(found, reference)) < 1e-9, (cls, way)
+
+
+@pytest.mark.parametrize('kind', ['total variation', 'dictionary'])
+@pytest.mark.parametrize('seed', [1, 4, 7, 12])
+def test_implicit_gradients_of_random_problems(kind: str, seed: int) -> None:
+    case = RandomProblems(seed).problem(kind)
+    errors = [error for cls in solvers_of(case) for error in implicit_gradient_errors(cls, case)]
+    assert max(errors, default=0) < 1e-9
