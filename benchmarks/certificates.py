@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.solvers.cases import Case, SolverClass
 from tests.solvers.random_problems import KINDS, RandomProblems, double_precision, scaled_batch, solvers_of
 
-BATCH = 50
+BATCH = 200
 CHECKPOINTS = (1, 2, 3, 5, 10, 20, 50, 100, 300)
 MODELS = {
     'tv-variable-density': 'variable-density',
@@ -93,13 +94,17 @@ def random_problems(n_problems: int, seed: int, n_iterations: int) -> int:
     """Compare gaps of random problems with their references, and return how many are false."""
     looseness: dict[tuple[str, str], list[torch.Tensor]] = defaultdict(list)
     n_claims, n_false, n_images, references = 0, 0, 0, []
-    for i in tqdm(range(-(-n_problems // BATCH)), desc='Batches'):
+    bar = tqdm(total=n_problems, desc='Problems')
+    for i in count():
+        if n_images >= n_problems:
+            break
         kind, dtype = KINDS[i % len(KINDS)], torch.complex64 if i % 5 == 4 else None
         random = RandomProblems(seed + i)
         case = scaled_batch(random, random.problem(kind, n_batch=BATCH, dtype=dtype))
         lowest, gap = reference(double_precision(case), n_iterations)
         references.append(gap.flatten())
         n_images += lowest.numel()
+        bar.update(lowest.numel())
         for cls in solvers_of(case):
             for bound, claimed, distance, rounding in claims(case, cls, lowest):
                 n_claims += claimed.numel()
@@ -107,6 +112,7 @@ def random_problems(n_problems: int, seed: int, n_iterations: int) -> int:
                 n_false += int(false.sum())
                 clear = (distance > 1e-4 * lowest) & (distance > 1e3 * rounding)
                 looseness[kind, bound].append((claimed / distance)[clear])
+    bar.close()
     print(
         f'{n_images} problems in batches of {BATCH}, {n_claims} gaps, {n_false} of them false. Certified relative '
         f'gap of the references: {100 * (torch.cat(references) < 1e-8).double().mean():.1f} % below 1e-8, '

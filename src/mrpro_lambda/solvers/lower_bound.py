@@ -7,7 +7,6 @@ from typing import NamedTuple, Self
 
 import torch
 
-from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.solvers.Problem import Problem
 
 _ROUNDS, _STEPS = 3, 10
@@ -119,10 +118,8 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
     response = problem.forward(torch.ones_like(residual))
     curvature = problem.adjoint(response)
     total = curvature.sum(axes, keepdim=True)
-    # without data at the zero frequency, the residual has no constant part
-    scale = real_parts(problem.rhs).square().sum() / real_parts(problem.data).square().sum()
-    sampled = total.abs() > 1e-6 * scale * residual.numel() / total.numel()
-    shift = torch.where(sampled, -residual.sum(axes, keepdim=True) / torch.where(sampled, total, 1), 0)
+    # without data at the zero frequency, the residual has no constant part either
+    shift = torch.where(total == 0, 0, -residual.sum(axes, keepdim=True) / total)
     correction = regularizer.transform(regularizer.solve_normal(residual + shift * curvature))
     return DualPair(pair.data + shift * response, pair.regularizer - correction)
 
