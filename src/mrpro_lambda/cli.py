@@ -308,8 +308,6 @@ def _reconstruct(args: argparse.Namespace) -> int:
                 **noise,
                 **options,
             )
-        if reconstruction.csm_op is not None:
-            _check_finite('Coil sensitivities', reconstruction.csm_op.csm_tensor, 'choose another --csm')
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
         dictionary_op = reconstruction.model.solver.regularizer.synthesis_op

@@ -192,7 +192,7 @@ class LearnedReconstruction(DirectReconstruction):
                 f'The solver has not reached its tolerance: after {solution.n_iterations} iterations the certified gap '
                 f'is {solution.relative_gap:.2g} of the objective, not {self.model.solver.tolerance:g}. Raise '
                 'max_iterations or tolerance.',
-                stacklevel=2,
+                stacklevel=3,  # `torch.no_grad` is in between
             )
         return LearnedSolution(
             _to_idata(solution.img, kdata),
