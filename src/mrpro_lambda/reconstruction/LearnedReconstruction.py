@@ -131,7 +131,7 @@ class LearnedReconstruction(DirectReconstruction):
         self.certificate = None
 
     def forward(self, kdata: KData) -> IData:
-        """Apply the reconstruction.
+        """Apply the reconstruction, with the errors and warnings of `solve`.
 
         Parameters
         ----------
