@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: inati, or none for one coil')
     rec.add_argument('--upsample', type=_number(float, 1), metavar='F', help='F times finer grid, default: 2 or 1')
     rec.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s')
-    rec.add_argument('--tolerance', type=positive, default=1e-2, help='certified gap relative to the objective, default: %(default)s')
+    rec.add_argument('--tolerance', type=positive, default=1e-2, help='relative certified gap, default: %(default)s')
     rec.add_argument('--max-iterations', type=_number(int, 1), default=1000, metavar='N', help='default: %(default)s')
     rec.add_argument('--complex', action='store_true', help='write the complex image as well')
 
