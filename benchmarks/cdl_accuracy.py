@@ -47,7 +47,7 @@ def reference_of(problem: DictionaryProblem, n_iterations: int) -> DictionaryRef
     nothing = p.objective(torch.zeros_like(coefficients))
     img = p.image(coefficients)
     text = (
-        f'F* = {objective:.6g} (ADMM, float64, {n_iterations} iterations, certified gap {gap / objective:.0e} '
+        f'F* = {objective:.6g} (ADMM, float64, {n_iterations} iterations, certified gap {gap:.0e} '
         f'F*), no coefficients {nothing:.6g}; PSNR of the initial image {psnr(p.initial_image, p):.1f} dB, of the '
         f'minimizer {psnr(img, p):.1f} dB. Squared norm of acquisition and dictionary {p.norm_squared():.3g}.'
     )

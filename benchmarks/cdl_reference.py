@@ -27,6 +27,7 @@ from mrpro.operators import (
 from mrpro.operators.functionals import L1NormViewAsReal, L2NormSquared
 from mrpro_lambda import solvers
 from mrpro_lambda.regularizers import DictionarySparsity
+from mrpro_lambda.solvers.certificate import certificate_of_state
 
 from cdl_problems import DictionaryProblem
 from methods import Method, Monitor, SolverOf
@@ -141,7 +142,7 @@ def certified_coefficients(
     idle_step: bool = False,
     certify: bool = True,
 ) -> tuple[torch.Tensor, float]:
-    """Return the coefficients after a number of iterations and their certified gap.
+    """Return the coefficients after a number of iterations and their certified relative gap.
 
     With an idle step the momentum starts again after the first one, as that of mrpro's `pgd` does: 0, 0, 1/5, 2/6...
     """
@@ -152,5 +153,5 @@ def certified_coefficients(
     if idle_step:
         state, n_iterations = iteration.run(state, 0, 1), n_iterations - 1
     state = iteration.run(state, 0, n_iterations)
-    gap = bound.certificate(state.primal, iteration.dual(state)).gap if certify else float('nan')
+    gap = certificate_of_state(iteration, state, 'repaired').relative_gap if certify else float('nan')
     return state.primal, gap

@@ -77,7 +77,8 @@ def claims(
     iteration = iteration_of(case, cls)
     problem = iteration.problem
     single = problem.threshold.dtype == torch.float32
-    state, done, rows = iteration.owned(iteration.init()), 0, []
+    state, done = iteration.owned(iteration.init()), 0
+    rows: list[tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for n in CHECKPOINTS:
         iteration.run(state, done, n - done)
         done = n

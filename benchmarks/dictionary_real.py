@@ -57,7 +57,7 @@ def main() -> None:
             panels[title] = result.idata.data
             solution = result.solution
             print(
-                f'| {contrast} | {title} | {solution.n_iterations} | {solution.gap / solution.objective:.1e} '
+                f'| {contrast} | {title} | {solution.n_iterations} | {solution.relative_gap:.1e} '
                 f'| {measured[0]:.3f} | {simulated[0]:.3f} | {blur(result.idata.data).mean():.3f} | {seconds:.0f} |',
                 flush=True,
             )

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+
+# threads of FINUFFT that wait for each other on a machine with other work look like a hang; before it is loaded
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import nibabel
 import numpy as np

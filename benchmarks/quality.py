@@ -131,7 +131,7 @@ def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: s
             lambda_map = model.estimate(sample.initial_image, sample.noise_std)
         solution = model.solve(sample.data, operator, sample.initial_image, lambda_map)
         results['TV-Lambda'].append(measure(solution.img, sample.img, mask))
-        results['gap'].append(solution.gap / solution.objective)
+        results['gap'].append(solution.relative_gap)
         residual = (operator(solution.img)[0] - sample.data).abs().square().sum() / sample.mask.sum()
         results['residual'].append(residual.sqrt().item() / sample.noise_std.item())
         results['iterations'].append(float(solution.n_iterations))

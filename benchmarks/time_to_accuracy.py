@@ -56,9 +56,9 @@ def reference_of(problem: Problem, regularizer: TotalVariation, norm: Norm, n_it
     objective = p.objective(solution.img, norm)
     start = p.objective(p.initial_image, norm)
     text = (
-        f'F* = {objective:.6g} (ADMM, float64, {n_iterations} iterations, certified gap {solution.gap / objective:.0e} '
-        f'F*), initial image {start:.6g}, PSNR {psnr(p.initial_image, p):.1f} dB; minimizer '
-        f'{psnr(solution.img, p):.1f} dB.'
+        f'F* = {objective:.6g} (ADMM, float64, {n_iterations} iterations, certified gap '
+        f'{solution.relative_gap:.0e} F*), initial image {start:.6g}, PSNR {psnr(p.initial_image, p):.1f} dB; '
+        f'minimizer {psnr(solution.img, p):.1f} dB.'
     )
     return Reference(p, solution.img, objective, norm, text)
 

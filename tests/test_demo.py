@@ -95,6 +95,16 @@ def test_seed_decides(tmp_path: Path) -> None:
     assert first != other
 
 
+@pytest.mark.usefixtures('small')
+def test_missed_tolerance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    model = small_model()
+    model.solver.max_iterations = 3
+    monkeypatch.setattr(mrpro_lambda.demo, 'load_pretrained', lambda _: model)
+    assert main(['demo', '--output', str(tmp_path / 'out')]) == 3
+    assert capsys.readouterr().err == 'mrpro-lambda: warning: the tolerance was not reached\n'
+    assert (tmp_path / 'out' / 'metrics.json').exists()
+
+
 def test_missing_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

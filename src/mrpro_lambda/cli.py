@@ -58,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 128 plus the number of the signal
-        if interrupted (130) or terminated (143).
+        Exit code: 0 for success, 2 for invalid input (one line on stderr says what), 3 for a result of a solve that has
+        not reached its tolerance, 128 plus the number of the signal if interrupted (130) or terminated (143).
     """
     debug, code, received = False, 0, list[int]()
     try:
         with _interruptible(received):
             args = _parser().parse_args(argv)
             debug = args.debug
-            args.run(args)
+            code = args.run(args) or 0
     except SystemExit as stop:  # --help, --version and errors of usage
         code = stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'mrpro-lambda {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument('--debug', action='store_true', help='show the traceback of an error')
         command.set_defaults(run=run)
@@ -188,10 +188,20 @@ def _say(text: str) -> None:
     sys.stdout.write(text + '\n')
 
 
-def _demo(args: argparse.Namespace) -> None:
+def _code(*reasons: str) -> int:
+    """Return the exit code for the reasons why solves stopped, and say if a tolerance was not reached."""
+    if 'maximum number of iterations' not in reasons:
+        return 0
+    sys.stderr.write('mrpro-lambda: warning: the tolerance was not reached\n')
+    return 3
+
+
+def _demo(args: argparse.Namespace) -> int:
     """Run the demonstration."""
-    _say(metrics_table(run_demo(args.output, seed=args.seed)))
+    metrics = run_demo(args.output, seed=args.seed)
+    _say(metrics_table(metrics))
     _say(f'\nPSNR in dB; foreground: within the head. Figure, metrics and images are in {args.output}.')
+    return _code(*(values.get('reason', '') for values in metrics.values()))
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -221,7 +231,7 @@ def _list(args: argparse.Namespace) -> None:
     _say(json.dumps(cards, indent=2, ensure_ascii=False) if args.json else text)
 
 
-def _reconstruct(args: argparse.Namespace) -> None:
+def _reconstruct(args: argparse.Namespace) -> int:
     """Reconstruct a file."""
     start = time.perf_counter()
     with output_folder(args.output) as folder, warnings.catch_warnings(record=True) as caught:
@@ -298,8 +308,6 @@ def _reconstruct(args: argparse.Namespace) -> None:
                 **noise,
                 **options,
             )
-        if reconstruction.csm_op is not None:
-            _check_finite('Coil sensitivities', reconstruction.csm_op.csm_tensor, 'choose another --csm')
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
         dictionary_op = reconstruction.model.solver.regularizer.synthesis_op
@@ -331,6 +339,7 @@ def _reconstruct(args: argparse.Namespace) -> None:
         }
         text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
     _say(f'{text}\n{"output":16}{args.output}')
+    return _code(result.solution.reason)
 
 
 def _check_finite(name: str, values: torch.Tensor, advice: str) -> None:

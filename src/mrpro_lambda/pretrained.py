@@ -100,10 +100,7 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
     config, card = _read_card(Path(path))
     with safe_open(str(path), framework='pt') as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    try:
-        return _build(path, config, state, filters).eval(), card
-    except TypeError as error:  # the values of the configuration are those of any JSON
-        raise ValueError(f'The configuration in {path} is not valid: {error}.') from error
+    return _build(path, config, state, filters).eval(), card
 
 
 def _build(

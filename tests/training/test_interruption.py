@@ -205,7 +205,7 @@ def test_small_validation_images(config: TrainingConfig) -> None:
 
 
 def test_loss_that_is_not_finite(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr('mrpro_lambda.training.LambdaMapModule.relative_mse', lambda *_: torch.tensor(torch.nan))
+    monkeypatch.setattr('mrpro_lambda.training.LambdaMapModule.relative_mse', lambda *_, **__: torch.tensor(torch.nan))
     with pytest.raises(ValueError, match='loss must be finite, it is not at step 0'):
         train(config, tmp_path / 'out', progress=False)
     assert not (tmp_path / 'out' / 'weights.safetensors').exists()

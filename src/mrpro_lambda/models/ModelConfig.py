@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 
-from mrpro_lambda.checks import check_axes, check_number
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import Features, LambdaNet, Responses
@@ -24,8 +24,6 @@ from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
 
-_LARGEST = 2048  # features of a convolution: it has 9 times the square of them as weights
-
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -37,7 +35,7 @@ class NetworkConfig:
     """What of the image the network sees."""
     noise_level: bool = False
     """Whether the network uses the noise level."""
-    n_features: Annotated[int, Range(1, _LARGEST)] = 16
+    n_features: Annotated[int, Range(1, 2048)] = 16
     """Features of the U-Net at the highest resolution."""
     n_resolutions: Annotated[int, Range(1, 12)] = 3
     """Resolutions of the U-Net."""
@@ -61,15 +59,9 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         """Check the fields."""
         check_fields(self)
-        if (features := self.n_features * 2 ** (self.n_resolutions - 1)) > _LARGEST:
-            raise ValueError(
-                f'n_features doubles with each of n_resolutions, up to at most {_LARGEST}, got {features} from '
-                f'{self.n_features} and {self.n_resolutions}.'
-            )
 
     def _unet(self, n_channels_in: int, n_channels_out: int, seed: int) -> UNet:
         """Build the backbone."""
-        check_axes('net_dim', self.net_dim)
         check_number('seed', seed, 0, 2**63, integer=True)
         return UNet(
             len(self.net_dim),
@@ -83,10 +75,6 @@ class NetworkConfig:
 
     def _solver(self, name: str, regularizer: Regularizer, *, inference: bool) -> Solver:
         """Build the solver."""
-        for key in ('n_iterations', 'max_iterations'):
-            check_number(key, getattr(self, key), 0, integer=True)
-        for key in ('tolerance', 'penalty_factor'):
-            check_number(key, getattr(self, key))
         options: dict[str, Any] = {'n_iterations': self.n_iterations}
         if inference:
             options = {'max_iterations': self.max_iterations, 'tolerance': self.tolerance}

@@ -14,8 +14,8 @@ _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _POOL = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
 
-_LARGEST = 4096
-"""Largest number of features: beyond it, memory and time are out of reach."""
+_LARGEST = 2048
+"""Largest number of features: a convolution has 9 times the square of them as weights."""
 
 
 class UNet(Module):
@@ -70,7 +70,7 @@ class UNet(Module):
             ('n_channels_out', n_channels_out, _LARGEST),
             ('n_features', n_features, _LARGEST),
             ('n_resolutions', n_resolutions, _LARGEST),
-            ('n_convs', n_convs, 64),
+            ('n_convs', n_convs, 16),
         ):
             check_number(name, value, 1, largest, integer=True)
         if n_features > _LARGEST >> (n_resolutions - 1):

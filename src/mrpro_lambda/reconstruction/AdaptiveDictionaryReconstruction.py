@@ -73,9 +73,9 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
             Filters of unit norm, shape `(n_filters, [kz,] ky, kx)` with odd sizes, see
             `~mrpro_lambda.dictionary.load_dictionary`.
         max_iterations
-            Largest number of iterations.
+            Largest number of iterations. If they end the solve, there is a `UserWarning`.
         tolerance
-            Stop when the certified gap of the objective is below `tolerance` times the objective. The gap is an upper
+            Stop when the certified gap of each image is below `tolerance` times its objective. The gap is an upper
             bound, the true error of the objective is usually much smaller.
         beta
             Strength :math:`\beta` of the low-pass filter of the smooth part.

@@ -70,9 +70,9 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         dcf
             Density compensation, see `LearnedReconstruction`.
         max_iterations
-            Largest number of iterations.
+            Largest number of iterations. If they end the solve, there is a `UserWarning`.
         tolerance
-            Stop when the certified gap of the objective is below `tolerance` times the objective. The gap is an upper
+            Stop when the certified gap of each image is below `tolerance` times its objective. The gap is an upper
             bound, the true error of the objective is usually much smaller.
         regularization_dim
             Axes along which the total variation is taken.

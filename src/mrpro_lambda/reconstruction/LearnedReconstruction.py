@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from math import sqrt
 from typing import NamedTuple, Self
@@ -55,7 +56,7 @@ class LearnedReconstruction(DirectReconstruction):
     """
 
     certificate: Solution | None
-    """Result of the solver in the last call, without the image: objective, certified gap, iterations and reason."""
+    """Result of the solver in the last call, with the shape of the image alone, on the meta device."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class LearnedReconstruction(DirectReconstruction):
         self.certificate = None
 
     def forward(self, kdata: KData) -> IData:
-        """Apply the reconstruction.
+        """Apply the reconstruction, with the errors and warnings of `solve`.
 
         Parameters
         ----------
@@ -157,6 +158,11 @@ class LearnedReconstruction(DirectReconstruction):
         ValueError
             If the data hold NaN or Inf, or are all zero, if they are not those that the reconstruction was set up for,
             or if the noise can not be estimated from the background.
+
+        Warns
+        -----
+        UserWarning
+            If the solver has not reached its tolerance in its largest number of iterations.
         """
         check_kdata(kdata)
         check_csm(self.csm_op, kdata)
@@ -180,7 +186,14 @@ class LearnedReconstruction(DirectReconstruction):
             noise_weight = estimate_noise_weight(kdata)
             data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
         solution = self.model.solve(data, acquisition_op, initial_image, lambda_map, progress=self.progress)
-        self.certificate = solution._replace(img=solution.img.new_empty(0), coefficients=None)
+        self.certificate = solution._replace(img=solution.img.to('meta'), coefficients=None)
+        if solution.reason == 'maximum number of iterations':
+            warnings.warn(
+                f'The solver has not reached its tolerance: after {solution.n_iterations} iterations the certified gap '
+                f'is {solution.relative_gap:.2g} of the objective, not {self.model.solver.tolerance:g}. Raise '
+                'max_iterations or tolerance.',
+                stacklevel=3,  # `torch.no_grad` is in between
+            )
         return LearnedSolution(
             _to_idata(solution.img, kdata),
             _to_idata(initial_image, kdata),

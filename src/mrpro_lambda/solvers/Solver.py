@@ -38,6 +38,13 @@ class Solution(NamedTuple):
     coefficients: torch.Tensor | None = None
     """Coefficients of a dictionary, shape `(n_filters, *img.shape)`; `None` for a regularizer of the image."""
 
+    def __repr__(self) -> str:
+        """Return a line without the values of the tensors."""
+        return (
+            f'Solution(shape={tuple(self.img.shape)}, relative_gap={self.relative_gap:.2g}, '
+            f'n_iterations={self.n_iterations}, reason={self.reason!r})'
+        )
+
 
 class Solver(torch.nn.Module, ABC):
     r"""A solver of :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1`.

@@ -127,7 +127,7 @@ def test_pgd_reaches_the_minimizer_of_admm(undersampled: bool, boundary: Boundar
     (img,) = pgd(f, functional, initial, stepsize=1.0, max_iterations=n_iterations)
     assert relative_image_difference(initial, solution.img) > 0.1
     assert relative_image_difference(img, solution.img) < 1e-3
-    assert (f(img)[0] + functional(img)[0]).item() == pytest.approx(solution.objective, rel=1e-5)
+    assert (f(img)[0] + functional(img)[0]).item() == pytest.approx(solution.objective.sum().item(), rel=1e-5)
 
 
 def test_sigma_of_each_image() -> None:
