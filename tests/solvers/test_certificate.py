@@ -163,8 +163,8 @@ def test_minimum_of_zero(cls: SolverClass, name: str) -> None:
     case = get_case(name)
     img = torch.ones_like(case.initial_image)
     (data,) = case.acquisition_op(img)
-    low_pass = {} if case.regularizer.synthesis_op is None else {'beta': 0.0}
-    regularizer = DictionarySparsity(DICTIONARY.synthesis_op.filters, **low_pass) if low_pass else TV
+    is_dictionary = case.regularizer.synthesis_op is not None
+    regularizer = DictionarySparsity(DICTIONARY.synthesis_op.filters, beta=0.0) if is_dictionary else TV
     solution = cls(regularizer, max_iterations=3000).solve(data, case.acquisition_op, img, case.lambda_map)
     assert solution.reason == 'tolerance reached'
     assert solution.objective.item() < 1e-15 * data.abs().square().sum().item()

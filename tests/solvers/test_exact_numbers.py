@@ -90,7 +90,7 @@ def test_penalty_of_a_dictionary_is_near_the_best(weight: float) -> None:
     inputs = data, acquisition_op, acquisition_op.adjoint(data)[0], weight
 
     def objective(n_iterations: int, factor: float) -> float:
-        return ADMM(regularizer, n_iterations=n_iterations, penalty_factor=factor).solve(*inputs).objective
+        return ADMM(regularizer, n_iterations=n_iterations, penalty_factor=factor).solve(*inputs).objective.item()
 
     minimum = objective(1500, 1.0)
     half, default, twice = (objective(60, factor) - minimum for factor in (0.5, 1.0, 2.0))

@@ -9,6 +9,7 @@ from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, LinearOperator, SensitivityOp
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+from mrpro_lambda.models.ModelConfig import CERTIFYING_PENALTY_FACTOR
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
 from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight, check_weight_shape
@@ -111,7 +112,12 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         if boundary == 'zero':
             solver = FISTA(regularizer, max_iterations=max_iterations, tolerance=tolerance)
         else:
-            solver = ADMM(regularizer, max_iterations=max_iterations, tolerance=tolerance)
+            solver = ADMM(
+                regularizer,
+                max_iterations=max_iterations,
+                tolerance=tolerance,
+                penalty_factor=CERTIFYING_PENALTY_FACTOR,
+            )
         super().__init__(
             kdata,
             fourier_op,

@@ -240,7 +240,7 @@ def _of_parts(factor: torch.Tensor | float) -> torch.Tensor | float:
 
 def _add_multiple(a: torch.Tensor, b: torch.Tensor, factor: torch.Tensor | float, *, out: torch.Tensor) -> None:
     """Write the sum of real parts and a multiple of others to memory, which may be that of one of them."""
-    if isinstance(factor, float):
-        torch.add(a, b, alpha=factor, out=out)
+    if isinstance(factor, torch.Tensor):
+        torch.addcmul(a, b, factor.unsqueeze(-1), out=out)
     else:
-        torch.addcmul(a, b, _of_parts(factor), out=out)
+        torch.add(a, b, alpha=factor, out=out)

@@ -246,6 +246,13 @@ class Problem:
         """Apply :math:`B`."""
         return self.acquisition_op(self.synthesize(unknown))[0]
 
+    def apply_gram(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Apply :math:`B^H B` by the Gram operator, to the accuracy of that."""
+        if self.regularizer.synthesis_op is None:
+            return self.gram(unknown)[0]
+        dictionary = self.dictionary
+        return dictionary.analyze(dictionary.gram(dictionary.synthesize(unknown), self.gram))
+
     def adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H`."""
         (img,) = self.acquisition_op.adjoint(data)

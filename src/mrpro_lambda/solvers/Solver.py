@@ -187,7 +187,7 @@ class Solver(torch.nn.Module, ABC):
                 if likely or done >= 1.25 * bounded:
                     found = certificate_of_state(iteration, state, 'plain').tightened(found)
                     bounded = done
-                likely |= found.relative_gap <= 3 * self.tolerance
+                likely |= found.relative_gap <= 2 * self.tolerance
                 if found.relative_gap > self.tolerance and likely and (done == limit or done >= 1.25 * repaired):
                     found = certificate_of_state(iteration, state, 'repaired').tightened(found)
                     repaired = done

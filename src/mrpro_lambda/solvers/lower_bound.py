@@ -9,12 +9,12 @@ import torch
 
 from mrpro_lambda.solvers.Problem import Problem
 
-_ROUNDS, _STEPS = 3, 10
-"""Rounds of the repair of a dual pair, and steps of conjugate gradients in each."""
+_ROUNDS, _STEPS, _LAST_STEPS = 5, 10, 60
+"""Rounds of the repair of a dual pair, steps of conjugate gradients in each, and steps after them."""
 _EXCESS = 0.0025
 """How far the repair lets a dual variable leave its ball: the final scaling costs as much of the regularization."""
-_EXACT_STEPS = 300
-"""Most steps of conjugate gradients where no Fourier transform solves the optimality condition."""
+_REFINEMENTS, _EXACT_STEPS = 4, 100
+"""The same where no Fourier transform solves the optimality condition, at most."""
 
 
 class DualPair(NamedTuple):
@@ -61,7 +61,7 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     A single coefficient with a small weight decides about that number. The *repair* moves the pair before that such
     that coefficients with large weights take the correction: it solves
     :math:`(B^H B + K^H W K) v = r` for :math:`p - B v` and :math:`q - W K v` with weights :math:`W \propto \Lambda`,
-    clips the dual, takes a weight near 0 where the dual has left its ball, and starts again.
+    clips the dual, takes a weight near 0 where the dual has left its ball, and starts again, a few times.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def _repaired(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPa
         outside = regularizer.dual_norm(pair.regularizer) > (1 + 2 * _EXCESS) * threshold
         weight = torch.where(outside, 0.05 * weight, weight)
         pair = pair._replace(regularizer=regularizer.project(pair.regularizer, (1 + _EXCESS) * threshold))
-    return pair
+    # what is left is not for the transform to spread over all coefficients, as some of them have no room for it
+    return pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _LAST_STEPS))
 
 
 def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
@@ -132,11 +133,13 @@ def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair)
     weight = _weight(problem, unknown)
     weight = torch.where(weight > 0, weight.clamp_min(1e-3 * problem.largest(weight)), 0)
     before = pair.residual(problem)
-    pair = pair.moved(problem, weight, _solve(problem, weight, before, _EXACT_STEPS))
-    after, part = pair.residual(problem), problem.adjoint(pair.data)
-    # 1e-10 of the residual before, or of one of its two parts, is what rounding leaves
-    size = problem.inner(before, before) + problem.inner(part, part)
-    converged = problem.inner(after, after) <= 1e-20 * size
+    for _ in range(_REFINEMENTS):  # the Gram operator may differ from forward and adjoint by the accuracy of a NUFFT
+        pair = pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _EXACT_STEPS))
+        after, part = pair.residual(problem), problem.adjoint(pair.data)
+        # 1e-10 of the residual before, or of one of its two parts, is what rounding leaves
+        converged = problem.inner(after, after) <= 1e-20 * (problem.inner(before, before) + problem.inner(part, part))
+        if bool(converged.all()):
+            break
     return DualPair(*(torch.where(converged, x, 0) for x in pair))
 
 
@@ -164,7 +167,7 @@ def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_ste
     for _ in range(n_steps):
         if not bool((power > smallest).any()):
             break
-        applied = problem.adjoint(problem.forward(direction))
+        applied = problem.apply_gram(direction)
         applied = applied + regularizer.transform_adjoint(weight * regularizer.transform(direction))
         curvature = problem.inner(direction, applied)
         running = (power > smallest) & (curvature > 0)
