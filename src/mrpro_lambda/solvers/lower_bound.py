@@ -110,19 +110,20 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
     if regularizer.synthesis_op is not None:  # K is the identity
         return pair._replace(regularizer=pair.regularizer - residual)
     spatial = {d for d in (-3, -2, -1) if residual.shape[d] > 1}
-    if not (regularizer.circulant and spatial <= {*regularizer.dim} and bool((problem.threshold > 0).all())):
-        precision = torch.complex128 if unknown.is_complex() else torch.float64
-        exact = DualPair(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in pair))
-        return _solved_to_rounding(problem.double, unknown.to(precision), exact)
-    # the null space are constants, for each part that the transform couples
-    axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if residual.shape[-4] == 1 else set())))
-    response = problem.forward(torch.ones_like(residual))
-    curvature = problem.adjoint(response)
-    total = curvature.sum(axes, keepdim=True)
-    # without data at the zero frequency, the residual has no constant part either
-    shift = torch.where(total == 0, 0, -residual.sum(axes, keepdim=True) / total)
-    correction = regularizer.transform(regularizer.solve_normal(residual + shift * curvature))
-    return DualPair(pair.data + shift * response, pair.regularizer - correction)
+    if regularizer.circulant and spatial <= {*regularizer.dim} and bool((problem.threshold > 0).all()):
+        # the null space are constants, for each part that the transform couples
+        axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if residual.shape[-4] == 1 else set())))
+        response = problem.forward(torch.ones_like(residual))
+        curvature = problem.adjoint(response)
+        total = curvature.sum(axes, keepdim=True)
+        size = problem.circulant_bound.transfer.amax() * residual.numel() / total.numel()
+        if bool((total.abs() > 1e-6 * size).all()):  # there are data at the zero frequency
+            shift = -residual.sum(axes, keepdim=True) / total
+            correction = regularizer.transform(regularizer.solve_normal(residual + shift * curvature))
+            return DualPair(pair.data + shift * response, pair.regularizer - correction)
+    precision = torch.complex128 if unknown.is_complex() else torch.float64
+    exact = DualPair(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in pair))
+    return _solved_to_rounding(problem.double, unknown.to(precision), exact)
 
 
 def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
