@@ -171,7 +171,7 @@ class Solver(torch.nn.Module, ABC):
         state = iteration.owned(iteration.init())
         to_tolerance = self.n_iterations is None
         limit = self.n_iterations or self.max_iterations or 0
-        done, bounded, repaired = 0, 0, 0
+        done, bound_from, repair_from = 0, 0.0, 0.0
         found: Certificate | None = None
         with tqdm(total=limit, disable=not progress, desc='Iterations', leave=False) as bar:
             while done < limit:
@@ -181,16 +181,16 @@ class Solver(torch.nn.Module, ABC):
                 bar.update(n_steps)
                 if not to_tolerance and not (certify and done == limit):
                     continue
-                # a better bound costs more: some 4, 10 and 100 iterations
+                # a better bound costs more: some 4, 10 and 200 iterations
                 found = certificate_of_state(iteration, state, 'trivial').tightened(found)
-                likely = done == limit or found.relative_estimate <= self.tolerance
-                if likely or done >= 1.25 * bounded:
+                last = done == limit
+                if last or done >= bound_from:
                     found = certificate_of_state(iteration, state, 'plain').tightened(found)
-                    bounded = done
-                likely |= found.relative_gap <= 2 * self.tolerance
-                if found.relative_gap > self.tolerance and likely and (done == limit or done >= 1.25 * repaired):
+                    bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
+                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= 2 * self.tolerance
+                if found.relative_gap > self.tolerance and (last or (likely and done >= repair_from)):
                     found = certificate_of_state(iteration, state, 'repaired').tightened(found)
-                    repaired = done
+                    repair_from = done * (1.25 if found.relative_gap < 1 else 4)
                 bar.set_postfix(gap=f'{found.relative_gap:.1e}')
                 if to_tolerance and found.relative_gap <= self.tolerance:
                     return state, found, done, 'tolerance reached'

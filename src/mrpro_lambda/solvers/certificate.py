@@ -87,7 +87,7 @@ def certificate(
         bound starts. Default: the image of the unknown.
     bound
         How the lower bound of the minimum is found: 0 at no price, of a dual pair at that of about ten iterations, of a
-        repaired one at that of about a hundred; at more where no Fourier transform solves the optimality condition.
+        repaired one at that of about 250; at more where no Fourier transform solves the optimality condition.
     """
     coefficients = problem.regularizer.transform(unknown)
     regularization = problem.total(problem.regularizer.weighted_norm(coefficients, problem.threshold))

@@ -72,7 +72,7 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     pair
         Dual variables, that of the regularizer feasible.
     repair
-        Whether to repair the pair, at the price of about a hundred iterations.
+        Whether to repair the pair, at the price of some 250 iterations.
 
     Returns
     -------
