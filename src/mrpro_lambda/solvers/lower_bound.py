@@ -86,7 +86,7 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     violation = problem.largest(torch.where(norm == 0, 0, norm / problem.threshold)).double()
     power = problem.inner(pair.data, pair.data)
     correlation = problem.inner(pair.data, problem.data)
-    scale = (1 / violation).minimum(-correlation / power.clamp_min(1e-300)).clamp_min(0)
+    scale = (1 / violation.clamp_min(1)).minimum(-correlation / power.clamp_min(1e-300)).clamp_min(0)
     return (-0.5 * scale.square() * power - scale * correlation).clamp_min(0)
 
 
