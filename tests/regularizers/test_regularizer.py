@@ -88,7 +88,7 @@ def test_solve_normal_is_the_pseudo_inverse_of_the_transform_squared(case: Case,
     """It is refused where there is no direct way."""
     unknown, _, _ = random_inputs(case, dtype)
     if not case.regularizer.circulant:
-        with pytest.raises(ValueError, match=r"The scaled gap needs boundary='circular', got '(neumann|zero)'"):
+        with pytest.raises(ValueError, match=r"The pseudo-inverse needs boundary='circular', got '(neumann|zero)'"):
             case.regularizer.solve_normal(unknown)
         return
     matrix = dense(case)

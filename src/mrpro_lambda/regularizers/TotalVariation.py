@@ -118,7 +118,7 @@ class TotalVariation(Regularizer):
     def solve_normal(self, img: torch.Tensor) -> torch.Tensor:
         """Solve the Poisson equation with circular boundary by FFTs; the constant part of the image is removed."""
         if not self.circulant:
-            raise ValueError(f"The scaled gap needs boundary='circular', got {self.operator.boundary!r}.")
+            raise ValueError(f"The pseudo-inverse needs boundary='circular', got {self.operator.boundary!r}.")
         symbol = self.operator.laplacian_symbol(img.shape, img.device)
         inverse = torch.where(symbol > 0, 1 / symbol, 0).to(img.dtype.to_real())
         solved = torch.fft.ifftn(torch.fft.fftn(img, dim=self.dim) * inverse, dim=self.dim)
