@@ -90,7 +90,8 @@ def claims(
         bounds: tuple[Bound, ...] = ('plain', 'repaired')
         for bound in bounds:
             found = certificate_of_state(iteration, state, bound)
-            rounding = (1e-6 if single else 1e-11) * (exact + problem.scale**2 * found.noise)
+            # of sums of the size of the objective, and of the energy of the data
+            rounding = (1e-6 if single else 1e-11) * exact + problem.scale**2 * found.noise
             rows.append((bound, found.gap * problem.scale**2, exact - lowest, rounding))
     return rows
 

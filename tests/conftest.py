@@ -1,6 +1,7 @@
 """Settings and fixtures for all tests."""
 
 import os
+import signal
 
 # pytest-xdist starts one process per core, so more than one thread per process would only compete for the cores; the
 # variable is for FINUFFT, and has to be set before it is loaded
@@ -10,6 +11,10 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# a shell has jobs in the background ignore it, which would hide what an interrupt does
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
