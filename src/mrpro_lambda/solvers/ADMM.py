@@ -41,8 +41,8 @@ class ADMM(Solver):
     non-Cartesian ones it follows the sampling density.
 
     The penalty is scale-free: :math:`\mu = \kappa \|\Lambda\| / \|K x'\|`, an estimate of the ratio of the sizes of
-    dual and primal solution, for each image that the regularizer does not couple with others; :math:`x'` is the adjoint
-    of the data, compensated for the sampling density. It is not differentiated: the minimizer does not depend on it.
+    dual and primal solution, one for all that regularizer or acquisition couple; :math:`x'` is the adjoint of the data,
+    compensated for the sampling density. It is not differentiated: the minimizer does not depend on it.
 
     References
     ----------
