@@ -28,7 +28,7 @@ CERTIFYING_PENALTY_FACTOR = 0.18
 """Penalty of ADMM that solves dictionary problems to a tolerance.
 
 The lower bound of the minimum needs the dual variable, which small penalties favor: with 1, 2000 iterations ended at a
-gap of 5e-2 for a brain at R = 4 and 160 x 160, where 1158 with this one reached 1e-2. Images of few iterations favor
+gap of 3e-2 for a brain at R = 4 and 160 x 160, where 1158 with this one reached 1e-2. Images of few iterations favor
 large ones.
 """
 

@@ -90,7 +90,7 @@ class Problem:
         ValueError
             If data or initial image hold NaN or Inf, if the data are all zero, if the adjoint of the data has not the
             shape of the initial image or only one of them is complex, if the Lambda map is not valid or too large for
-            the data, or if filters are complex but not the image.
+            the data, if filters are complex but not the image, or if the norm of coefficients is grouped.
         """
         check_type('regularizer', regularizer, Regularizer)
         check_type('acquisition_op', acquisition_op, LinearOperator)
