@@ -141,3 +141,24 @@ def test_certificate_that_is_not_finite(raw: WriteRaw, tmp_path: Path, monkeypat
     certificate = json.loads(text, parse_constant=pytest.fail)['certificate']
     assert [certificate[key] for key in ('objective', 'gap', 'relative_gap')] == [[None], [None], None]
     assert not certificate['tolerance_reached']
+
+
+def test_tolerance_that_is_reached_by_an_estimate_only(
+    raw: WriteRaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said on both streams and in the report, and is not called reached."""
+    solve = LearnedReconstruction.solve
+
+    def estimated(self: LearnedReconstruction, kdata: KData) -> Any:
+        result = solve(self, kdata)
+        solution = result.solution._replace(relative_gap=0.3, relative_estimate=4e-3)
+        return result._replace(solution=solution._replace(reason='estimate within the tolerance'))
+
+    monkeypatch.setattr(LearnedReconstruction, 'solve', estimated)
+    assert main(['reconstruct', str(raw()), '--output', str(tmp_path / 'out'), '--weight', '1']) == 0
+    certificate = json.loads((tmp_path / 'out' / 'report.json').read_text('utf-8'))['certificate']
+    assert (certificate['relative_gap'], certificate['relative_estimate']) == (0.3, 4e-3)
+    assert not certificate['tolerance_reached']
+    found = capsys.readouterr()
+    assert 'NOT PROVEN' in found.out
+    assert found.err == 'mrpro-lambda: warning: the tolerance is reached by an estimate and not proven\n'

@@ -191,6 +191,8 @@ def _say(text: str) -> None:
 def _code(*reasons: str) -> int:
     """Return the exit code for the reasons why solves stopped, and say if a tolerance was not reached."""
     if 'maximum number of iterations' not in reasons:
+        if 'estimate within the tolerance' in reasons:
+            sys.stderr.write('mrpro-lambda: warning: the tolerance is reached by an estimate and not proven\n')
         return 0
     sys.stderr.write('mrpro-lambda: warning: the tolerance was not reached\n')
     return 3

@@ -210,6 +210,7 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
             'objective': solution.objective.flatten().tolist(),
             'gap': solution.gap.flatten().tolist(),
             'relative_gap': solution.relative_gap,
+            'relative_estimate': solution.relative_estimate,
             'n_iterations': solution.n_iterations,
             'reason': solution.reason,
             'tolerance_reached': reached,
@@ -222,7 +223,11 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
     source = 'given' if report['noise_given'] else 'prewhitened' if report['prewhitened'] else 'estimated from the data'
     fraction = report['sampled_fraction']
     sampling = 'not Cartesian' if fraction is None else f'{100 * fraction:.0f} % of the measured band sampled'
-    stopped = solution.reason if reached else f'{solution.reason}: THE TOLERANCE {tolerance:g} WAS NOT REACHED'
+    stopped: str = solution.reason
+    if solution.reason == 'estimate within the tolerance':
+        stopped += f': {solution.relative_estimate:.1e} assuming a size of the minimizer; NOT PROVEN'
+    elif not reached:
+        stopped += f': THE TOLERANCE {tolerance:g} WAS NOT REACHED'
     lines = {
         'file': report['file'],
         'data': f'{_shape(report["shape"])} (other, coils, k2, k1, k0), {sampling}',

@@ -194,6 +194,14 @@ class LearnedReconstruction(DirectReconstruction):
                 'max_iterations or tolerance.',
                 stacklevel=3,  # `torch.no_grad` is in between
             )
+        elif solution.reason == 'estimate within the tolerance':
+            warnings.warn(
+                f'The solution is not proven to its tolerance of {self.model.solver.tolerance:g}: after '
+                f'{solution.n_iterations} iterations the certified gap is {solution.relative_gap:.2g} of the '
+                f'objective, and {solution.relative_estimate:.2g} by an estimate that assumes a size of the '
+                'minimizer. Weights near 0 leave no room for a proof.',
+                stacklevel=3,
+            )
         return LearnedSolution(
             _to_idata(solution.img, kdata),
             _to_idata(initial_image, kdata),

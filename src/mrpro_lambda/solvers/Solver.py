@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -17,7 +18,15 @@ from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.Problem import Problem
 
-Reason = Literal['tolerance reached', 'maximum number of iterations', 'fixed number of iterations']
+Reason = Literal[
+    'tolerance reached',
+    'estimate within the tolerance',
+    'maximum number of iterations',
+    'fixed number of iterations',
+]
+
+_PATIENCE = 1.5
+"""How many times the iterations after which the estimate is within the tolerance may be spent on the proof."""
 
 
 class Solution(NamedTuple):
@@ -30,11 +39,13 @@ class Solution(NamedTuple):
     gap: torch.Tensor
     r"""Upper bound of :math:`F(x) - \min F` for each image, see `mrpro_lambda.solvers.lower_bound`."""
     relative_gap: float
-    """Largest gap relative to the objective of its image, see `Certificate.relative_gap`."""
+    """Largest gap relative to the objective of its image, see `Certificate.relative_gap`: proven."""
     n_iterations: int
     """Number of iterations taken."""
     reason: Reason
     """Why the solver stopped."""
+    relative_estimate: float
+    """Estimate of the relative gap, which may be too small as it assumes a size of the minimizer, see `certificate`."""
     coefficients: torch.Tensor | None = None
     """Coefficients of a dictionary, shape `(n_filters, *img.shape)`; `None` for a regularizer of the image."""
 
@@ -161,7 +172,16 @@ class Solver(torch.nn.Module, ABC):
         coefficients = None if self.regularizer.synthesis_op is None else problem.scale * state.primal
         objective, gap = (problem.scale**2 * value[..., 0, 0, 0, 0] for value in (found.objective, found.gap))
         img = problem.image(state.primal)
-        return Solution(img, objective, gap, found.relative_gap, n_iterations, reason, coefficients)
+        return Solution(
+            img,
+            objective,
+            gap,
+            found.relative_gap,
+            n_iterations,
+            reason,
+            found.relative_estimate,
+            coefficients,
+        )
 
     @torch.no_grad()
     def _iterate(
@@ -171,7 +191,7 @@ class Solver(torch.nn.Module, ABC):
         state = iteration.owned(iteration.init())
         to_tolerance = self.n_iterations is None
         limit = self.n_iterations or self.max_iterations or 0
-        done, bound_from, repair_from = 0, 0.0, 0.0
+        done, bound_from, repair_from, estimate_until = 0, 0.0, 0.0, math.inf
         found: Certificate | None = None
         with tqdm(total=limit, disable=not progress, desc='Iterations', leave=False) as bar:
             while done < limit:
@@ -183,7 +203,9 @@ class Solver(torch.nn.Module, ABC):
                     continue
                 # a better bound costs more: some 4, 10 and 200 iterations
                 found = certificate_of_state(iteration, state, 'trivial').tightened(found)
-                last = done == limit
+                within = found.relative_estimate <= self.tolerance and self.regularizer.synthesis_op is None
+                estimate_until = min(estimate_until, _PATIENCE * done) if within else math.inf
+                last = done == limit or done >= estimate_until
                 if last or done >= bound_from:
                     found = certificate_of_state(iteration, state, 'plain').tightened(found)
                     bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
@@ -196,4 +218,6 @@ class Solver(torch.nn.Module, ABC):
                 bar.set_postfix(gap=f'{found.relative_gap:.1e}')
                 if to_tolerance and found.relative_gap <= self.tolerance:
                     return state, found, done, 'tolerance reached'
+                if to_tolerance and done >= estimate_until:
+                    return state, found, done, 'estimate within the tolerance'
         return state, found, done, 'maximum number of iterations' if to_tolerance else 'fixed number of iterations'

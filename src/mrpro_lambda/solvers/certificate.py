@@ -71,7 +71,8 @@ def certificate(
         + \mathrm{Re} \langle u, r \rangle + R \|r\|_1
 
     for every :math:`v` with :math:`|v| \le R` at each point, of which the minimizer need not be one. :math:`R` is 1.5
-    times the largest modulus of :math:`u`. It tells when the expensive repair of the lower bound is worth while.
+    times the largest modulus of :math:`u`, of the start or of :math:`B^H y / \|B\|^2`. It tells when the expensive
+    repair of the lower bound is worth while, and ends a solve for which there is no proof, by this name.
 
     Parameters
     ----------
@@ -96,7 +97,10 @@ def certificate(
     pair = DualPair.create(problem, difference, dual)
     residual = pair.residual(problem)
     estimate = regularization - problem.inner(pair.regularizer, coefficients) + problem.inner(unknown, residual)
-    estimate = estimate + 1.5 * problem.largest(unknown.abs()).double() * problem.total(residual.abs())
+    size = problem.largest(unknown.abs()).maximum(problem.largest(problem.start.abs()))
+    if problem.regularizer.synthesis_op is None:  # both can be 0 far from the minimizer
+        size = size.maximum(problem.largest(problem.rhs.abs()) / problem.circulant_bound.transfer.amax())
+    estimate = estimate + 1.5 * size.double() * problem.total(residual.abs())
     gap = objective
     if bound != 'trivial':
         if dual_image is not None:
