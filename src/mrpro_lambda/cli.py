@@ -312,7 +312,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
             )
         reconstruction.progress = sys.stderr.isatty()
         result = reconstruction.to(args.device).solve(kdata)
-        dictionary_op = reconstruction.model.solver.regularizer.synthesis_op
+        dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
         _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
         # the square, which the root of the sum of squares over coils needs
         _check_finite(

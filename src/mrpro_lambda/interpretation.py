@@ -15,8 +15,8 @@ from mrpro.operators import LinearOperator
 from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import BandLimitOp, ConvolutionalDictionaryOp, gram_operator
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.regularizers import DictionarySparsity
-from mrpro_lambda.regularizers.Regularizer import real_parts
 from mrpro_lambda.training.metrics import psnr
 
 Activity = Literal['energy', 'l1_norm']

@@ -168,7 +168,7 @@ def save_weights(
     if model.lambda_net is None:
         raise ValueError('A model without a network has no weights.')
     state = {key: value.detach().cpu().contiguous() for key, value in model.lambda_net.state_dict().items()}
-    if (synthesis_op := model.solver.regularizer.synthesis_op) is not None:
+    if (synthesis_op := model.solver.regularizer.dictionary_op) is not None:
         state[_FILTERS] = synthesis_op.filters.detach().cpu().contiguous()
     metadata = {'config': json.dumps(dataclasses.asdict(config)), 'card': json.dumps(dict(card))}
     path = Path(path)

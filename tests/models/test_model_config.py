@@ -62,7 +62,7 @@ def test_build(options: dict[str, Any], n_channels_in: int, n_maps: int) -> None
     assert model.solver.n_iterations == 4
     assert isinstance(model.solver.regularizer, TotalVariation)
     assert model.solver.regularizer.dim == config.dim
-    assert model.solver.regularizer.operator.boundary == config.boundary
+    assert model.solver.regularizer.boundary == config.boundary
     img = torch.ones(4, 1, 3, 8, 7, dtype=torch.complex64)
     lambda_map = model.estimate(img, 0.1 if config.noise_level else None)
     assert lambda_map.shape == (n_maps, *img.shape)

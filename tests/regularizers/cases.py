@@ -36,9 +36,8 @@ class Case(NamedTuple):
 
     @property
     def unknown_shape(self) -> tuple[int, ...]:
-        """Shape of the image, or of the coefficients that it is synthesized from."""
-        synthesis = self.regularizer.synthesis_op is not None
-        return (self.regularizer.n_maps, *self.shape) if synthesis else self.shape
+        """Shape of the image, or of what it is synthesized from."""
+        return tuple(self.regularizer.start(torch.zeros(self.shape)).shape)
 
 
 def orthonormal_filters(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -65,6 +64,9 @@ CASES = {
         DictionarySparsity(orthonormal_filters((3, 1, 3, 3), torch.complex128), boundary='zero'), (3, 1, 2, 3, 4)
     ),
 }
+REGULARIZERS = concrete_subclasses(Regularizer, mrpro_lambda.regularizers)
+for cls in REGULARIZERS:
+    CASES |= {name: Case(regularizer, STATIC) for name, regularizer in cls.examples().items()}
 all_cases = pytest.mark.parametrize('case', CASES.values(), ids=CASES)
 real_and_complex = pytest.mark.parametrize('dtype', [torch.float64, torch.complex128], ids=['real', 'complex'])
 
@@ -84,6 +86,3 @@ def random_inputs(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, torch.T
 def inner(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Real part of the inner product."""
     return (a.conj() * b).real.sum()
-
-
-REGULARIZERS = concrete_subclasses(Regularizer, mrpro_lambda.regularizers)

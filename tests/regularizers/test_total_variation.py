@@ -23,17 +23,17 @@ def total_variation(regularizer: TotalVariation, img: torch.Tensor, lambda_map: 
             return complex(img[tuple(neighbor)]) - here
         neighbor[axis] = 0
         beyond = {'circular': complex(img[tuple(neighbor)]), 'neumann': here, 'zero': 0}
-        return beyond[regularizer.operator.boundary] - here
+        return beyond[regularizer.boundary] - here
 
     value = 0.0
     for index in itertools.product(*map(range, img.shape)):
         for g, group in enumerate(regularizer.groups):
             differences = [difference(index, axis) for axis in group]
-            if regularizer.complex_modulus:
+            if getattr(regularizer.coefficient_norm, 'modulus', False):
                 parts = [[abs(d) for d in differences]]
             else:
                 parts = [[abs(d.real) for d in differences], [abs(d.imag) for d in differences]]
-            norm = math.hypot if regularizer.isotropic else lambda *x: sum(x)
+            norm = math.hypot if getattr(regularizer.coefficient_norm, 'group_of_row', None) else lambda *x: sum(x)
             value += float(lambda_map[(g, *index)]) * sum(norm(*part) for part in parts)
     return value
 

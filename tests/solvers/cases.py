@@ -11,7 +11,8 @@ from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
 from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.norms import HuberNorm, L1Norm
+from mrpro_lambda.operators import CartesianAcquisitionOp, GradientOp, IdentityTransform
 from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 from mrpro_lambda.solvers import (
     ADMM,
@@ -185,6 +186,15 @@ _CASES: dict[str, Callable[[], Case]] = {
         radial((1, 1, 1, 16, 16)),
         (1, 1, 1, 16, 16),
         torch.complex64,
+    ),
+    'smoothed': lambda: create_case(
+        Regularizer(GradientOp((-2, -1)), HuberNorm(0.1)),
+        CartesianAcquisitionOp(mask(SINGLE)),
+        SINGLE,
+        torch.complex128,
+    ),
+    'fused lasso': lambda: create_case(
+        TV + Regularizer(IdentityTransform(), L1Norm()), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
     ),
     'dictionary, real denoising': lambda: create_case(DICTIONARY, IdentityOp(), SINGLE, torch.float64),
 }

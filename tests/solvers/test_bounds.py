@@ -6,14 +6,14 @@ import pytest
 import torch
 from mrpro.operators import EinsumOp, IdentityOp, LinearOperator, SensitivityOp, ZeroPadOp
 from mrpro.utils import RandomGenerator
+from mrpro_lambda.data_terms.circulant_bound import _sampling_density
+from mrpro_lambda.data_terms.gram_norm import gram_norm
 from mrpro_lambda.datasets.acquisition_op import radial_acquisition_op
 from mrpro_lambda.operators import CartesianAcquisitionOp, ToeplitzGramOp, gram_operator
 from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import FISTA, Problem
-from mrpro_lambda.solvers.circulant_bound import _sampling_density
 from mrpro_lambda.solvers.FISTA import FISTAIteration
-from mrpro_lambda.solvers.gram_norm import gram_norm
 
 from tests.solvers.cases import TV, Case, coil_maps, get_case, mask
 
@@ -46,7 +46,7 @@ def test_gram_norm_is_an_upper_bound(name: str) -> None:
 def test_norm_of_a_dictionary_behind_a_power_iteration() -> None:
     """The product of both bounds, from which FISTA has its step size."""
     case = get_case('dictionary, radial')
-    problem, synthesis_op = case.problem, case.regularizer.synthesis_op
+    problem, synthesis_op = case.problem, case.regularizer.dictionary_op
     assert synthesis_op is not None
     iteration = FISTA(case.regularizer, n_iterations=1).iteration(problem)
     assert isinstance(iteration, FISTAIteration)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mrpro.operators import IdentityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers.Regularizer import real_parts
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem
 from mrpro_lambda.solvers.certificate import certificate_of_state
 from mrpro_lambda.solvers.Iteration import pack_signs, unpack_signs

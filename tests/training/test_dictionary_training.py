@@ -135,7 +135,7 @@ def test_training_over_two_dictionaries(config: TrainingConfig, drawn: list[int]
     assert set(drawn) == {4, 2}
     model, card = load_weights(path)
     assert card['steps'] == '8'
-    synthesis_op = model.solver.regularizer.synthesis_op
+    synthesis_op = model.solver.regularizer.dictionary_op
     assert synthesis_op is not None
     assert torch.equal(synthesis_op.filters, filters(SHAPES[0]))
     before = torch.nn.utils.parameters_to_vector(module(config).model.parameters())

@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
-from mrpro.operators import LinearOperator
 from mrpro.utils import normalize_index
 
 from mrpro_lambda.checks import check_axes, check_tensor
+from mrpro_lambda.operators.real_parts import real_parts
+from mrpro_lambda.operators.Transform import Transform
 
 Boundary = Literal['circular', 'neumann', 'zero']
 
 
-class GradientOp(LinearOperator):
+class GradientOp(Transform):
     r"""Forward differences along any axes.
 
     .. math::
@@ -48,12 +49,33 @@ class GradientOp(LinearOperator):
         """
         super().__init__()
         check_axes('dim', dim, negative=False)
-        self.dim = tuple(dim)
+        self._dim = tuple(dim)
         if not self.dim or len(set(self.dim)) != len(self.dim):
             raise ValueError(f'dim must name at least one axis and each axis once, got {dim=}.')
         if boundary not in get_args(Boundary):
             raise ValueError(f'boundary must be one of {get_args(Boundary)}, got {boundary=}.')
         self.boundary = boundary
+
+    @property
+    def dim(self) -> tuple[int, ...]:
+        """Axes along which differences are taken."""
+        return self._dim
+
+    @property
+    def n_rows(self) -> int:
+        """Number of directions."""
+        return len(self.dim)
+
+    @property
+    def circulant(self) -> bool:
+        """Whether the boundary is circular."""
+        return self.boundary == 'circular'
+
+    def symbol(self, shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
+        """Return the symbol of the circular Laplacian, which bounds that of the Neumann boundary from above."""
+        if self.boundary == 'zero':
+            raise ValueError("ADMM needs boundary='circular' or 'neumann', got 'zero': use PDHG.")
+        return self.laplacian_symbol(shape, device)
 
     def _axes(self, ndim: int) -> tuple[int, ...]:
         """Return the axes counted from the last one, after checking that an array with `ndim` axes has them."""
@@ -124,8 +146,8 @@ class GradientOp(LinearOperator):
 
     def add_forward_(self, out: torch.Tensor, x: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
         r"""Add :math:`\alpha \nabla x` to `out` in place, without a temporary. Not differentiable."""
-        x_real = _real(x)
-        for direction, axis in zip(_real(out).unbind(), self._axes(x.ndim), strict=True):
+        x_real = real_parts(x)
+        for direction, axis in zip(real_parts(out).unbind(), self._axes(x.ndim), strict=True):
             # real and imaginary part are the last axis
             (first, after), (before, last) = _split(x_real, 1, axis - 1), _split(x_real, -1, axis - 1)
             inner, edge = _split(direction, -1, axis - 1)
@@ -138,8 +160,8 @@ class GradientOp(LinearOperator):
 
     def add_adjoint_(self, out: torch.Tensor, q: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
         r"""Add :math:`\alpha \nabla^H q` to `out` in place, without a temporary. Not differentiable."""
-        out_real = _real(out)
-        for direction, axis in zip(_real(q).unbind(), self._axes(out.ndim), strict=True):
+        out_real = real_parts(out)
+        for direction, axis in zip(real_parts(q).unbind(), self._axes(out.ndim), strict=True):
             (first, after), (before, last) = _split(out_real, 1, axis - 1), _split(out_real, -1, axis - 1)
             inner, edge = _split(direction, -1, axis - 1)
             after.add_(inner, alpha=alpha)
@@ -193,11 +215,6 @@ class GradientOp(LinearOperator):
             frequency = torch.arange(n, dtype=torch.float64, device=device) / n
             symbol = symbol + (4 * (math.pi * frequency).sin().square()).reshape(n, *(1,) * (-axis - 1))
         return symbol
-
-
-def _real(x: torch.Tensor) -> torch.Tensor:
-    """View real and imaginary part as a last axis: scaled sums of complex arrays take twice as long as real ones."""
-    return torch.view_as_real(x) if x.is_complex() else x.unsqueeze(-1)
 
 
 def _split(x: torch.Tensor, position: int, axis: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,8 +9,11 @@ from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictio
 from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.GridDictionary import GridDictionary
+from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.operators.LowPassOp import LowPassOp
+from mrpro_lambda.operators.StackedTransform import StackedTransform
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
+from mrpro_lambda.operators.Transform import Transform
 
 __all__ = [
     "BandLimitOp",
@@ -19,8 +22,11 @@ __all__ = [
     "ConvolutionalDictionaryOp",
     "GradientOp",
     "GridDictionary",
+    "IdentityTransform",
     "LowPassOp",
+    "StackedTransform",
     "ToeplitzGramOp",
+    "Transform",
     "acquisition_factors",
     "functionals",
     "gram_operator",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import get_args
 
 import torch
 
+from mrpro_lambda.norms import L1Norm
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp, DictionaryBoundary
+from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.operators.LowPassOp import LowPassOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 
@@ -48,68 +51,27 @@ class DictionarySparsity(Regularizer):
         ValueError
             If the filters are not valid or not of unit norm.
         """
-        super().__init__()
-        self.synthesis_op = ConvolutionalDictionaryOp(filters, boundary)
+        synthesis_op = ConvolutionalDictionaryOp(filters, boundary)
         norms = filters.detach().flatten(1).norm(dim=1)
         if bool(((norms - 1).abs() > 1e-4).any()):
             raise ValueError(
                 f'filters must have unit norm, got norms from {norms.min():g} to {norms.max():g} for filters of shape '
                 f'{tuple(filters.shape)}.'
             )
-        self.low_pass_op = LowPassOp(beta, self.synthesis_op.dim)
+        n_filters = len(filters)
+        super().__init__(IdentityTransform(n_filters, synthesis_op.dim), L1Norm(), range(n_filters), synthesis_op)
+        self.low_pass_op = LowPassOp(beta, synthesis_op.dim)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Regularizer]:
+        """Return two filters, with each boundary."""
+        filters = torch.eye(9, dtype=torch.float64)[:2].reshape(2, 3, 3)
+        return {f'dictionary, {boundary}': cls(filters, boundary=boundary) for boundary in get_args(DictionaryBoundary)}
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor:
         """Return the smooth part of the image."""
         return self.low_pass_op(initial_image)[0]
 
-    def transform(self, img: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients themselves."""
-        return img
-
-    def transform_adjoint(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients themselves."""
-        return coefficients
-
-    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float) -> None:
-        """Add a multiple of coefficients in place."""
-        out.add_(img, alpha=alpha)
-
-    def add_transform_adjoint_(self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float) -> None:
-        """Add a multiple of coefficients in place."""
-        out.add_(coefficients, alpha=alpha)
-
-    def norm(self, shape: Sequence[int]) -> float:  # noqa: ARG002
-        """Return 1, the norm of the identity."""
-        return 1.0
-
-    def symbol(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
-        """Return ones, the symbol of the identity."""
-        return torch.ones((1,) * len(shape), dtype=torch.float64, device=device)
-
-    def solve_normal(self, img: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients themselves."""
-        return img
-
-    @property
-    def circulant(self) -> bool:
-        """Whether the operator is circulant, as the identity is."""
-        return True
-
-    @property
-    def dim(self) -> tuple[int, ...]:
-        """Axes of the image that the filters act along."""
-        return self.synthesis_op.dim
-
-    @property
-    def n_maps(self) -> int:
-        """Number of filters."""
-        return len(self.synthesis_op.filters)
-
-    @property
-    def elementwise(self) -> bool:
-        """Whether the norm treats each real number on its own, which it does."""
-        return True
-
-    def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
-        """Expand the maps to shape `(n_filters, *img.shape)`."""
-        return lambda_map.expand(self.n_maps, *img.shape)
+    def start(self, initial_image: torch.Tensor) -> torch.Tensor:
+        """Return no coefficients, one number in memory."""
+        return initial_image.new_zeros(()).expand(self.n_maps, *initial_image.shape)

@@ -1,73 +1,147 @@
-"""Base class of the regularizers."""
+"""A weighted norm of a linear transform of the unknown."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from mrpro.operators import LinearOperator
 
-from mrpro_lambda.checks import check_tensor
+from mrpro_lambda.checks import check_tensor, check_type
+from mrpro_lambda.norms import GroupNorm, L1Norm, Norm, StackedNorm
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
+from mrpro_lambda.operators.GradientOp import GradientOp
+from mrpro_lambda.operators.IdentityTransform import IdentityTransform
+from mrpro_lambda.operators.StackedTransform import StackedTransform
+from mrpro_lambda.operators.Transform import Transform
 
 
-def real_parts(coefficients: torch.Tensor) -> torch.Tensor:
-    """View real and imaginary part as a last axis, of size 1 for real tensors."""
-    return torch.view_as_real(coefficients) if coefficients.is_complex() else coefficients.unsqueeze(-1)
+class Regularizer(torch.nn.Module):
+    r"""A weighted norm :math:`R_\Lambda(u) = \|\Lambda \cdot K u\|_N` of a linear transform of the unknown.
 
-
-class Regularizer(torch.nn.Module, ABC):
-    r"""A weighted norm :math:`R_\Lambda(x) = \|\Lambda \cdot K x\|_1` of a linear transform of the unknown.
-
-    A solver needs four things of it: the transform :math:`K` and its adjoint, the Lambda map brought to the shape of
-    :math:`K x`, the value of the weighted norm, and the projection to the unit ball of the dual norm scaled by
-    :math:`\Lambda`.
-
-    The unknown is the image, or the coefficients of a synthesis of the image, see `synthesis_op`. The norm is that of
-    all real numbers by themselves; regularizers with another one say so in `elementwise`.
+    It is put together of a transform :math:`K`, a norm :math:`N` of its coefficients, shape `(n_rows, *image)`, the
+    number of the Lambda map that each row of the coefficients has, and a synthesis :math:`S` of the image,
+    :math:`x = S u`, unless the unknown is the image. Regularizers of the same unknown add up: ``a + b`` has the maps of
+    ``a`` and, after them, those of ``b``.
 
     Its operators are submodules: their tensors are part of the state and move with `to`, apart from those that require
     a gradient and are no parameters, which stay what they were given as.
     """
 
-    synthesis_op: ConvolutionalDictionaryOp | None
-    """Operator from the unknown to the image. `None`: the unknown is the image."""
+    def __init__(
+        self,
+        transform_op: Transform,
+        coefficient_norm: Norm,
+        map_of_row: Sequence[int] | None = None,
+        synthesis_op: LinearOperator | None = None,
+    ) -> None:
+        """Initialize the regularizer.
 
-    def __init__(self) -> None:
-        """Initialize the regularizer of an image."""
+        Parameters
+        ----------
+        transform_op
+            Transform :math:`K`.
+        coefficient_norm
+            Norm of the coefficients.
+        map_of_row
+            Number of the Lambda map of each row of the coefficients. Default: one map for all.
+        synthesis_op
+            Operator :math:`S` from the unknown to the image. `None`: the unknown is the image.
+
+        Raises
+        ------
+        ValueError
+            If there is not one number for each row.
+        """
         super().__init__()
-        self.synthesis_op = None
+        check_type('transform_op', transform_op, Transform)
+        check_type('coefficient_norm', coefficient_norm, Norm)
+        self.transform_op = transform_op
+        self.coefficient_norm = coefficient_norm
+        self.synthesis_op = synthesis_op
+        self.map_of_row = (0,) * transform_op.n_rows if map_of_row is None else tuple(map_of_row)
+        if len(self.map_of_row) != transform_op.n_rows:
+            raise ValueError(
+                f'map_of_row must hold a number for each of the {transform_op.n_rows} rows, got {map_of_row=}.'
+            )
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Regularizer]:
+        """Return small regularizers of this class by their names, which the tests of all regularizers take."""
+        gradient_op = GradientOp((-2, -1), 'neumann')
+        return {
+            'two norms of one transform': cls(
+                StackedTransform([gradient_op, gradient_op]),
+                StackedNorm([L1Norm(), GroupNorm((0, 0))], [2, 2]),
+                (0, 1, 2, 2),
+            )
+        }
+
+    def __add__(self, other: Regularizer) -> Regularizer:
+        """Add a regularizer of the same unknown.
+
+        Raises
+        ------
+        ValueError
+            If the unknown of one of them is not the image.
+        """
+        if not isinstance(other, Regularizer):
+            return NotImplemented
+        for part in (self, other):
+            if part.synthesis_op is not None or part.transform_op.n_components is not None:
+                raise ValueError(
+                    'Regularizers that are added must be of one unknown, the image, but that of '
+                    f'{type(part).__name__} is synthesized: got {type(self).__name__} + {type(other).__name__}.'
+                )
+        parts = (self, other)
+        return SumRegularizer(
+            StackedTransform([part.transform_op for part in parts]),
+            StackedNorm([part.coefficient_norm for part in parts], [part.transform_op.n_rows for part in parts]),
+            (*self.map_of_row, *(self.n_maps + m for m in other.map_of_row)),
+        )
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
         """Return the part of the image that is not synthesized, `None` if there is none."""
         return None
 
-    @abstractmethod
-    def transform(self, img: torch.Tensor) -> torch.Tensor:
-        """Apply :math:`K`."""
+    @property
+    def dictionary_op(self) -> ConvolutionalDictionaryOp | None:
+        """Dictionary that the image is synthesized with, `None` if there is none."""
+        return self.synthesis_op if isinstance(self.synthesis_op, ConvolutionalDictionaryOp) else None
 
-    @abstractmethod
+    def modulation(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
+        """Return numbers of modulus 1 that the image of the unknown is multiplied with, `None` if there are none."""
+        return None
+
+    def start(self, initial_image: torch.Tensor) -> torch.Tensor:
+        """Return the unknown to start from: the initial image, unless the image is synthesized."""
+        return initial_image
+
+    def transform(self, unknown: torch.Tensor) -> torch.Tensor:
+        """Apply :math:`K`."""
+        return self.transform_op(unknown)[0]
+
     def transform_adjoint(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Apply :math:`K^H`."""
+        return self.transform_op.adjoint(coefficients)[0]
 
-    @abstractmethod
-    def add_transform_(self, out: torch.Tensor, img: torch.Tensor, alpha: float) -> None:
-        r"""Add :math:`\alpha K x` to `out` in place."""
+    def add_transform_(self, out: torch.Tensor, unknown: torch.Tensor, alpha: float) -> None:
+        r"""Add :math:`\alpha K u` to `out` in place."""
+        self.transform_op.add_forward_(out, unknown, alpha)
 
-    @abstractmethod
     def add_transform_adjoint_(self, out: torch.Tensor, coefficients: torch.Tensor, alpha: float) -> None:
         r"""Add :math:`\alpha K^H q` to `out` in place."""
+        self.transform_op.add_adjoint_(out, coefficients, alpha)
 
-    @abstractmethod
     def norm(self, shape: Sequence[int]) -> float:
         r"""Return :math:`\|K\|_2` for images of a given shape."""
+        return self.transform_op.norm(shape)
 
-    @abstractmethod
     def symbol(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
         r"""Return the Fourier symbol of a circulant operator that is equal to :math:`K^H K` or above it."""
+        return self.transform_op.symbol(shape, device)
 
-    @abstractmethod
-    def solve_normal(self, img: torch.Tensor) -> torch.Tensor:
+    def solve_normal(self, unknown: torch.Tensor) -> torch.Tensor:
         r"""Apply the pseudo-inverse of :math:`K^H K`, for the certificate.
 
         Raises
@@ -75,30 +149,35 @@ class Regularizer(torch.nn.Module, ABC):
         ValueError
             If there is no direct way to do so.
         """
+        return self.transform_op.solve_normal(unknown)
 
     @property
-    @abstractmethod
     def circulant(self) -> bool:
         r"""Whether :math:`K^H K` is equal to the operator with that symbol."""
+        return self.transform_op.circulant
 
     @property
-    @abstractmethod
     def dim(self) -> tuple[int, ...]:
-        """Negative axes of the image that :math:`K` couples."""
+        """Negative axes of the image that :math:`K` or the synthesis couple."""
+        return self.transform_op.dim
 
     @property
-    @abstractmethod
     def n_maps(self) -> int:
         """Number of Lambda maps, the size of the first axis of a map."""
+        return max(self.map_of_row) + 1
 
     @property
-    @abstractmethod
     def elementwise(self) -> bool:
-        """Whether the norm treats each real number on its own, so that its proximal mapping is piecewise affine."""
+        """Whether the norm treats each real number on its own, so that its proximal mapping is a clamp."""
+        return self.coefficient_norm.elementwise
 
-    @abstractmethod
     def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Bring a validated Lambda map to the shape of the coefficients of an image (a view where possible)."""
+        shape = self.transform_op.coefficient_shape(img.shape)
+        threshold = lambda_map if self.map_of_row == tuple(range(shape[0])) else lambda_map[list(self.map_of_row)]
+        if len(set(self.map_of_row)) == 1:
+            threshold = lambda_map[:1]
+        return threshold.expand(shape)
 
     def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Return the weighted norm of coefficients, a float64 scalar."""
@@ -106,18 +185,11 @@ class Regularizer(torch.nn.Module, ABC):
 
     def weighted_norm(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Return real numbers in the shape of the coefficients, whose sum is the weighted norm."""
-        return threshold * real_parts(coefficients).abs().sum(-1)
-
-    def dual_norm(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """Return the norms that the projection bounds by the threshold, broadcastable to the coefficients."""
-        return real_parts(coefficients).abs().amax(-1)
+        return self.coefficient_norm.value(coefficients, threshold)
 
     def project(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        """Project coefficients to the dual ball, the proximal mapping of the convex conjugate of the norm."""
-        if not coefficients.is_complex():
-            return coefficients.clamp(-threshold, threshold)
-        bound = threshold.unsqueeze(-1)
-        return torch.view_as_complex(torch.view_as_real(coefficients).clamp(-bound, bound))
+        """Project coefficients to the dual ball."""
+        return self.coefficient_norm.project(coefficients, threshold)
 
     def lambda_map(self, weight: float | Sequence[float] | torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Turn a weight into a Lambda map and check it.
@@ -189,3 +261,13 @@ class Regularizer(torch.nn.Module, ABC):
             if tuple(n_maps) == (self.n_maps,) and missing > 0 and fits:
                 return f': reshape it to {(*n_maps, *(1,) * missing, *axes)}'
         return ''
+
+
+class SumRegularizer(Regularizer):
+    """Sum of regularizers of one unknown, what ``a + b`` returns."""
+
+    @classmethod
+    def examples(cls) -> Mapping[str, Regularizer]:
+        """Return the fused lasso."""
+        gradient = Regularizer(GradientOp((-2, -1)), L1Norm())
+        return {'fused lasso': gradient + Regularizer(IdentityTransform(), L1Norm())}

@@ -7,10 +7,12 @@ from typing import NamedTuple
 import torch
 
 from mrpro_lambda.checks import check_number
-from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
+from mrpro_lambda.operators.real_parts import contiguous_weights, real_parts
+from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
+from mrpro_lambda.solvers.CirculantSystem import CirculantSystem
 from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, real_bound, rounded_penalty
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, rounded_penalty
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -90,7 +92,7 @@ class ADMM(Solver):
 
     def iteration(self, problem: Problem) -> Iteration:
         """Bind the algorithm to a problem."""
-        if self.regularizer.synthesis_op is not None:
+        if problem.has_dictionary:
             return DictionaryADMMIteration(problem, self.penalty_factor, self.over_relaxation)
         return ADMMIteration(problem, self.penalty_factor, self.over_relaxation)
 
@@ -105,40 +107,30 @@ class ADMMIteration(Iteration[ADMMState]):
         self.over_relaxation = over_relaxation
         start, regularizer = problem.start, problem.regularizer
         bound = problem.circulant_bound
-        self._dim = tuple(sorted({*regularizer.dim, *bound.dim}))
         self._exact = bound.exact and regularizer.circulant
         ratio = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs))
         # far from the size of the Gram operator, single precision would lose the constant part or the gradient
         size = bound.transfer.amax(bound.dim, keepdim=True) if bound.dim else bound.transfer
-        ratio = ratio.clamp(1e-8 * size, 1e4 * size).to(problem.threshold.dtype)
+        ratio = ratio.clamp(1e-8 * size, 1e4 * size).to(problem.rhs.dtype.to_real())
         # one penalty for all that the iteration couples, so that it commutes with all operators
         self.penalty = rounded_penalty(ratio)
-        system = bound.transfer / self.penalty.to(torch.float64) + regularizer.symbol(start.shape, start.device)
-        if not bool((system > 0).all()):
+        self._system = CirculantSystem(problem, bound.transfer / self.penalty.to(torch.float64))
+        if not self._system.positive:
             raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')
-        self._inverse = real_bound((1 / system).to(start.dtype.to_real()), torch.empty(0, dtype=torch.complex64))
         # rounding errors at frequencies without data must not reach the solve, which divides by the penalty there
         sampled = (bound.transfer > 0).to(start.dtype.to_real())
         with torch.enable_grad():
             if self._exact:
-                self._solved_rhs = self._solve(problem.rhs, sampled / self.penalty)
+                self._solved_rhs = self._solve(problem.analyze(problem.rhs), sampled / self.penalty)
             else:
                 self._scaled_rhs = problem.rhs / self.penalty
-        self._inverse_penalty = real_bound(1 / self.penalty, problem.rhs)
-        self.clip = Clip(problem, 1 / self.penalty)
+        self._inverse_penalty = contiguous_weights(1 / self.penalty, problem.rhs)
+        self.clip = Clip(problem, 1 / self.penalty, self.penalty)
         self._difference = problem.zero_coefficients()
 
     def _solve(self, x: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         r"""Apply :math:`\mu P^{-1}`, after a weight of the frequencies."""
-        spectrum = torch.fft.fftn(x, dim=self._dim)
-        if weight is not None:
-            spectrum = spectrum * weight
-        if torch.is_grad_enabled():
-            spectrum = spectrum * self._inverse[..., 0]
-        else:  # the product of a complex and a real tensor takes twice as long as that of two real ones
-            torch.view_as_real(spectrum).mul_(self._inverse)
-        y = torch.fft.ifftn(spectrum, dim=self._dim)
-        return y if x.is_complex() else y.real
+        return self._system.solve(x, weight)
 
     def init(self) -> ADMMState:
         """Start from the initial image with zero split variable and dual."""
@@ -154,11 +146,11 @@ class ADMMIteration(Iteration[ADMMState]):
         if self._exact:
             primal = self._solve(regularizer.transform_adjoint(difference)) + self._solved_rhs
         else:
-            gradient = problem.gram(primal)[0] / mu - self._scaled_rhs
+            gradient = problem.analyze(problem.gram(problem.synthesize(primal))[0] / mu - self._scaled_rhs)
             gradient = gradient + regularizer.transform_adjoint(regularizer.transform(primal) - difference)
             primal = primal - self._solve(gradient)
         h = alpha * regularizer.transform(primal) + (1 - alpha) * h + alpha * u
-        return ADMMState(primal, h, regularizer.project(h, problem.threshold / mu))
+        return ADMMState(primal, h, self.clip(h))
 
     def step_(self, state: ADMMState, index: int, pattern: torch.Tensor | None = None) -> None:  # noqa: ARG002
         """Turn the state into the next one in place."""
@@ -171,21 +163,24 @@ class ADMMIteration(Iteration[ADMMState]):
             torch.add(self._solve(primal), self._solved_rhs, out=primal)
         else:
             regularizer.add_transform_(difference, primal, -1.0)
-            (gradient,) = problem.gram(primal)
+            (gradient,) = problem.gram(problem.synthesize(primal))
             real_parts(gradient).mul_(self._inverse_penalty)
-            gradient.sub_(self._scaled_rhs)
+            gradient = problem.analyze(gradient.sub_(self._scaled_rhs))
             regularizer.add_transform_adjoint_(gradient, difference, -1.0)
             primal.sub_(self._solve(gradient))
         regularizer.add_transform_(h, primal, self.over_relaxation)
-        self.clip(h, u)
+        self.clip.into(h, u)
         if pattern is not None:
-            pack_signs(torch.sub(h, u, out=difference), pattern)
+            clipped = torch.mul(h, self.clip.contraction, out=difference) if self.clip.smooth else h
+            pack_signs(torch.sub(clipped, u, out=difference), pattern)
 
     def transpose_(self, cotangent: ADMMState, index: int, pattern: torch.Tensor, gradient: Gradient) -> None:  # noqa: ARG002
         """Transpose one step in place."""
         primal, h, u = cotangent
         regularizer, alpha, transformed = self.problem.regularizer, self.over_relaxation, self._difference
         gradient.clip_transpose_(u, pattern)
+        if self.clip.smooth:
+            u.mul_(self.clip.contraction)
         h.add_(u)
         regularizer.add_transform_adjoint_(primal, h, alpha)
         torch.mul(real_parts(h), alpha, out=real_parts(u))
@@ -194,12 +189,13 @@ class ADMMIteration(Iteration[ADMMState]):
         regularizer.add_transform_(transformed.zero_(), solved, 1.0)
         h.add_(transformed)
         real_parts(u).sub_(real_parts(transformed), alpha=2)
-        gradient.add_rhs_(solved, 1.0)
+        image = self.problem.synthesize(solved)
+        gradient.add_rhs_(image, 1.0)
         if self._exact:
             primal.zero_()
         else:
-            real_parts(solved).mul_(self._inverse_penalty)
-            primal.sub_(self.problem.gram(solved)[0])
+            real_parts(image).mul_(self._inverse_penalty)
+            primal.sub_(self.problem.analyze(self.problem.gram(image)[0]))
             regularizer.add_transform_adjoint_(primal, transformed, -1.0)
 
     def transpose_init_(self, cotangent: ADMMState, gradient: Gradient) -> None:
@@ -217,8 +213,13 @@ class ADMMIteration(Iteration[ADMMState]):
 def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor) -> torch.Tensor:
     r"""Return :math:`\|\Lambda\| / \|K x\|` for all that regularizer or acquisition couple."""
     axes = (0, *problem.coupled_dim)
-    threshold_norm = _norm(problem.threshold, axes) * (2**0.5 if img.is_complex() else 1)
-    primal_norm = _norm(problem.regularizer.transform(img), axes)
+    coefficients = problem.regularizer.transform(problem.regularizer.start(img))
+    threshold = problem.threshold
+    if threshold.ndim > coefficients.ndim:
+        threshold = threshold.square().sum(-1).sqrt()
+    elif img.is_complex():
+        threshold = 2**0.5 * threshold
+    threshold_norm, primal_norm = _norm(threshold, axes), _norm(coefficients, axes)
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
     return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from mrpro_lambda.regularizers.Regularizer import real_parts
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, rounded_penalty
 from mrpro_lambda.solvers.Problem import Problem
 
@@ -70,7 +70,7 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
             self._solved_rhs = self._transform(dictionary.transform(rhs)) * self._inverse
         self._transfer = transfer
         self._filter = transfer * self._inverse
-        self.clip = Clip(problem, 1 / self.penalty)
+        self.clip = Clip(problem, 1 / self.penalty, self.penalty)
 
     def _transform(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Transform along axes of the acquisition that the filters do not act along."""
@@ -101,7 +101,7 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         problem, alpha = self.problem, self.over_relaxation
         solved, synthesized = self._solve(projected, synthesized)
         h = primal + (1 - alpha) * dual + alpha * problem.dictionary.analyze(solved)
-        dual = problem.regularizer.project(h, problem.threshold / self.penalty)
+        dual = self.clip(h)
         primal = h - dual
         return DictionaryADMMState(primal, dual, problem.dictionary.synthesize(primal - dual), synthesized)
 

@@ -8,9 +8,9 @@ import torch
 
 from mrpro_lambda.checks import check_number
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
-from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
+from mrpro_lambda.operators.real_parts import real_parts
+from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
-from mrpro_lambda.solvers.gram_norm import gram_norm
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
@@ -82,7 +82,7 @@ class FISTA(Solver):
             If a parameter is out of its range, or the unknowns of the regularizer are not the coefficients.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
-        if regularizer.synthesis_op is None:
+        if regularizer.dictionary_op is None:
             raise ValueError(
                 f'FISTA needs a synthesis regularizer such as DictionarySparsity, got {type(regularizer).__name__}: '
                 'use ADMM or PDHG.'
@@ -107,7 +107,7 @@ class FISTAIteration(Iteration[FISTAState]):
         self.momentum = momentum
         norm_squared = _norm_squared(problem)
         self.step_size = 0.97 / torch.where(norm_squared > 0, norm_squared, 1)  # images without data stay zero
-        self.clip = Clip(problem, self.step_size)
+        self.clip = Clip(problem, self.step_size, 1 / self.step_size)
         with torch.enable_grad():
             self._rhs = problem.dictionary.transform(problem.rhs)
 
@@ -124,7 +124,7 @@ class FISTAIteration(Iteration[FISTAState]):
         problem, dictionary, gamma = self.problem, self.problem.dictionary, self.step_size
         residual = self._rhs - dictionary.gram(state.synthesized, problem.gram)
         descent = state.extrapolated + dictionary.analyze(gamma * residual)
-        primal = descent - problem.regularizer.project(descent, gamma * problem.threshold)
+        primal = descent - self.clip(descent)
         extrapolated = primal + self._extrapolation(index) * (primal - state.primal)
         return FISTAState(primal, extrapolated, dictionary.synthesize(extrapolated))
 
@@ -177,4 +177,4 @@ def _norm_squared(problem: Problem) -> torch.Tensor:
     if isinstance(gram, CirculantGramOp) and problem.dictionary.diagonalizes(gram):
         energy = energy * problem.dictionary.half(gram.transfer, gram.dim)
         return energy.amax((-4, -3, -2, -1), keepdim=True)
-    return energy.amax() * gram_norm(gram, problem.rhs).to(energy.dtype)
+    return energy.amax() * problem.data_term.norm(problem.rhs).to(energy.dtype)

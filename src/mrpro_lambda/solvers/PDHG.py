@@ -9,10 +9,10 @@ import torch
 
 from mrpro_lambda.checks import check_number
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
-from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
+from mrpro_lambda.operators.real_parts import contiguous_weights, real_parts
+from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
-from mrpro_lambda.solvers.gram_norm import gram_norm
-from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, real_bound
+from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -89,7 +89,7 @@ class PDHG(Solver):
             If a parameter is out of its range, or the unknowns of the regularizer are coefficients of a dictionary.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
-        if regularizer.synthesis_op is not None:
+        if regularizer.dictionary_op is not None:
             raise ValueError(f'PDHG solves for an image, got {type(regularizer).__name__}: use ADMM or FISTA.')
         check_number('step_ratio', step_ratio, positive=True)
         check_number('relaxation', relaxation, 0, 1)
@@ -112,27 +112,26 @@ class PDHGIteration(Iteration[PDHGState]):
     def __init__(self, problem: Problem, step_ratio: float, relaxation: float) -> None:
         """Compute the step sizes."""
         super().__init__(problem)
-        norm = gram_norm(problem.gram, problem.rhs, coupled_dim=problem.regularizer.dim)
-        bound = (norm + problem.regularizer.norm(problem.rhs.shape) ** 2).sqrt()
+        bound = problem.regularizer.transform_op.norm_squared_with(problem.gram_norm, problem.rhs.shape).sqrt()
         # images with operators of one size share numbers, with which sums take less time
         shared = bool((bound == bound.amax()).all())
         steps = (0.97 * step_ratio / bound, 0.97 / (step_ratio * bound))
         self.dual_step, self.primal_step = (
-            step.amax().item() if shared else step.to(problem.threshold.dtype) for step in steps
+            step.amax().item() if shared else step.to(problem.rhs.dtype.to_real()) for step in steps
         )
         self.relaxation = relaxation
-        self.clip = Clip(problem)
+        self.clip = Clip(problem, step=self.dual_step)
         gram = problem.gram
         self._dim: tuple[int, ...] = ()
         if isinstance(gram, CirculantGramOp) and gram.circulant and problem.rhs.is_complex():
-            self._dim, self._transfer = gram.dim, gram.transfer.to(problem.threshold.dtype)
+            self._dim, self._transfer = gram.dim, gram.transfer.to(problem.rhs.dtype.to_real())
         with torch.enable_grad():
             self._rhs = self._analyze(problem.rhs)
         self._decay = 1 / (1 + self.dual_step)
         self._scaled_rhs = self._rhs * (-self.dual_step * self._decay)
         if self._dim:
-            self._scaled_transfer = real_bound(self._transfer * (self.dual_step * self._decay), problem.rhs)
-        self._gradient = torch.empty_like(problem.rhs)
+            self._scaled_transfer = contiguous_weights(self._transfer * (self.dual_step * self._decay), problem.rhs)
+        self._gradient = torch.empty_like(problem.start, memory_format=torch.contiguous_format)
 
     def _analyze(self, img: torch.Tensor) -> torch.Tensor:
         """Transform an image to the basis of the dual variable of the data term."""
@@ -151,13 +150,14 @@ class PDHGIteration(Iteration[PDHGState]):
         """Return the next state."""
         primal, relaxed, residual, dual = state
         problem, sigma, tau = self.problem, self.dual_step, self.primal_step
-        dual = problem.regularizer.project(dual + sigma * problem.regularizer.transform(relaxed), problem.threshold)
+        dual = self.clip(dual + sigma * problem.regularizer.transform(relaxed))
+        img = problem.synthesize(relaxed)
         if self._dim:
-            forward = self._transfer * self._analyze(relaxed)
+            forward = self._transfer * self._analyze(img)
         else:
-            (forward,) = problem.gram(relaxed)
+            (forward,) = problem.gram(img)
         residual = (residual + sigma * (forward - self._rhs)) / (1 + sigma)
-        gradient = self._synthesize(residual) + problem.regularizer.transform_adjoint(dual)
+        gradient = problem.analyze(self._synthesize(residual)) + problem.regularizer.transform_adjoint(dual)
         return PDHGState(primal - tau * gradient, primal - tau * (1 + self.relaxation) * gradient, residual, dual)
 
     def step_(self, state: PDHGState, index: int, pattern: torch.Tensor | None = None) -> None:  # noqa: ARG002
@@ -166,19 +166,25 @@ class PDHGIteration(Iteration[PDHGState]):
         problem, regularizer = self.problem, self.problem.regularizer
         self._add_transform_(dual, relaxed, self.dual_step)
         if pattern is not None:
-            self.clip(dual, self._clipped)
+            self.clip.into(dual, self._clipped)
+            if self.clip.smooth:
+                dual.mul_(self.clip.contraction)
             pack_signs(dual.sub_(self._clipped), pattern)
             dual.copy_(self._clipped)
         else:
-            self.clip(dual, dual)
+            self.clip.into(dual, dual)
+        img = problem.synthesize(relaxed)
         parts = real_parts(residual)
         _add_multiple(real_parts(self._scaled_rhs), parts, self._decay, out=parts)
         if self._dim:
-            parts.addcmul_(real_parts(self._analyze(relaxed)), self._scaled_transfer)
+            parts.addcmul_(real_parts(self._analyze(img)), self._scaled_transfer)
         else:
-            _add_multiple(parts, real_parts(problem.gram(relaxed)[0]), self.dual_step * self._decay, out=parts)
+            _add_multiple(parts, real_parts(problem.gram(img)[0]), self.dual_step * self._decay, out=parts)
         # an FFT along some of the axes may change the layout of the memory
-        gradient = self._synthesize(residual).contiguous() if self._dim else self._gradient.copy_(residual)
+        if self._dim:
+            gradient = problem.analyze(self._synthesize(residual).contiguous())
+        else:
+            gradient = self._gradient.copy_(problem.analyze(residual))
         regularizer.add_transform_adjoint_(gradient, dual, 1.0)
         step, relaxed_step = -self.primal_step, -self.primal_step * (1 + self.relaxation)
         _add_multiple(real_parts(primal), real_parts(gradient), relaxed_step, out=real_parts(relaxed))
@@ -192,14 +198,18 @@ class PDHGIteration(Iteration[PDHGState]):
         torch.add(real_parts(primal), real_parts(relaxed), alpha=1 + self.relaxation, out=descent)
         primal.add_(relaxed)
         parts = real_parts(residual)
-        _add_multiple(parts, real_parts(self._analyze(self._gradient)), -tau, out=parts)
+        _add_multiple(parts, real_parts(self._analyze(problem.synthesize(self._gradient))), -tau, out=parts)
         self._add_transform_(dual, self._gradient, -tau)
         gradient.clip_transpose_(dual, pattern)
+        if self.clip.smooth:
+            dual.mul_(self.clip.contraction)
         gradient.add_rhs_(residual, -1.0)
         if self._dim:
-            relaxed.copy_(self._synthesize(torch.view_as_complex(real_parts(residual) * self._scaled_transfer)))
+            scaled = torch.view_as_complex(real_parts(residual) * self._scaled_transfer)
+            relaxed.copy_(problem.analyze(self._synthesize(scaled)))
         else:
-            torch.mul(real_parts(problem.gram(residual)[0]), _of_parts(sigma * self._decay), out=real_parts(relaxed))
+            relaxed.copy_(problem.analyze(problem.gram(residual)[0]))
+            real_parts(relaxed).mul_(_of_parts(sigma * self._decay))
         parts.mul_(_of_parts(self._decay))
         if isinstance(sigma, float):
             problem.regularizer.add_transform_adjoint_(relaxed, dual, sigma)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Self
 
 import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_broadcast, check_tensor, check_type
-from mrpro_lambda.operators.acquisition_factors import with_true_adjoint, without_sensitivities
-from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
-from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.data_terms.circulant_bound import CirculantBound
+from mrpro_lambda.data_terms.DataTerm import DataTerm
+from mrpro_lambda.data_terms.LeastSquares import LeastSquares, double_module, double_tensor
 from mrpro_lambda.operators.GridDictionary import GridDictionary
-from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
-from mrpro_lambda.regularizers.Regularizer import Regularizer, real_parts
-from mrpro_lambda.solvers.circulant_bound import CirculantBound, circulant_bound
-
-Module = TypeVar('Module', bound=torch.nn.Module)
+from mrpro_lambda.operators.real_parts import real_parts
+from mrpro_lambda.regularizers.Regularizer import Regularizer
 
 _LARGEST_WEIGHT = 1e12
 """Largest weight relative to the data. Rounding errors of differences, times larger ones, would hide the data."""
@@ -31,8 +27,9 @@ _LARGEST_WEIGHT = 1e12
 class Problem:
     r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_1`.
 
-    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer, the
-    coefficients of a dictionary with :math:`B = A D`, and :math:`y` the data without those of the smooth part.
+    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer,
+    :math:`B = A S`, for example with coefficients of a dictionary, and :math:`y` the data without those of the smooth
+    part. A phase-aware regularizer has another multiplication of the image by a phase between :math:`A` and :math:`S`.
 
     The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only. Data so
     small or large that their squares would leave the range of single precision are divided by a power of two, as are
@@ -40,25 +37,26 @@ class Problem:
     """
 
     regularizer: Regularizer
-    acquisition_op: LinearOperator
+    data_term: LeastSquares
+    """Data term, whose operator includes the modulation."""
     data: torch.Tensor
     r""":math:`y`."""
     start: torch.Tensor
-    """Where the iteration starts: the initial image, or no coefficients."""
+    """Where the iteration starts, for example the initial image."""
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
-    gram: LinearOperator
-    r"""Gram operator :math:`A^H A` of images."""
     rhs: torch.Tensor
     r"""Right-hand side :math:`A^H y`, an image."""
     threshold: torch.Tensor
-    r"""Lambda map in the shape of :math:`K u`."""
+    r"""Lambda map in the shape of :math:`K u`, with a last axis more if real and imaginary part differ in it."""
+    modulation: torch.Tensor | None = None
+    """What the synthesized image and the offset are multiplied with."""
     scale: float = 1.0
     """What data, start, offset and map were divided by."""
 
     def __post_init__(self) -> None:
         """Transform the filters here, with the gradient mode of the caller; solvers set up without gradient."""
-        if self.regularizer.synthesis_op is not None:
+        if self.has_dictionary:
             self.dictionary  # noqa: B018
 
     @classmethod
@@ -66,7 +64,7 @@ class Problem:
         cls,
         regularizer: Regularizer,
         data: torch.Tensor,
-        acquisition_op: LinearOperator,
+        acquisition_op: LinearOperator | DataTerm,
         initial_image: torch.Tensor,
         lambda_map: float | Sequence[float] | torch.Tensor,
     ) -> Self:
@@ -79,7 +77,7 @@ class Problem:
         data
             k-space data, shape `(*other, coils, k2, k1, k0)`.
         acquisition_op
-            Acquisition operator, from images to data. Repeated Cartesian samples add up, see `with_true_adjoint`.
+            Acquisition operator, from images to data, or a data term.
         initial_image
             Initial image, shape `(*other, coils, z, y, x)`.
         lambda_map
@@ -93,7 +91,9 @@ class Problem:
             the data, if filters are complex but not the image, or if the norm of coefficients is grouped.
         """
         check_type('regularizer', regularizer, Regularizer)
-        check_type('acquisition_op', acquisition_op, LinearOperator)
+        data_term = LeastSquares.of(acquisition_op)
+        if not isinstance(data_term, LeastSquares):
+            raise ValueError(f'This problem needs a least-squares data term, got {type(data_term).__name__}.')
         for name, tensor in (('data', data), ('initial_image', initial_image)):
             check_tensor(name, tensor, finite=False)
             # NaN and Inf show in a sum, which needs no array of booleans; that of large numbers may overflow
@@ -112,7 +112,10 @@ class Problem:
         if scale != 1:
             data, initial_image, lambda_map = data / scale, initial_image / scale, lambda_map / scale
         threshold = regularizer.expand(lambda_map, initial_image)
-        acquisition_op = with_true_adjoint(acquisition_op)
+        modulation = regularizer.modulation(initial_image)
+        if modulation is not None:
+            data_term, initial_image = data_term.modulated(modulation), modulation.conj() * initial_image
+        acquisition_op = data_term.acquisition_op
         offset = regularizer.offset(initial_image)
         if offset is not None:
             (smooth,) = acquisition_op(offset)
@@ -124,27 +127,42 @@ class Problem:
                 'initial_image must have the shape of A^H data, and be complex if and only if that is, got '
                 f'{tuple(initial_image.shape)}, {initial_image.dtype}, and {tuple(rhs.shape)}, {rhs.dtype}.'
             )
-        start = initial_image
-        if (synthesis_op := regularizer.synthesis_op) is not None:
+        if regularizer.dictionary_op is not None:
             if not regularizer.elementwise:
                 raise ValueError(
                     f'The coefficients of a dictionary need a norm of each real number on its own, got a grouped norm '
                     f'of {type(regularizer).__name__}.'
                 )
-            if synthesis_op.filters.is_complex() and not rhs.is_complex():
+            if regularizer.dictionary_op.filters.is_complex() and not rhs.is_complex():
                 raise ValueError(
                     f'Complex filters need complex images, got an initial_image of {initial_image.dtype}, shape '
                     f'{tuple(initial_image.shape)}.'
                 )
-            start = rhs.new_zeros(()).expand(threshold.shape)  # one number in memory
-        gram = gram_operator(acquisition_op).to(rhs.device)  # numbers in it have been on no device so far
-        return cls(regularizer, acquisition_op, data, start, offset, gram, rhs, threshold, scale)
+        data_term = data_term.to(rhs.device)
+        # without an initial image in it, the start has the precision of the operators
+        start = regularizer.start(initial_image if regularizer.dictionary_op is None else rhs)
+        return cls(regularizer, data_term, data, start, offset, rhs, threshold, modulation, scale)
+
+    @property
+    def acquisition_op(self) -> LinearOperator:
+        """Acquisition operator, with the modulation of the image."""
+        return self.data_term.acquisition_op
+
+    @property
+    def gram(self) -> LinearOperator:
+        r"""Gram operator :math:`A^H A` of images."""
+        return self.data_term.gram
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Whether the unknown are the coefficients of a dictionary."""
+        return self.regularizer.dictionary_op is not None
 
     @property
     def requires_grad(self) -> bool:
         """Whether a gradient with respect to the map, the data, the initial image or the filters is wanted."""
         tensors = [self.rhs, self.start, self.threshold]
-        if self.regularizer.synthesis_op is not None:
+        if self.has_dictionary:
             tensors.append(self.dictionary.spectrum)
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
@@ -157,13 +175,14 @@ class Problem:
         ValueError
             If the regularizer has no dictionary.
         """
-        if self.regularizer.synthesis_op is None:
+        if self.regularizer.dictionary_op is None:
             raise ValueError(f'{type(self.regularizer).__name__} has no dictionary.')
-        return self.regularizer.synthesis_op.on_grid(self.rhs)
+        return self.regularizer.dictionary_op.on_grid(self.rhs)
 
     def zero_coefficients(self) -> torch.Tensor:
         """Return zeros in the shape of the coefficients."""
-        return torch.zeros(self.threshold.shape, dtype=self.start.dtype, device=self.rhs.device)
+        shape = self.regularizer.transform_op.coefficient_shape(self.rhs.shape)
+        return torch.zeros(shape, dtype=self.start.dtype, device=self.rhs.device)
 
     def image(self, unknown: torch.Tensor) -> torch.Tensor:
         """Return the image that belongs to a value of the unknown."""
@@ -172,18 +191,30 @@ class Problem:
     def with_offset(self, synthesized: torch.Tensor) -> torch.Tensor:
         """Return the image with a synthesized part, in the units of the data that were given."""
         img = synthesized if self.offset is None else self.offset + synthesized
+        if self.modulation is not None:
+            img = self.modulation * img
         return img if self.scale == 1 else self.scale * img
 
     def synthesize(self, unknown: torch.Tensor) -> torch.Tensor:
-        """Return the image that belongs to a value of the unknown, without the offset, in the units of the problem."""
+        """Return the image that belongs to a value of the unknown, without offset, modulation and scale."""
         if self.regularizer.synthesis_op is None:
             return unknown
-        return self.dictionary.image(self.dictionary.synthesize(unknown))
+        if self.has_dictionary:
+            return self.dictionary.image(self.dictionary.synthesize(unknown))
+        return self.regularizer.synthesis_op(unknown)[0]
+
+    def analyze(self, img: torch.Tensor) -> torch.Tensor:
+        """Apply the adjoint of `synthesize`."""
+        if self.regularizer.synthesis_op is None:
+            return img
+        if self.has_dictionary:
+            return self.dictionary.analyze(self.dictionary.transform(img))
+        return self.regularizer.synthesis_op.adjoint(img)[0]
 
     def analyze_(self, img: torch.Tensor, out: torch.Tensor) -> None:
         """Write the adjoint of `synthesize` to memory in the shape of the unknown."""
-        if self.regularizer.synthesis_op is None:
-            out.copy_(img)
+        if not self.has_dictionary:
+            out.copy_(self.analyze(img))
             return
         spectrum = self.dictionary.transform(img)
         for chunk in self.dictionary.chunks:
@@ -192,12 +223,10 @@ class Problem:
     @cached_property
     def coupled_dim(self) -> tuple[int, ...]:
         """Negative axes of the image that regularizer or acquisition couple; all for an operator that is not known."""
-        everything = tuple(range(-self.rhs.ndim, 0))
-        if isinstance(self.gram, CirculantGramOp | ToeplitzGramOp):
-            return tuple(sorted({-4, *self.regularizer.dim, *self.gram.dim}))
-        if without_sensitivities(self.acquisition_op) is not None:
-            return tuple(sorted({*self.regularizer.dim, -4, -3, -2, -1}))
-        return everything
+        coupled = self.data_term.coupled_dim
+        if coupled is None:
+            return tuple(range(-self.rhs.ndim, 0))
+        return tuple(sorted({*self.regularizer.dim, *coupled}))
 
     @cached_property
     def axes(self) -> tuple[int, ...]:
@@ -222,24 +251,29 @@ class Problem:
             return values.amax(self.axes, keepdim=True)
         return values.amax((0, *self.axes), keepdim=True).squeeze(0)
 
-    @cached_property
+    @property
     def circulant_bound(self) -> CirculantBound:
         """Circulant upper bound of the Gram operator."""
-        return circulant_bound(self.acquisition_op, self.gram, self.rhs, self.regularizer.dim)
+        return self.data_term.circulant_bound(self.rhs, self.regularizer.dim)
+
+    @property
+    def gram_norm(self) -> torch.Tensor:
+        """Upper bound of the norm of the Gram operator, for each image that the regularizer does not couple."""
+        return self.data_term.norm(self.rhs, self.regularizer.dim)
 
     @cached_property
     def double(self) -> Problem:
         """The problem in double precision."""
         return replace(
             self,
-            regularizer=_double_module(self.regularizer),
-            acquisition_op=_double_module(self.acquisition_op),
-            gram=_double_module(self.gram),
-            data=_double(self.data),
-            start=_double(self.start),
-            offset=None if self.offset is None else _double(self.offset),
-            rhs=_double(self.rhs),
-            threshold=_double(self.threshold),
+            regularizer=double_module(self.regularizer),
+            data_term=self.data_term.double,
+            data=double_tensor(self.data),
+            start=double_tensor(self.start),
+            offset=None if self.offset is None else double_tensor(self.offset),
+            rhs=double_tensor(self.rhs),
+            threshold=double_tensor(self.threshold),
+            modulation=None if self.modulation is None else double_tensor(self.modulation),
         )
 
     def forward(self, unknown: torch.Tensor) -> torch.Tensor:
@@ -248,28 +282,11 @@ class Problem:
 
     def apply_gram(self, unknown: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H B` by the Gram operator, to the accuracy of that."""
-        if self.regularizer.synthesis_op is None:
-            return self.gram(unknown)[0]
-        dictionary = self.dictionary
-        return dictionary.analyze(dictionary.gram(dictionary.synthesize(unknown), self.gram))
+        if self.has_dictionary:
+            dictionary = self.dictionary
+            return dictionary.analyze(dictionary.gram(dictionary.synthesize(unknown), self.gram))
+        return self.analyze(self.gram(self.synthesize(unknown))[0])
 
     def adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H`."""
-        (img,) = self.acquisition_op.adjoint(data)
-        if self.regularizer.synthesis_op is None:
-            return img
-        return self.dictionary.analyze(self.dictionary.transform(img))
-
-
-def _double_module(module: Module) -> Module:
-    """Copy an operator or regularizer in double precision, without the graph of its tensors."""
-    tensors = [x for m in module.modules() for x in (*vars(m).values(), *m.buffers(recurse=False))]
-    memo = {id(x): x.detach() for x in tensors if isinstance(x, torch.Tensor) and not x.is_leaf}
-    return copy.deepcopy(module, memo)._apply(_double)
-
-
-def _double(tensor: torch.Tensor) -> torch.Tensor:
-    """Convert real and complex numbers to double precision."""
-    if tensor.is_complex():
-        return tensor.to(torch.complex128)
-    return tensor.to(torch.float64) if tensor.is_floating_point() else tensor
+        return self.analyze(self.acquisition_op.adjoint(data)[0])

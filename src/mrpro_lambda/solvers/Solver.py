@@ -12,6 +12,8 @@ from mrpro.operators import LinearOperator
 from tqdm import tqdm
 
 from mrpro_lambda.checks import check_number, check_type
+from mrpro_lambda.data_terms.DataTerm import DataTerm
+from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
 from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
@@ -101,7 +103,7 @@ class Solver(torch.nn.Module, ABC):
     def forward(
         self,
         data: torch.Tensor,
-        acquisition_op: LinearOperator,
+        acquisition_op: LinearOperator | DataTerm,
         initial_image: torch.Tensor,
         lambda_map: float | Sequence[float] | torch.Tensor,
     ) -> torch.Tensor:
@@ -112,7 +114,7 @@ class Solver(torch.nn.Module, ABC):
         data
             k-space data, shape `(*other, coils, k2, k1, k0)`.
         acquisition_op
-            Acquisition operator, from images to data.
+            Acquisition operator, from images to data, or a data term: then a second call has no set-up.
         initial_image
             Initial image, shape `(*other, coils, z, y, x)`.
         lambda_map
@@ -142,7 +144,7 @@ class Solver(torch.nn.Module, ABC):
     def solve(
         self,
         data: torch.Tensor,
-        acquisition_op: LinearOperator,
+        acquisition_op: LinearOperator | DataTerm,
         initial_image: torch.Tensor,
         lambda_map: float | Sequence[float] | torch.Tensor,
         *,
@@ -169,7 +171,7 @@ class Solver(torch.nn.Module, ABC):
                 f'The iterations have overflowed for data of shape {tuple(data.shape)}: scale initial image and Lambda '
                 'map to the size of the data.'
             )
-        coefficients = None if self.regularizer.synthesis_op is None else problem.scale * state.primal
+        coefficients = problem.scale * state.primal if problem.has_dictionary else None
         objective, gap = (problem.scale**2 * value[..., 0, 0, 0, 0] for value in (found.objective, found.gap))
         img = problem.image(state.primal)
         return Solution(
@@ -203,7 +205,9 @@ class Solver(torch.nn.Module, ABC):
                     continue
                 # a better bound costs more: some 4, 10 and 200 iterations
                 found = certificate_of_state(iteration, state, 'trivial').tightened(found)
-                within = found.relative_estimate <= self.tolerance and self.regularizer.synthesis_op is None
+                # where the transform is the identity, a proof is always to be had
+                provable = isinstance(self.regularizer.transform_op, IdentityTransform)
+                within = found.relative_estimate <= self.tolerance and not provable
                 estimate_until = min(estimate_until, _PATIENCE * done) if within else math.inf
                 last = done == limit or done >= estimate_until
                 if last or done >= bound_from:
@@ -211,7 +215,7 @@ class Solver(torch.nn.Module, ABC):
                     bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
                 likely = found.relative_estimate <= self.tolerance or found.relative_gap <= 2 * self.tolerance
                 # for the coefficients of a dictionary it gains less than as many iterations do
-                pays = self.regularizer.synthesis_op is None and likely and done >= repair_from
+                pays = not provable and likely and done >= repair_from
                 if found.relative_gap > self.tolerance and (last or pays):
                     found = certificate_of_state(iteration, state, 'repaired').tightened(found)
                     repair_from = done * (1.25 if found.relative_gap < 1 else 4)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from mrpro_lambda.checks import check_number
-from mrpro_lambda.regularizers.Regularizer import real_parts
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.solvers.certificate import certificate_of_state
 from mrpro_lambda.solvers.Iteration import Gradient, Iteration
 

@@ -97,8 +97,11 @@ def certificate(
     pair = DualPair.create(problem, difference, dual)
     residual = pair.residual(problem)
     estimate = regularization - problem.inner(pair.regularizer, coefficients) + problem.inner(unknown, residual)
+    conjugate = problem.regularizer.coefficient_norm.conjugate(pair.regularizer, problem.threshold)
+    if conjugate is not None:
+        estimate = estimate + problem.total(conjugate)
     size = problem.largest(unknown.abs()).maximum(problem.largest(problem.start.abs()))
-    if problem.regularizer.synthesis_op is None:  # both can be 0 far from the minimizer
+    if not problem.has_dictionary:  # both can be 0 far from the minimizer
         size = size.maximum(problem.largest(problem.rhs.abs()) / problem.circulant_bound.transfer.amax())
     estimate = estimate + 1.5 * size.double() * problem.total(residual.abs())
     gap = objective

@@ -7,6 +7,9 @@ from typing import NamedTuple, Self
 
 import torch
 
+from mrpro_lambda.operators.IdentityTransform import IdentityTransform
+from mrpro_lambda.operators.real_parts import weighted
+from mrpro_lambda.solvers.CirculantSystem import CirculantSystem
 from mrpro_lambda.solvers.Problem import Problem
 
 _ROUNDS, _STEPS, _LAST_STEPS = 5, 10, 60
@@ -38,7 +41,7 @@ class DualPair(NamedTuple):
 
     def moved(self, problem: Problem, weight: torch.Tensor, solved: torch.Tensor) -> Self:
         """Return :math:`p - B v` and :math:`q - W K v`."""
-        dual = self.regularizer - weight * problem.regularizer.transform(solved)
+        dual = self.regularizer - weighted(weight, problem.regularizer.transform(solved))
         return self._replace(data=self.data - problem.forward(solved), regularizer=dual)
 
 
@@ -82,9 +85,11 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     if repair:
         pair = _repaired(problem, unknown, pair)
     pair = _without_residual(problem, unknown, pair)
-    norm = problem.regularizer.dual_norm(pair.regularizer)
-    violation = problem.largest(torch.where(norm == 0, 0, norm / problem.threshold)).double()
+    norm = problem.regularizer.coefficient_norm
+    violation = problem.largest(norm.dual_ratio(pair.regularizer, problem.threshold)).double()
     power = problem.inner(pair.data, pair.data)
+    if (conjugate := norm.conjugate(pair.regularizer, problem.threshold)) is not None:  # quadratic, as the power is
+        power = power + 2 * problem.total(conjugate)
     correlation = problem.inner(pair.data, problem.data)
     scale = (1 / violation.clamp_min(1)).minimum(-correlation / power.clamp_min(1e-300)).clamp_min(0)
     return (-0.5 * scale.square() * power - scale * correlation).clamp_min(0)
@@ -96,8 +101,8 @@ def _repaired(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPa
     weight = _weight(problem, unknown)
     for _ in range(_ROUNDS):
         pair = pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _STEPS))
-        outside = regularizer.dual_norm(pair.regularizer) > (1 + 2 * _EXCESS) * threshold
-        weight = torch.where(outside, 0.05 * weight, weight)
+        outside = regularizer.coefficient_norm.dual_ratio(pair.regularizer, threshold) > 1 + 2 * _EXCESS
+        weight = torch.where(outside.unsqueeze(-1) if weight.ndim > outside.ndim else outside, 0.05 * weight, weight)
         pair = pair._replace(regularizer=regularizer.project(pair.regularizer, (1 + _EXCESS) * threshold))
     # what is left is not for the transform to spread over all coefficients, as some of them have no room for it
     return pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _LAST_STEPS))
@@ -107,23 +112,35 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
     """Move a pair to a vanishing residual of the optimality condition."""
     regularizer = problem.regularizer
     residual = pair.residual(problem)
-    if regularizer.synthesis_op is not None:  # K is the identity
-        return pair._replace(regularizer=pair.regularizer - residual)
+    transform_op = regularizer.transform_op
+    if isinstance(transform_op, IdentityTransform):
+        return pair._replace(regularizer=pair.regularizer - regularizer.transform(residual))
     spatial = {d for d in (-3, -2, -1) if residual.shape[d] > 1}
     if regularizer.circulant and spatial <= {*regularizer.dim} and bool((problem.threshold > 0).all()):
+        null_space = _null_space(problem)
+        if null_space is None:
+            return pair._replace(regularizer=pair.regularizer - transform_op(transform_op.solve_normal(residual))[0])
         # the null space are constants, for each part that the transform couples
-        axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if residual.shape[-4] == 1 else set())))
-        response = problem.forward(torch.ones_like(residual))
+        axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if problem.rhs.shape[-4] == 1 else set())))
+        response = problem.forward(null_space)
         curvature = problem.adjoint(response)
-        total = curvature.sum(axes, keepdim=True)
-        size = problem.circulant_bound.transfer.amax() * residual.numel() / total.numel()
+        total = problem.synthesize(curvature).sum(axes, keepdim=True)
+        size = problem.circulant_bound.transfer.amax() * problem.rhs.numel() / total.numel()
         if bool((total.abs() > 1e-6 * size).all()):  # there are data at the zero frequency
-            shift = -residual.sum(axes, keepdim=True) / total
-            correction = regularizer.transform(regularizer.solve_normal(residual + shift * curvature))
+            shift = -problem.synthesize(residual).sum(axes, keepdim=True) / total
+            correction = transform_op(regularizer.solve_normal(residual + shift * curvature))[0]
             return DualPair(pair.data + shift * response, pair.regularizer - correction)
     precision = torch.complex128 if unknown.is_complex() else torch.float64
     exact = DualPair(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in pair))
     return _solved_to_rounding(problem.double, unknown.to(precision), exact)
+
+
+def _null_space(problem: Problem) -> torch.Tensor | None:
+    r"""Return an unknown whose image is 1 everywhere in the null space of :math:`K`, `None` if nothing is in it."""
+    img = torch.ones_like(problem.rhs)
+    constant = img if problem.regularizer.synthesis_op is None else problem.analyze(img)
+    image = problem.regularizer.transform(constant)
+    return constant if bool((image.abs() < 1e-6).all()) else None
 
 
 def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
@@ -132,7 +149,9 @@ def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair)
     Where they do not converge the pair becomes 0, with a lower bound of 0.
     """
     weight = _weight(problem, unknown)
-    weight = torch.where(weight > 0, weight.clamp_min(1e-3 * problem.largest(weight)), 0)
+    parts = weight.ndim > problem.rhs.ndim + 1
+    largest = problem.largest(weight.amax(-1)).unsqueeze(-1) if parts else problem.largest(weight)
+    weight = torch.where(weight > 0, weight.maximum(1e-3 * largest), 0)
     before = pair.residual(problem)
     for _ in range(_REFINEMENTS):  # the Gram operator may differ from forward and adjoint by the accuracy of a NUFFT
         pair = pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _EXACT_STEPS))
@@ -147,13 +166,14 @@ def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair)
 def _weight(problem: Problem, unknown: torch.Tensor) -> torch.Tensor:
     r"""Return :math:`\Lambda` divided by the size of the coefficients :math:`K u`, or of those of the adjoint data."""
     threshold = problem.threshold
-    count = threshold.numel() * (2 if unknown.is_complex() else 1)
+    count = problem.regularizer.transform(unknown).numel() * (2 if unknown.is_complex() else 1)
     size = torch.ones((), dtype=torch.float64, device=unknown.device)
     for candidate in (problem.adjoint(problem.data), unknown):
         coefficients = problem.regularizer.transform(candidate)
         squared = problem.inner(coefficients, coefficients)
         size = torch.where(squared > 0, (squared * squared.numel() / count).sqrt(), size)
-    return threshold / size.to(threshold.dtype)
+    size = size.to(threshold.dtype)
+    return threshold / (size.unsqueeze(-1) if threshold.ndim > problem.rhs.ndim + 1 and size.ndim else size)
 
 
 def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_steps: int) -> torch.Tensor:
@@ -169,7 +189,7 @@ def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_ste
         if not bool((power > smallest).any()):
             break
         applied = problem.apply_gram(direction)
-        applied = applied + regularizer.transform_adjoint(weight * regularizer.transform(direction))
+        applied = applied + regularizer.transform_adjoint(weighted(weight, regularizer.transform(direction)))
         curvature = problem.inner(direction, applied)
         running = (power > smallest) & (curvature > 0)
         length = torch.where(running, power / curvature, 0).to(weight.dtype)
@@ -183,21 +203,13 @@ def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_ste
 
 def _preconditioner(problem: Problem, weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the inverse of the circulant operator next to :math:`B^H B + K^H W K`, the identity if there is none."""
-    regularizer, bound = problem.regularizer, problem.circulant_bound
+    if weight.ndim > problem.rhs.ndim + 1:
+        weight = weight.mean(-1)
     total = problem.total(weight)
     mean = (total * total.numel() / weight.numel()).clamp_min(torch.finfo(torch.float64).tiny)
-    if regularizer.synthesis_op is None:
+    if not problem.has_dictionary:
         try:
-            symbol = regularizer.symbol(problem.rhs.shape, problem.rhs.device)
+            return CirculantSystem(problem, problem.circulant_bound.transfer, mean).solve
         except ValueError:
             return lambda x: x
-        system = bound.transfer + mean * symbol
-        inverse = torch.where(system > 0, 1 / system, 0).to(weight.dtype)
-        dim = tuple(sorted({*regularizer.dim, *bound.dim}))
-
-        def solve(x: torch.Tensor) -> torch.Tensor:
-            y = torch.fft.ifftn(torch.fft.fftn(x, dim=dim) * inverse, dim=dim)
-            return y if x.is_complex() else y.real
-
-        return solve
     return lambda x: x

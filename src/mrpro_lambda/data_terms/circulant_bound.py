@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.data_terms.gram_norm import gram_norm
 from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.largest_of_images import largest_of_images
-from mrpro_lambda.solvers.gram_norm import gram_norm
 
 
 class CirculantBound(NamedTuple):

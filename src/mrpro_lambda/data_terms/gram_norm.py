@@ -6,8 +6,8 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
-from mrpro_lambda.regularizers.Regularizer import real_parts
 
 
 def gram_norm(

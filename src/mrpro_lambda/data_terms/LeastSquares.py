@@ -1,0 +1,123 @@
+"""Least squares."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from typing import Self, TypeVar
+
+import torch
+from mrpro.operators import LinearOperator, SensitivityOp
+
+from mrpro_lambda.checks import check_type
+from mrpro_lambda.data_terms.circulant_bound import CirculantBound, circulant_bound
+from mrpro_lambda.data_terms.DataTerm import DataTerm
+from mrpro_lambda.data_terms.gram_norm import gram_norm
+from mrpro_lambda.operators.acquisition_factors import with_true_adjoint, without_sensitivities
+from mrpro_lambda.operators.BandLimitOp import BandLimitOp
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
+
+Module = TypeVar('Module', bound=torch.nn.Module)
+
+
+class LeastSquares(DataTerm):
+    r"""Data term :math:`\frac{1}{2} \|A x - y\|_2^2`.
+
+    It keeps the Gram operator :math:`A^H A`, its norm and its circulant bound, which are computed when they are first
+    asked for. The operator must not change meanwhile.
+    """
+
+    def __init__(self, acquisition_op: LinearOperator) -> None:
+        """Initialize the data term.
+
+        Parameters
+        ----------
+        acquisition_op
+            Acquisition operator, from images to data. Repeated Cartesian samples add up, see
+            `~mrpro_lambda.operators.with_true_adjoint`.
+        """
+        check_type('acquisition_op', acquisition_op, LinearOperator)
+        self.acquisition_op = with_true_adjoint(acquisition_op)
+        self._found: dict[tuple, torch.Tensor | CirculantBound] = {}
+
+    @classmethod
+    def of(cls, acquisition: LinearOperator | DataTerm) -> DataTerm:
+        """Return a data term itself, or least squares for an operator."""
+        check_type('acquisition_op', acquisition, (LinearOperator, DataTerm))
+        return acquisition if isinstance(acquisition, DataTerm) else cls(acquisition)
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether it is least squares, which it is."""
+        return True
+
+    @cached_property
+    def gram(self) -> LinearOperator:
+        """Gram operator."""
+        return gram_operator(self.acquisition_op)
+
+    def norm(self, img: torch.Tensor, coupled_dim: tuple[int, ...] = ()) -> torch.Tensor:
+        """Return an upper bound of the norm of the Gram operator, see `gram_norm`."""
+        key = ('norm', *_key(img), coupled_dim)
+        if key not in self._found:
+            self._found[key] = gram_norm(self.gram, img, coupled_dim=coupled_dim)
+        found = self._found[key]
+        assert isinstance(found, torch.Tensor)  # noqa: S101
+        return found
+
+    def circulant_bound(self, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:
+        """Return a circulant upper bound of the Gram operator, see `circulant_bound`."""
+        key = ('bound', *_key(img), coupled_dim)
+        if key not in self._found:
+            self._found[key] = circulant_bound(self.acquisition_op, self.gram, img, coupled_dim)
+        found = self._found[key]
+        assert isinstance(found, CirculantBound)  # noqa: S101
+        return found
+
+    @cached_property
+    def coupled_dim(self) -> tuple[int, ...] | None:
+        """Negative axes of the image that the acquisition couples; `None` for an operator that is not known."""
+        if isinstance(self.gram, CirculantGramOp | ToeplitzGramOp):
+            return tuple(sorted({-4, *self.gram.dim}))
+        return None if without_sensitivities(self.acquisition_op) is None else (-4, -3, -2, -1)
+
+    def band_limit_op(self, joint_dim: tuple[int, ...]) -> BandLimitOp | None:
+        """Return the projection to the measured band, `None` where there is no limit."""
+        return BandLimitOp.from_gram(self.gram, joint_dim)
+
+    def modulated(self, modulation: torch.Tensor) -> Self:
+        """Return the data term for images that are multiplied before they are acquired."""
+        return type(self)(self.acquisition_op @ SensitivityOp(modulation))
+
+    @cached_property
+    def double(self) -> LeastSquares:
+        """The data term in double precision."""
+        double = type(self)(double_module(self.acquisition_op))
+        double.__dict__['gram'] = double_module(self.gram)
+        return double
+
+    def to(self, device: torch.device) -> LeastSquares:
+        """Move the Gram operator, whose numbers may be on no device so far."""
+        self.__dict__['gram'] = self.gram.to(device)
+        return self
+
+
+def _key(img: torch.Tensor) -> tuple:
+    """Return what the properties of an operator for images depend on."""
+    return (tuple(img.shape), img.dtype, img.device)
+
+
+def double_module(module: Module) -> Module:
+    """Copy an operator or regularizer in double precision, without the graph of its tensors."""
+    tensors = [x for m in module.modules() for x in (*vars(m).values(), *m.buffers(recurse=False))]
+    memo = {id(x): x.detach() for x in tensors if isinstance(x, torch.Tensor) and not x.is_leaf}
+    return copy.deepcopy(module, memo)._apply(double_tensor)
+
+
+def double_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    """Convert real and complex numbers to double precision."""
+    if tensor.is_complex():
+        return tensor.to(torch.complex128)
+    return tensor.to(torch.float64) if tensor.is_floating_point() else tensor
