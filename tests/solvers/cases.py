@@ -1,8 +1,8 @@
 """All solvers and ways to differentiate them, and problems to solve with them."""
 
 from collections.abc import Callable
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import mrpro_lambda.solvers
 import pytest
@@ -13,7 +13,7 @@ from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.norms import HuberNorm, L1Norm
 from mrpro_lambda.operators import CartesianAcquisitionOp, GradientOp, IdentityTransform
-from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, SumRegularizer, TotalVariation
 from mrpro_lambda.solvers import (
     ADMM,
     FISTA,
@@ -199,6 +199,12 @@ _CASES: dict[str, Callable[[], Case]] = {
     'dictionary, real denoising': lambda: create_case(DICTIONARY, IdentityOp(), SINGLE, torch.float64),
 }
 
+_KNOWN = {DictionarySparsity, Regularizer, SumRegularizer, TotalVariation}
+for _cls in concrete_subclasses(Regularizer, mrpro_lambda.regularizers):
+    for _name, _regularizer in () if _cls in _KNOWN else _cls.examples().items():
+        _acquisition_op = CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128))
+        _CASES[_name] = partial(create_case, _regularizer, _acquisition_op, BATCH, torch.complex128)
+
 
 @cache
 def get_case(name: str) -> Case:
@@ -207,9 +213,9 @@ def get_case(name: str) -> Case:
 
 
 SolverClass = Callable[..., Solver]
-SOLVERS: list[SolverClass] = concrete_subclasses(Solver, mrpro_lambda.solvers)
-REFUSED: set[tuple[SolverClass, str]] = {(ADMM, 'zero'), (ADMM, 'dictionary, zero boundary')} | {
-    (PDHG if name.startswith('dictionary') else FISTA, name) for name in _CASES
+SOLVERS: list[Any] = concrete_subclasses(Solver, mrpro_lambda.solvers)
+REFUSED: set[tuple[SolverClass, str]] = {
+    (cls, name) for cls in SOLVERS for name in _CASES if cls.refusal(get_case(name).regularizer) is not None
 }
 """Problems that a solver can not solve and says so."""
 UNUSUAL_OPTIONS: dict[SolverClass, dict[str, float]] = {
@@ -265,7 +271,7 @@ def solve_exactly(cls: SolverClass, name: str) -> Solution:
 def minimizer(cls: SolverClass, name: str) -> torch.Tensor:
     """Return the unknown of `solve_exactly`."""
     case, solution = get_case(name), solve_exactly(cls, name)
-    if case.regularizer.synthesis_op is None:
+    if case.regularizer.synthesis_op is None and case.problem.modulation is None:
         return solution.img
     iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
     unknown: torch.Tensor = iteration.run(iteration.owned(iteration.init()), 0, solution.n_iterations).primal

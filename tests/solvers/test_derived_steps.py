@@ -42,7 +42,7 @@ def test_derived_steps_are_the_fast_ones(cls: SolverClass, name: str) -> None:
     Iteration.transpose_init_(iteration, cotangents[1], gradients[1])
     torch.testing.assert_close(gradients[0].threshold, gradients[1].threshold, rtol=1e-10, atol=1e-11)
     # that of frequencies without data is of no meaning
-    of_data = [case.acquisition_op(gradient.rhs)[0] for gradient in gradients]
+    of_data = [case.acquisition_op(gradient.rhs)[0] for gradient in gradients if gradient.rhs is not None]
     torch.testing.assert_close(*of_data, rtol=1e-10, atol=1e-11)
     torch.testing.assert_close(gradients[0].start, gradients[1].start, rtol=1e-10, atol=1e-11)
 

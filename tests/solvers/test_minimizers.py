@@ -35,14 +35,17 @@ def image_and_objective(case: Case, unknown: torch.Tensor) -> tuple[torch.Tensor
     regularizer, lambda_map = case.regularizer, case.lambda_map.expand(-1, *case.initial_image.shape)
     if isinstance(regularizer, TotalVariation):
         img, regularization = unknown, total_variation(regularizer, unknown, lambda_map)
-    else:
-        assert isinstance(regularizer, DictionarySparsity)
+    elif isinstance(regularizer, DictionarySparsity):
         boundary = {'circular': 'circular', 'zero': 'constant'}[regularizer.synthesis_op.boundary]
         dictionary_op = ConvSynthesisDictionaryOp(regularizer.synthesis_op.filters, boundary)  # type: ignore[arg-type]
         (img,) = dictionary_op(unknown)
         img = img + regularizer.low_pass_op(case.initial_image)[0]
         parts = torch.view_as_real(unknown) if unknown.is_complex() else unknown.unsqueeze(-1)
         regularization = float((lambda_map.unsqueeze(-1) * parts.abs()).sum())
+    else:  # the tests of the regularizer have its definition
+        problem = case.problem
+        img = problem.image(unknown)
+        regularization = float(regularizer.value(regularizer.transform(unknown), problem.threshold))
     residual = case.acquisition_op(img)[0] - case.data
     return img, 0.5 * float(residual.abs().square().sum()) + regularization
 

@@ -1,7 +1,7 @@
 """What is sparse: regularizers with a Lambda map."""
 
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
-from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.regularizers.Regularizer import Regularizer, SumRegularizer
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 
-__all__ = ["DictionarySparsity", "Regularizer", "TotalVariation"]
+__all__ = ["DictionarySparsity", "Regularizer", "SumRegularizer", "TotalVariation"]

@@ -90,6 +90,20 @@ class ADMM(Solver):
         self.penalty_factor = penalty_factor
         self.over_relaxation = over_relaxation
 
+    @classmethod
+    def refusal(cls, regularizer: Regularizer) -> str | None:
+        """Tell that there is no circulant operator above the square of the transform."""
+        dictionary_op = regularizer.dictionary_op
+        if dictionary_op is not None:
+            if dictionary_op.boundary != 'circular':
+                return f"ADMM needs a dictionary with boundary='circular', got {dictionary_op.boundary!r}: use FISTA."
+            return 'ADMM needs a norm that is not smoothed.' if regularizer.coefficient_norm.smoothing else None
+        try:
+            regularizer.symbol((16,) * 5, torch.device('cpu'))
+        except ValueError as error:
+            return str(error)
+        return None
+
     def iteration(self, problem: Problem) -> Iteration:
         """Bind the algorithm to a problem."""
         if problem.has_dictionary:

@@ -54,8 +54,6 @@ class DictionaryADMMIteration(Iteration[DictionaryADMMState]):
         super().__init__(problem)
         self.over_relaxation = over_relaxation
         dictionary, rhs = problem.dictionary, problem.rhs
-        if not dictionary.periodic:
-            raise ValueError("ADMM needs a dictionary with boundary='circular', got 'zero': use FISTA.")
         bound = problem.circulant_bound
         self._exact = bound.exact
         self._other_dim = tuple(sorted(set(bound.dim) - set(dictionary.dim)))

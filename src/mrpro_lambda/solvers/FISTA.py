@@ -82,15 +82,22 @@ class FISTA(Solver):
             If a parameter is out of its range, or the unknowns of the regularizer are not the coefficients.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
-        if regularizer.dictionary_op is None:
-            raise ValueError(
-                f'FISTA needs a synthesis regularizer such as DictionarySparsity, got {type(regularizer).__name__}: '
-                'use ADMM or PDHG.'
-            )
         check_number('momentum', momentum)
         if not momentum > 2:
             raise ValueError(f'momentum must be above 2, got {momentum=}.')
         self.momentum = momentum
+
+    @classmethod
+    def refusal(cls, regularizer: Regularizer) -> str | None:
+        """Tell that only the coefficients of a dictionary are solved for, with a norm that shrinks them."""
+        if regularizer.dictionary_op is None:
+            return (
+                f'FISTA needs a synthesis regularizer such as DictionarySparsity, got {type(regularizer).__name__}: '
+                'use ADMM or PDHG.'
+            )
+        if regularizer.coefficient_norm.smoothing:
+            return 'FISTA needs a norm that is not smoothed.'
+        return None
 
     def iteration(self, problem: Problem) -> FISTAIteration:
         """Bind the algorithm to a problem."""

@@ -89,12 +89,17 @@ class PDHG(Solver):
             If a parameter is out of its range, or the unknowns of the regularizer are coefficients of a dictionary.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
-        if regularizer.dictionary_op is not None:
-            raise ValueError(f'PDHG solves for an image, got {type(regularizer).__name__}: use ADMM or FISTA.')
         check_number('step_ratio', step_ratio, positive=True)
         check_number('relaxation', relaxation, 0, 1)
         self.step_ratio = step_ratio
         self.relaxation = relaxation
+
+    @classmethod
+    def refusal(cls, regularizer: Regularizer) -> str | None:
+        """Tell that the coefficients of a dictionary are not solved for."""
+        if regularizer.dictionary_op is not None:
+            return f'PDHG solves for an image, got {type(regularizer).__name__}: use ADMM or FISTA.'
+        return None
 
     def iteration(self, problem: Problem) -> PDHGIteration:
         """Bind the algorithm to a problem."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from mrpro.operators import LinearOperator
@@ -79,6 +80,15 @@ class Solver(torch.nn.Module, ABC):
         super().__init__()
         check_type('regularizer', regularizer, Regularizer)
         check_type('backward', backward, (Backward, type(None)))
+        if (reason := self.refusal(regularizer)) is not None:
+            raise ValueError(reason)
+        self.regularizer = regularizer
+        self._set(n_iterations, max_iterations, tolerance, backward)
+
+    def _set(
+        self, n_iterations: int | None, max_iterations: int | None, tolerance: float | None, backward: Backward | None
+    ) -> None:
+        """Check and store when to stop and how to differentiate."""
         if (n_iterations is None) == (max_iterations is None):
             raise ValueError(f'Give either n_iterations or max_iterations, got {n_iterations=}, {max_iterations=}.')
         if n_iterations is not None and tolerance is not None:
@@ -88,13 +98,47 @@ class Solver(torch.nn.Module, ABC):
                 check_number(name, number, 1, integer=True)
         if tolerance is not None:
             check_number('tolerance', tolerance, positive=True)
-        self.regularizer = regularizer
         self.n_iterations = n_iterations
         self.max_iterations = max_iterations
         self.tolerance = 1e-2 if tolerance is None else tolerance
         if backward is None:
-            backward = ActiveSetBackward() if regularizer.elementwise else CheckpointedBackward(8)
+            backward = ActiveSetBackward() if self.regularizer.elementwise else CheckpointedBackward(8)
         self.backward = backward
+
+    @classmethod
+    def refusal(cls, regularizer: Regularizer) -> str | None:  # noqa: ARG003
+        """Tell why the algorithm can not solve problems with a regularizer, `None` if it can."""
+        return None
+
+    def replace(
+        self,
+        *,
+        n_iterations: int | None = None,
+        max_iterations: int | None = None,
+        tolerance: float | None = None,
+        backward: Backward | None = None,
+    ) -> Self:
+        """Return the same algorithm with another stop, and another way to differentiate unless that is `None`.
+
+        Parameters
+        ----------
+        n_iterations
+            Fixed number of iterations. Excludes the other two.
+        max_iterations
+            Largest number of iterations of a solve to a tolerance; by default that of the solver.
+        tolerance
+            Stop when the certified gap is below `tolerance` times the objective; by default that of the solver.
+        backward
+            How to differentiate the iterations.
+        """
+        check_type('backward', backward, (Backward, type(None)))
+        if n_iterations is None:
+            max_iterations = max_iterations or self.max_iterations
+            tolerance = self.tolerance if tolerance is None else tolerance
+        solver = copy.copy(self)
+        solver.__dict__.update({name: dict(value) for name, value in vars(self).items() if isinstance(value, dict)})
+        solver._set(n_iterations, max_iterations, tolerance, backward or self.backward)
+        return solver
 
     @abstractmethod
     def iteration(self, problem: Problem) -> Iteration:
