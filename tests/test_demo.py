@@ -13,8 +13,8 @@ import torch
 from mrpro_lambda.cli import main
 from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, acquisition_op
 from mrpro_lambda.demo import run_demo
+from mrpro_lambda.metrics import psnr
 from mrpro_lambda.models import LambdaMapModel, ModelConfig
-from mrpro_lambda.training.metrics import psnr
 
 METHODS = ['zero-filled', 'scalar TV (oracle)', 'TV-Lambda']
 
