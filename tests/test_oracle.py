@@ -1,6 +1,7 @@
 """Tests of the search for the best weight."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from mrpro_lambda.oracle import best_weight, oracle_weight
 WEIGHTS = torch.logspace(-2, 1, 7)
 
 
-def parabola(weights: torch.Tensor, best: float, curvature: float = 1.0) -> torch.Tensor:
+def parabola(weights: torch.Tensor, best: float | torch.Tensor, curvature: float = 1.0) -> torch.Tensor:
     """Quality with its maximum of 30 at the best weight, a parabola in the logarithm of the weight."""
     return 30 - curvature * (weights / best).log().square()
 
@@ -100,6 +101,6 @@ def test_invalid_grid(weights: torch.Tensor, quality: torch.Tensor, message: str
         ((0.1, 1.0), {'n_fine': 2}, 'n_fine must be an integer from 3'),
     ],
 )
-def test_invalid_range(arguments: tuple[float, float], options: dict[str, int], message: str) -> None:
+def test_invalid_range(arguments: tuple[float, float], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         oracle_weight(lambda w: w, *arguments, **options)
