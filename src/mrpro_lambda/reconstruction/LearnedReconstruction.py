@@ -49,7 +49,7 @@ class LearnedSolution(NamedTuple):
 
 
 class LearnedReconstruction(DirectReconstruction):
-    r"""Reconstruct with a network that chooses the regularization and a convex solver.
+    r"""Reconstruct with a convex solver and a network that chooses the regularization, or with a given weight.
 
     Solves :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda_\theta(x_0) \cdot K x\|_1` with the acquisition model
     :math:`A` (Fourier transform, sampling and coil sensitivities), prewhitened data :math:`y` and the model's
