@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
 from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
+from mrpro_lambda.metrics import foreground_mask, mse, psnr, ssim
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
-from mrpro_lambda.training.metrics import foreground_mask, mse, psnr, ssim
 from tqdm import tqdm
 
 from dictionary_quality import with_iterations

@@ -20,15 +20,15 @@ from pathlib import Path
 import torch
 from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
 from mrpro_lambda.dictionary import load_dictionary
+from mrpro_lambda.metrics import blur, foreground_mask
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.solvers import ADMM
-from mrpro_lambda.training.metrics import blur, foreground_mask
 from tqdm import tqdm
 
 import quality
-from quality import HIGHER_IS_BETTER, acquisition, best, gain_row, images, simulate
+from quality import HIGHER_IS_BETTER, acquisition, gain_row, images, simulate
 
 METRICS = (*quality.METRICS, 'blur', 'blur foreground')
 SCALAR_DICTIONARY = 'k32-9x9-medium'
@@ -72,7 +72,7 @@ def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, seed: 
 def oracle(values: torch.Tensor) -> torch.Tensor:
     """Return the best over low-pass strengths and weights (axes 0, 1) for each metric; the blur of the best PSNR."""
     n = len(quality.METRICS)
-    refined = torch.stack([best(v[:, :n]) for v in values]) * HIGHER_IS_BETTER
+    refined = torch.stack([quality.oracle(WEIGHTS, v[:, :n]) for v in values]) * HIGHER_IS_BETTER
     flat = values.flatten(0, 1)
     return torch.cat([refined.amax(0) * HIGHER_IS_BETTER, flat[flat[:, 0].argmax(), n:]])
 

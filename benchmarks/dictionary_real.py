@@ -17,9 +17,9 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import torch
 from mrpro_lambda.dictionary import load_dictionary
+from mrpro_lambda.metrics import blur
 from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.raw_data import read_kdata, upsample
-from mrpro_lambda.training.metrics import blur
 
 from dictionary_exchange import load
 from residual import ratios

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from mrpro.data import AcqIdx, AcqInfo, CsmData, IHeader, KData, KHeader, KNoise, KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp
-from mrpro_lambda import dictionary, interpretation, pretrained, solvers
+from mrpro_lambda import dictionary, interpretation, metrics, pretrained, solvers
 from mrpro_lambda.models import DictionaryModelConfig, LambdaMapModel, ModelConfig
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.operators import (
@@ -31,7 +31,6 @@ from mrpro_lambda.reconstruction import (
     prewhiten,
 )
 from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
-from mrpro_lambda.training import metrics
 
 Arguments = dict[str, Any]
 Call = tuple[Callable[..., Any], Arguments]

@@ -30,11 +30,12 @@ from mrpro_lambda.datasets import (
     acquisition_op,
     read_images,
 )
+from mrpro_lambda.metrics import foreground_mask, nrmse, psnr, ssim
 from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.oracle import best_weight
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
-from mrpro_lambda.training.metrics import foreground_mask, nrmse, psnr, ssim
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
@@ -99,15 +100,9 @@ def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, n_iter
     return torch.stack(results)
 
 
-def best(values: torch.Tensor) -> torch.Tensor:
-    """Return the extremum over weights (axis 0) for each metric, refined by a parabola where it is between weights."""
-    values = values * HIGHER_IS_BETTER
-    index = values.argmax(0)
-    inner = index.clamp(1, len(values) - 2)
-    left, middle, right = (values.gather(0, (inner + k)[None])[0] for k in (-1, 0, 1))
-    curvature = (left + right - 2 * middle).clamp(max=-1e-12)
-    refined = middle - (right - left) ** 2 / (8 * curvature)
-    return torch.where(index == inner, refined, values.amax(0)) * HIGHER_IS_BETTER
+def oracle(weights: list[float], values: torch.Tensor) -> torch.Tensor:
+    """Return the metrics (axis 1), each at the weight (axis 0) that is best for it."""
+    return best_weight(torch.tensor(weights), values * HIGHER_IS_BETTER).quality.to(values) * HIGHER_IS_BETTER
 
 
 def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: str, noise: float, seed: int) -> dict:
@@ -180,7 +175,7 @@ def main() -> None:
         result = network_results(model, tests, args.kind, level, 1000)
         tuned = int(scalar[level]['tuning'][..., 0].mean(0).argmax())
         result['scalar TV, tuned'] = scalar[level]['test'][:, tuned]
-        result['scalar TV, oracle'] = torch.stack([best(values) for values in scalar[level]['test']])
+        result['scalar TV, oracle'] = torch.stack([oracle(WEIGHTS, values) for values in scalar[level]['test']])
         all_results[level] = result
         print(
             f'\nNoise {level}: means over {len(tests)} images; tuned weight {WEIGHTS[tuned]:.3f} sigma; '

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from mrpro_lambda.metrics import psnr
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
 from tqdm import tqdm
@@ -55,17 +56,13 @@ def reference_of(problem: Problem, regularizer: TotalVariation, norm: Norm, n_it
     solution = solver.solve(p.data, p.operator, p.initial_image, p.lambda_map)
     objective = p.objective(solution.img, norm)
     start = p.objective(p.initial_image, norm)
+    psnr_start, psnr_end = (psnr(img, p.truth).mean().item() for img in (p.initial_image, solution.img))
     text = (
         f'F* = {objective:.6g} (ADMM, float64, {n_iterations} iterations, certified gap '
-        f'{solution.relative_gap:.0e} F*), initial image {start:.6g}, PSNR {psnr(p.initial_image, p):.1f} dB; '
-        f'minimizer {psnr(solution.img, p):.1f} dB.'
+        f'{solution.relative_gap:.0e} F*), initial image {start:.6g}, PSNR {psnr_start:.1f} dB; '
+        f'minimizer {psnr_end:.1f} dB.'
     )
     return Reference(p, solution.img, objective, norm, text)
-
-
-def psnr(img: torch.Tensor, problem: Problem) -> float:
-    """Return the peak signal-to-noise ratio of complex images with a maximum of 1."""
-    return -10 * (img - problem.truth).abs().square().mean().log10().item()
 
 
 class Watch:

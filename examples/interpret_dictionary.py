@@ -21,11 +21,11 @@ import torch
 from matplotlib.figure import Figure
 from mrpro_lambda.datasets import AcquisitionSample, CentralBox, SimulatedAcquisitions
 from mrpro_lambda.interpretation import PruningStep, filter_statistics, most_active, pruning_curve
+from mrpro_lambda.metrics import foreground_mask, psnr
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.plotting import plot_filter_maps, plot_filters
 from mrpro_lambda.pretrained import load_pretrained, load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
-from mrpro_lambda.training.metrics import foreground_mask, psnr
 
 parser = argparse.ArgumentParser(description='Show what the filters of a dictionary do.')
 parser.add_argument('output', type=Path, help='folder for the figures')

@@ -9,11 +9,11 @@ import torch
 from mrpro.data import SpatialDimension
 from mrpro.phantoms import EllipsePhantom
 from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, acquisition_op
+from mrpro_lambda.metrics import relative_mse
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
-from mrpro_lambda.training.metrics import relative_mse
 from torch.utils.data import DataLoader
 
 # %%

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mrpro_lambda.cli
+import mrpro_lambda.reconstruct
 import pytest
 import torch
 from mrpro.data import CsmData, IData, KData
@@ -117,7 +117,7 @@ def test_coil_sensitivities_that_are_not_finite(
         csm.data[:, 0] = torch.nan
         return csm
 
-    monkeypatch.setitem(mrpro_lambda.cli._CSM, 'walsh', broken)
+    monkeypatch.setitem(mrpro_lambda.reconstruct._CSM, 'walsh', broken)
     file = raw(simulate_kspace(n_coils=2))
     error = fails(capsys, 'reconstruct', file, '--output', tmp_path / 'out', '--csm', 'walsh', '--weight', '1')
     assert 'csm must be finite, got' in error

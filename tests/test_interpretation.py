@@ -13,13 +13,13 @@ from mrpro_lambda.interpretation import (
     prune,
     pruning_curve,
 )
+from mrpro_lambda.metrics import psnr
 from mrpro_lambda.models import DictionaryModelConfig, LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.operators import BandLimitOp, CartesianAcquisitionOp, LowPassOp
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
 from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
 from mrpro_lambda.solvers import ADMM, FISTA, Solution, Solver
-from mrpro_lambda.training.metrics import psnr
 from torch.nn.functional import conv2d, pad
 
 from tests.regularizers.cases import orthonormal_filters

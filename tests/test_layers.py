@@ -1,37 +1,105 @@
 """The layers of the package: what may import what, as found by parsing the sources without running them."""
 
 import ast
+import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
 PACKAGE = 'mrpro_lambda'
 SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 
-# For each layer, from low to high: the other layers of the package that it may import.
-LAYERS: dict[str, set[str]] = {'checks': set(), 'operators': {'checks'}, 'nets': {'checks'}}
-LAYERS['norms'] = LAYERS['data_terms'] = {'checks', 'operators'}
-LAYERS['regularizers'] = {'checks', 'operators', 'norms'}
-LAYERS['solvers'] = {'checks', 'operators', 'norms', 'data_terms', 'regularizers'}
-LAYERS['models'] = LAYERS['dictionary'] = {'checks', 'solvers', 'regularizers', 'data_terms', 'nets', 'operators'}
-LAYERS['reconstruction'] = LAYERS['datasets'] = set(LAYERS)
-LAYERS['pretrained'] = LAYERS['plotting'] = LAYERS['raw_data'] = set(LAYERS)
-LAYERS['training'] = set(LAYERS)
-LAYERS['export'] = LAYERS['interpretation'] = set(LAYERS)
-LAYERS['demo'] = set(LAYERS)
-LAYERS['cli'] = set(LAYERS)
-
-# For each layer: the parts of mrpro that it may import. Layers that are not listed may import all of mrpro.
-MRPRO: dict[str, set[str]] = {'checks': set(), 'nets': set()} | {
-    layer: {'mrpro.operators', 'mrpro.utils'}
-    for layer in ('operators', 'norms', 'data_terms', 'regularizers', 'solvers', 'models', 'dictionary')
+# For each layer, from low to high: the other layers of the package that it imports, no more and no less.
+LAYERS: dict[str, set[str]] = {
+    'checks': set(),
+    'operators': {'checks'},
+    'norms': {'checks', 'operators'},
+    'data_terms': {'checks', 'operators'},
+    'nets': {'checks'},
+    'metrics': {'checks'},
+    'oracle': {'checks'},
+    'regularizers': {'checks', 'operators', 'norms'},
+    'solvers': {'checks', 'operators', 'norms', 'data_terms', 'regularizers'},
+    'models': {'checks', 'operators', 'nets', 'regularizers', 'solvers'},
+    'dictionary': {'checks', 'operators'},
+    'datasets': {'operators', 'models'},
+    'pretrained': {'checks', 'operators', 'nets', 'models'},
+    'plotting': {'operators', 'metrics'},
+    'interpretation': {'checks', 'operators', 'metrics', 'regularizers', 'models'},
+    'reconstruction': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'models'},
+    'training': {'metrics', 'regularizers', 'models', 'dictionary', 'datasets', 'pretrained'},
+    'raw_data': {'operators', 'reconstruction'},
+    'reconstruct': {
+        'checks',
+        'operators',
+        'solvers',
+        'models',
+        'dictionary',
+        'pretrained',
+        'reconstruction',
+        'raw_data',
+    },
+    'export': {'plotting', 'reconstruct'},
+    'demo': {'operators', 'metrics', 'oracle', 'solvers', 'models', 'datasets', 'pretrained', 'plotting', 'export'},
+    'cli': {'dictionary', 'pretrained', 'training', 'raw_data', 'reconstruct', 'export', 'demo'},
 }
 
-# For each layer: the packages besides mrpro and the standard library that it may import. Layers that are not listed may
-# import all.
-THIRD_PARTY: dict[str, set[str]] = {layer: {'torch', 'einops'} for layer in ('checks', 'operators', 'nets')}
+# For each layer: the parts of mrpro that it may import.
+MRPRO: dict[str, set[str]] = {
+    'checks': set(),
+    'operators': {'mrpro.operators', 'mrpro.utils'},
+    'norms': set(),
+    'data_terms': {'mrpro.operators'},
+    'nets': set(),
+    'metrics': {'mrpro.operators'},
+    'oracle': set(),
+    'regularizers': {'mrpro.operators'},
+    'solvers': {'mrpro.operators'},
+    'models': {'mrpro.operators'},
+    'dictionary': set(),
+    'datasets': {'mrpro.data', 'mrpro.operators', 'mrpro.utils'},
+    'pretrained': set(),
+    'plotting': set(),
+    'interpretation': {'mrpro.operators'},
+    'reconstruction': {'mrpro.algorithms', 'mrpro.data', 'mrpro.operators', 'mrpro.utils'},
+    'training': set(),
+    'raw_data': {'mrpro.data', 'mrpro.operators'},
+    'reconstruct': {'mrpro.data', 'mrpro.operators'},
+    'export': {'mrpro.data'},
+    'demo': {'mrpro.data', 'mrpro.operators'},
+    'cli': set(),
+}
+
+# For each layer: the packages besides mrpro, torch, einops and the standard library that it may import.
+THIRD_PARTY: dict[str, set[str]] = {
+    'checks': set(),
+    'operators': set(),
+    'norms': set(),
+    'data_terms': set(),
+    'nets': set(),
+    'metrics': {'scipy', 'skimage'},
+    'oracle': set(),
+    'regularizers': set(),
+    'solvers': {'tqdm'},
+    'models': set(),
+    'dictionary': {'safetensors', 'tqdm'},
+    'datasets': {'nibabel', 'numpy', 'scipy'},
+    'pretrained': {'safetensors'},
+    'plotting': {'matplotlib'},
+    'interpretation': set(),
+    'reconstruction': set(),
+    'training': {'lightning', 'numpy'},
+    'raw_data': {'h5py'},
+    'reconstruct': set(),
+    'export': {'nibabel', 'numpy'},
+    'demo': {'dipy', 'matplotlib', 'numpy', 'tqdm'},
+    'cli': set(),
+}
+EVERYWHERE = {'torch', 'einops'}
 
 # Optional packages that are heavy to import, and the module that imports lightning: only these may be imported inside a
 # function.
@@ -102,12 +170,35 @@ def forbidden_imports(sources: Sources) -> list[str]:
             # __init__.py of the package imports nothing from it, so everybody may import __version__
             allowed = layer_of(target) in {layer, '', *LAYERS.get(layer, set())}
         elif top == 'mrpro':
-            allowed = layer not in MRPRO or is_part_of(target, MRPRO[layer])
+            allowed = is_part_of(target, MRPRO.get(layer, set()))
         else:
-            allowed = top in sys.stdlib_module_names or layer not in THIRD_PARTY or top in THIRD_PARTY[layer]
+            allowed = top in sys.stdlib_module_names or top in EVERYWHERE | THIRD_PARTY.get(layer, set())
         if not allowed:
             errors.append(f'{path}: {layer or PACKAGE} must not import {target}')
     return errors
+
+
+def unused_permissions(sources: Sources) -> list[str]:
+    """Layers in the rows of the table that are not imported."""
+    used: dict[str, set[str]] = {layer: set() for layer in LAYERS}
+    for path, target in all_imports(sources):
+        if target.split('.')[0] == PACKAGE:
+            used.setdefault(layer_of(module_name(path)), set()).add(layer_of(target))
+    return [f'{layer} does not import {lower}' for layer in LAYERS for lower in sorted(LAYERS[layer] - used[layer])]
+
+
+def undeclared_packages(sources: Sources, project: dict[str, Any]) -> list[str]:
+    """Packages that are imported but are no dependency; optional ones may be that of an extra."""
+    required = {re.split(r'[^\w-]', text)[0] for text in project['dependencies']}
+    extras = {re.split(r'[^\w-]', text)[0] for texts in project['optional-dependencies'].values() for text in texts}
+    errors = set()
+    for path, target in all_imports(sources):
+        package = target.split('.')[0]
+        name = {'skimage': 'scikit-image'}.get(package, package)
+        declared = required | extras if package in OPTIONAL else required
+        if package not in {PACKAGE, *sys.stdlib_module_names} and name not in declared:
+            errors.add(f'{path}: {name} is not declared')
+    return sorted(errors)
 
 
 def hidden_imports(sources: Sources) -> list[str]:
@@ -180,6 +271,32 @@ def test_layers_import_only_allowed_modules() -> None:
     assert not errors, '\n'.join(errors)
 
 
+def test_table_allows_nothing_else() -> None:
+    errors = unused_permissions(read_sources())
+    assert not errors, '\n'.join(errors)
+
+
+def test_imported_packages_are_dependencies() -> None:
+    project = tomllib.loads((SOURCE_FOLDER.parents[1] / 'pyproject.toml').read_text('utf-8'))['project']
+    errors = undeclared_packages(read_sources(), project)
+    assert not errors, '\n'.join(errors)
+    assert undeclared_packages({'A.py': 'import lightning'}, project | {'optional-dependencies': {}})
+    assert undeclared_packages({'A.py': 'import h5py'}, project | {'dependencies': ['h5'], 'optional-dependencies': {}})
+
+
+def test_documentation_shows_the_table() -> None:
+    path = SOURCE_FOLDER.parents[1] / 'docs' / 'source' / 'contributing.md'
+    if not path.exists():
+        pytest.skip('the sources have no documentation')
+    lines = [line.strip('|').split('|') for line in path.read_text('utf-8').splitlines() if line.startswith('| `')]
+    rows = [[re.findall(r'`([^`]+)`', cell) for cell in line] for line in lines]
+    assert [layer for (layer,), *_ in rows] == list(LAYERS)
+    for (layer,), lower, mrpro, packages in rows:
+        assert lower == [other for other in LAYERS if other in LAYERS[layer]]
+        assert mrpro == sorted(part.removeprefix('mrpro.') for part in MRPRO[layer])
+        assert packages == sorted(THIRD_PARTY[layer])
+
+
 def test_no_import_inside_functions() -> None:
     errors = hidden_imports(read_sources())
     assert not errors, '\n'.join(errors)
@@ -205,9 +322,12 @@ GOOD_SOURCES: Sources = {
     'nets/__init__.py': 'from mrpro_lambda.nets.UNet import UNet',
     'nets/UNet.py': 'from collections.abc import Sequence\nfrom torch.nn import Module\nfrom einops import rearrange',
     'regularizers/__init__.py': 'from mrpro_lambda.operators import GradientOp\nfrom ..operators.GradientOp import X',
-    'plotting.py': 'from mrpro.data import IData\ndef show():\n    import matplotlib.pyplot as plt',
-    'demo.py': 'def run():\n    from mrpro_lambda.training.train import train',
-    'cli.py': 'from mrpro_lambda import __version__, plotting\nfrom mrpro_lambda.reconstruction import Any',
+    'plotting.py': 'def show():\n    import matplotlib.pyplot as plt',
+    'export.py': 'from mrpro.data import IData',
+    'cli.py': (
+        'from mrpro_lambda import __version__, export\nfrom mrpro_lambda.reconstruct import Any\n'
+        'def run():\n    from mrpro_lambda.training.train import train'
+    ),
 }
 
 
@@ -237,8 +357,18 @@ def test_checks_accept_good_sources() -> None:
         ('solvers/Bad.py', 'from mrpro.algorithms import optimizers'),
         ('models/Bad.py', 'from mrpro_lambda.dictionary import learn_dictionary'),
         ('models/Bad.py', 'def late():\n    from mrpro_lambda.reconstruction import LearnedReconstruction'),
-        ('datasets/Bad.py', 'from mrpro_lambda.training import metrics'),
+        ('datasets/Bad.py', 'from mrpro_lambda.training import TrainingConfig'),
         ('pretrained.py', 'from mrpro_lambda.cli import main'),
+        ('metrics.py', 'from mrpro_lambda.solvers import ADMM'),
+        ('reconstruction/Bad.py', 'from mrpro_lambda.raw_data import read_kdata'),
+        ('raw_data.py', 'from mrpro_lambda.reconstruct import reconstruct'),
+        ('reconstruct.py', 'from mrpro_lambda.export import write_images'),
+        ('reconstruct.py', 'import nibabel'),
+        ('export.py', 'from mrpro_lambda.demo import run_demo'),
+        ('training/Bad.py', 'from mrpro_lambda.reconstruct import reconstruct'),
+        ('demo.py', 'from mrpro_lambda.training import TrainingConfig'),
+        ('cli.py', 'from mrpro_lambda.operators import GradientOp'),
+        ('cli.py', 'from mrpro.data import KData'),
         ('__init__.py', 'from mrpro_lambda.operators import GradientOp'),
         ('utils/Bad.py', ''),
     ],

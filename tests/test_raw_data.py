@@ -14,15 +14,9 @@ from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
 from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.raw_data import (
-    TRAJECTORIES,
-    prewhiten_with_file,
-    read_kdata,
-    sampled_fraction,
-    to_unit_range,
-    upsample,
-)
-from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction
+from mrpro_lambda.raw_data import TRAJECTORIES, read_kdata, read_noise, sampled_fraction, to_unit_range, upsample
+from mrpro_lambda.reconstruct import Settings, reconstruct_file
+from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, prewhiten
 
 from tests.raw_file import LINES, N_X, N_Y, simulate_kspace, write_raw
 
@@ -145,8 +139,7 @@ def test_images_without_a_position(field: str, value: float | None, tmp_path: Pa
 
 def test_damaged_files(tmp_path: Path) -> None:
     """Whatever the library raises is one error that names the file, also for the noise."""
-    kdata = read_kdata(write_raw(tmp_path / 'good.h5'), 'cartesian')
-    content = (tmp_path / 'good.h5').read_bytes()
+    content = write_raw(tmp_path / 'good.h5').read_bytes()
     rng, file = np.random.default_rng(0), tmp_path / 'scan.h5'
     messages: list[str] = []
     for _ in range(30):
@@ -154,7 +147,7 @@ def test_damaged_files(tmp_path: Path) -> None:
         for place in rng.integers(min(len(damaged), 4096), size=8) if damaged else []:
             damaged[place] ^= 1 << int(rng.integers(8))
         file.write_bytes(damaged)
-        for read in (lambda: read_kdata(file, 'cartesian'), lambda: prewhiten_with_file(kdata, file, required=True)):
+        for read in (lambda: read_kdata(file, 'cartesian'), lambda: read_noise(file, required=True)):
             try:
                 read()
             except ValueError as error:
@@ -187,8 +180,9 @@ def test_all_noise_gives_one_covariance(tmp_path: Path) -> None:
     noise = mix @ RandomGenerator(seed=2).randn_tensor((5, 3, 40), dtype=torch.complex64)
     file = write_raw(tmp_path / 'scan.h5', simulate_kspace(n_coils=3), noise=noise)
     kdata = read_kdata(file, 'cartesian')
-    white, done = prewhiten_with_file(kdata, file, required=False)
-    assert done
+    measured = read_noise(file, required=False)
+    assert measured is not None
+    white = prewhiten(kdata, measured)
     assert white.data.shape == kdata.data.shape
     covariance = noise.transpose(0, 1).flatten(1) @ noise.transpose(0, 1).flatten(1).mH / 200
     expected = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), kdata.data.flatten(2), upper=False)
@@ -197,19 +191,16 @@ def test_all_noise_gives_one_covariance(tmp_path: Path) -> None:
 
 def test_noise_that_is_missing_or_does_not_fit(tmp_path: Path) -> None:
     file = write_raw(tmp_path / 'scan.h5')
-    kdata = read_kdata(file, 'cartesian')
-    same, done = prewhiten_with_file(kdata, file, required=False)
-    assert not done
-    torch.testing.assert_close(same.data, kdata.data)
+    assert read_noise(file, required=False) is None
     with pytest.raises(ValueError, match='holds no noise measurement'):
-        prewhiten_with_file(kdata, file, required=True)
+        read_noise(file, required=True)
     random = RandomGenerator(seed=3).complex64_tensor((2, 3, 8))
     cases = {'3 coils': random, 'rank 1': random[:, :1].expand(2, 2, 8), 'tiny': 1e-8 * random}
     for name, noise in cases.items():
         n_coils = 1 if name == '3 coils' else noise.shape[1]
         file = write_raw(tmp_path / f'{name}.h5', simulate_kspace(n_coils=n_coils), noise=noise)
         with pytest.raises(ValueError, match='less than 1e-6' if name == 'tiny' else f'noise of {n_coils} coil'):
-            prewhiten_with_file(read_kdata(file, 'cartesian'), file, required=False)
+            reconstruct_file(file, Settings(weight=1))
 
 
 @pytest.mark.parametrize(

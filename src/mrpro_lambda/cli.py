@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import math
 import signal
 import sys
 import threading
@@ -14,38 +14,19 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, get_args
 
 import torch
-from mrpro.data import CsmData
-from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
 from mrpro_lambda.demo import metrics_table, run_demo
-from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
+from mrpro_lambda.dictionary import list_dictionaries
 from mrpro_lambda.export import output_folder, write_images, write_report
-from mrpro_lambda.models import LambdaMapModel
-from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
-from mrpro_lambda.raw_data import (
-    TRAJECTORIES,
-    prewhiten_with_file,
-    read_kdata,
-    sampled_fraction,
-    to_unit_range,
-    upsample,
-)
-from mrpro_lambda.reconstruction import (
-    AdaptiveDictionaryReconstruction,
-    AdaptiveTotalVariationReconstruction,
-    LearnedReconstruction,
-    estimate_noise_std,
-    estimate_noise_weight,
-)
+from mrpro_lambda.pretrained import list_pretrained
+from mrpro_lambda.raw_data import TRAJECTORIES
+from mrpro_lambda.reconstruct import Csm, Method, Settings, Whitening, reconstruct_file
 from mrpro_lambda.training.dictionary import learn_from_config
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
-
-_DICTIONARY = 'k32-9x9-medium'
-_CSM = {'walsh': CsmData.from_idata_walsh, 'inati': CsmData.from_idata_inati, 'none': None}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -113,16 +94,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f'mrpro-lambda: error: {message} (see {self.prog} --help)\n')
 
 
-def _number(kind: type[int] | type[float], low: float, *, above: bool = False) -> Callable[[str], float]:
-    """Return a reader of finite numbers of at least `low`, or above it."""
-
-    def number(text: str) -> float:
-        value = kind(text)
-        if not math.isfinite(value) or value < low or (above and value == low):
-            raise argparse.ArgumentTypeError(f'must be finite and {"above" if above else "at least"} {low}, got {text}')
-        return value
-
-    return number
+def _seed(text: str) -> int:
+    """Read a seed."""
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f'must be at least 0, got {text}')
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,29 +115,28 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = add('demo', _demo, 'Compare total variation with one weight and with a learned map on a real brain image.')
     demo.add_argument('--output', type=Path, default=Path('demo-output'), metavar='DIR', help='default: %(default)s')
-    demo.add_argument('--seed', type=_number(int, 0), default=0, help='seed of the simulation, default: %(default)s')
+    demo.add_argument('--seed', type=_seed, default=0, help='seed of the simulation, default: %(default)s')
 
     rec = add('reconstruct', _reconstruct, 'Reconstruct an ISMRMRD file and write DICOM, NIfTI, PNG and a report.')
     rec.add_argument('file', type=Path, metavar='FILE', help='raw data (ISMRMRD, HDF5)')
     rec.add_argument('--output', type=Path, required=True, metavar='DIR', help='new or empty folder to write')
     rec.add_argument(
-        '--method', choices=('tv', 'cdl'), default='tv', help='total variation or dictionary, default: %(default)s'
+        '--method', choices=get_args(Method), help='total variation or dictionary; default: that of the model, or tv'
     )
     rec.add_argument('--dictionary', metavar='NAME_OR_PATH', help='filters for cdl; default: those of the weights')
     how = rec.add_mutually_exclusive_group()
     how.add_argument('--model', metavar='NAME_OR_PATH', help='trained weights; default: chosen from the sampling')
-    how.add_argument('--weight', type=_number(float, 0), metavar='C', help='one weight instead: C times the noise')
-    positive = _number(float, 0, above=True)
-    rec.add_argument('--noise-std', type=positive, metavar='S', help='noise level, default: estimated from the data')
+    how.add_argument('--weight', type=float, metavar='C', help='one weight instead: C times the noise')
+    rec.add_argument('--noise-std', type=float, metavar='S', help='noise level, default: estimated from the data')
     rec.add_argument('--noise-file', metavar='FILE', help="noise measurement for prewhitening; 'none': no prewhitening")
-    whitening = ('auto', 'background', 'none')
-    rec.add_argument('--whitening', choices=whitening, default='auto', help='noise weights from the air, default: auto')
+    rec.add_argument('--whitening', choices=get_args(Whitening), help='noise weights from the air, default: auto')
     rec.add_argument('--trajectory', choices=TRAJECTORIES, default='cartesian', help='default: %(default)s')
-    rec.add_argument('--csm', choices=_CSM, help='coil sensitivities, default: inati, or none for one coil')
-    rec.add_argument('--upsample', type=_number(float, 1), metavar='F', help='F times finer grid, default: 2 or 1')
-    rec.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='default: %(default)s')
-    rec.add_argument('--tolerance', type=positive, default=1e-2, help='relative certified gap, default: %(default)s')
-    rec.add_argument('--max-iterations', type=_number(int, 1), default=1000, metavar='N', help='default: %(default)s')
+    rec.add_argument('--csm', choices=get_args(Csm), help='coil sensitivities, default: inati, or none for one coil')
+    rec.add_argument('--upsample', type=float, metavar='F', help='F times finer grid, default: 2 or 1')
+    rec.add_argument('--device', choices=('cpu', 'cuda'), help='default: cpu')
+    rec.add_argument('--tolerance', type=float, metavar='T', help='relative certified gap, default: %(default)s')
+    rec.add_argument('--max-iterations', type=int, metavar='N', help='default: %(default)s')
+    rec.set_defaults(**{field.name: field.default for field in dataclasses.fields(Settings)})
     rec.add_argument('--complex', action='store_true', help='write the complex image as well')
 
     train = add('train', _train, 'Train a network on simulated acquisitions.')
@@ -236,122 +211,18 @@ def _list(args: argparse.Namespace) -> None:
 def _reconstruct(args: argparse.Namespace) -> int:
     """Reconstruct a file."""
     start = time.perf_counter()
-    with output_folder(args.output) as folder, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter('always')
-        if args.device == 'cuda' and not torch.cuda.is_available():
-            raise ValueError('This computer has no CUDA device: use --device cpu.')
-        if args.dictionary is not None and args.method != 'cdl' and args.model is None:
-            raise ValueError('A dictionary needs --method cdl.')
-        filters = None if args.dictionary is None else load_dictionary(args.dictionary).filters
-        name, (model, card) = args.model, (None, {}) if args.model is None else _load(args.model, filters)
-        if args.method == 'cdl' and model is not None and model.solver.regularizer.synthesis_op is None:
-            raise ValueError(f'--method cdl needs the weights of a model with a dictionary, got {name}.')
-        kdata, prewhitened = read_kdata(args.file, args.trajectory), False
-        if args.noise_file != 'none':
-            noise_file = Path(args.noise_file or args.file)
-            kdata, prewhitened = prewhiten_with_file(kdata, noise_file, required=args.noise_file is not None)
-        kdata, factor = to_unit_range(kdata)
-        if factor != 1:
-            warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
-        fraction = sampled_fraction(kdata)
-        fully_sampled = fraction is not None and fraction > 0.9
-        if model is None and args.weight is None:
-            if args.method == 'cdl':
-                name = 'cdl-v3-low-field' if fully_sampled else 'cdl-v3'
-            else:
-                name = 'tv-low-field' if fully_sampled else 'tv-variable-density'
-            model, card = _load(name, filters)
-        low_resolution = fully_sampled and name in list_pretrained() and name != 'tv-variable-density'
-        refinement = args.upsample or (2.0 if low_resolution else 1.0)
-        kdata = upsample(kdata, refinement).to(args.device)
-        fourier_op = FourierOp.from_kdata(kdata)
-        if args.noise_std is not None or prewhitened:
-            noise_std = factor * (args.noise_std or 1.0)
-        else:
-            noise_std = estimate_noise_std(kdata, fourier_op)
-        if not noise_std > 0:
-            raise ValueError('The noise level can not be estimated from these data: give --noise-std.')
-        whitening = 'noise measurement' if prewhitened else 'none'
-        if args.whitening == 'background' or (args.whitening == 'auto' and fully_sampled and not prewhitened):
-            try:
-                estimate_noise_weight(kdata)
-                whitening = f'{whitening} and background' if prewhitened else 'background'
-            except ValueError:
-                if args.whitening == 'background':
-                    raise
-        csm = args.csm or ('none' if kdata.data.shape[-4] == 1 else 'inati')
-
-        options: dict[str, Any] = {'max_iterations': args.max_iterations, 'tolerance': args.tolerance}
-        noise: dict[str, Any] = {'noise_std': noise_std, 'whiten_background': whitening.endswith('background')}
-        reconstruction: LearnedReconstruction
-        if model is not None:
-            solver = model.solver
-            solver.max_iterations, solver.tolerance = args.max_iterations, args.tolerance
-            reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=model, **noise)
-        elif args.method == 'cdl':
-            name = f'dictionary with {args.weight:g} times the noise level'
-            reconstruction = AdaptiveDictionaryReconstruction(
-                kdata,
-                fourier_op,
-                _CSM[csm],
-                filters=load_dictionary(_DICTIONARY).filters if filters is None else filters,
-                regularization_weight=args.weight * noise_std,
-                **noise,
-                **options,
-            )
-        else:
-            name, weight = f'total variation with {args.weight:g} times the noise level', args.weight * noise_std
-            reconstruction = AdaptiveTotalVariationReconstruction(
-                kdata,
-                fourier_op,
-                _CSM[csm],
-                regularization_dim=(-2, -1),
-                regularization_weight=weight,
-                **noise,
-                **options,
-            )
-        reconstruction.progress = sys.stderr.isatty()
-        result = reconstruction.to(args.device).solve(kdata)
-        dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
-        _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
-        # the square, which the root of the sum of squares over coils needs
-        _check_finite(
-            'The image',
-            result.solution.img.abs().square(),
-            'data, noise level and weight must be in the range of float32',
+    settings = Settings(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Settings)})
+    with output_folder(args.output) as folder, warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # they are notes of the report
+        result = reconstruct_file(
+            args.file,
+            settings,
+            trajectory=args.trajectory,
+            noise_file=args.noise_file,
+            progress=sys.stderr.isatty(),
         )
-        complete = write_images(folder, result, noise_std, complex_image=args.complex, dictionary_op=dictionary_op)
-
-        notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning | RuntimeWarning)]
-        notes += [] if complete else ["No PNG without matplotlib: pip install 'mrpro-lambda[plot]'."]
-        report = {
-            'version': __version__,
-            'file': str(args.file),
-            'shape': list(kdata.data.shape),
-            'sampled_fraction': fraction,
-            'model': name,
-            'method': 'tv' if dictionary_op is None else 'cdl',
-            'dictionary': args.dictionary,
-            'card': card,
-            'prewhitened': prewhitened,
-            'whitening': whitening,
-            'noise_given': args.noise_std is not None,
-            'settings': options | {'trajectory': args.trajectory, 'csm': csm, 'upsample': refinement},
-            'notes': list(dict.fromkeys(notes)),
-        }
-        text = write_report(folder / 'report.json', report, result, noise_std, time.perf_counter() - start)
+        if not write_images(folder, result, complex_image=args.complex):
+            result.notes.append("No PNG without matplotlib: pip install 'mrpro-lambda[plot]'.")
+        text = write_report(folder / 'report.json', result, time.perf_counter() - start)
     _say(f'{text}\n{"output":16}{args.output}')
     return _code(result.solution.reason)
-
-
-def _check_finite(name: str, values: torch.Tensor, advice: str) -> None:
-    """Raise an error for NaN and Inf."""
-    if n_bad := int((~values.isfinite()).sum()):
-        raise ValueError(f'{name} must be finite, got {n_bad} NaN or Inf in shape {tuple(values.shape)}: {advice}.')
-
-
-def _load(name: str, filters: torch.Tensor | None = None) -> tuple[LambdaMapModel, dict[str, str]]:
-    """Load weights by their name or from a file, with other filters if there are any."""
-    if name.endswith('.safetensors') or Path(name).is_file():
-        return load_weights(name, filters)
-    return load_pretrained(name, filters), list_pretrained()[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from tqdm import tqdm
 
 from mrpro_lambda.datasets import AcquisitionSample, SimulatedAcquisitions, VariableDensityRandom
 from mrpro_lambda.export import json_text, output_folder, write_dicom, write_nifti
+from mrpro_lambda.metrics import foreground_mask, nrmse, psnr, ssim
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.oracle import oracle_weight
 from mrpro_lambda.plotting import plot_comparison
 from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.solvers import ADMM, Solution
-from mrpro_lambda.training.metrics import foreground_mask, nrmse, psnr, ssim
 
 WEIGHTS = 'tv-variable-density'
+_RANGE = (10**-1.3, 10**0.5)
 _COARSE, _FINE = 9, 5  # number of weights that are solved at once in the two stages of the search
 
 
@@ -144,8 +147,7 @@ def _best_weight(
 ) -> float:
     """Return the weight relative to the noise level for which total variation has the highest PSNR.
 
-    A coarse grid with fewer iterations, a fine one around its maximum, then the vertex of a parabola in the logarithm
-    of the weight.
+    The weights of the coarse grid are solved with fewer iterations.
     """
 
     def quality(weights: torch.Tensor, model: LambdaMapModel) -> torch.Tensor:
@@ -156,19 +158,14 @@ def _best_weight(
         update(n)
         return psnr(img, target.expand_as(img))
 
-    weights = torch.logspace(-1.3, 0.5, _COARSE)
     short = LambdaMapModel(None, ADMM(model.solver.regularizer, n_iterations=96), band_limit=model.band_limit)
-    i = int(quality(weights, short).argmax().clamp(1, _COARSE - 2))
-    weights = torch.logspace(float(weights[i - 1].log10()), float(weights[i + 1].log10()), _FINE)
-    values = quality(weights, model).double()
-    i = int(values.argmax())
-    if i in (0, _FINE - 1):
-        return weights[i].item()
-    below, best, above = values[i - 1 : i + 2].tolist()
-    step = float((weights[i + 1] / weights[i]).log())
-    curvature = below - 2 * best + above
-    offset = 0.5 * (below - above) / curvature if curvature < 0 else 0.0
-    return weights[i].item() * float(np.exp(offset * step))
+    return oracle_weight(
+        partial(quality, model=model),
+        *_RANGE,
+        coarse_quality=partial(quality, model=short),
+        n_coarse=_COARSE,
+        n_fine=_FINE,
+    )
 
 
 def _metrics(img: torch.Tensor, target: torch.Tensor) -> dict[str, Any]:

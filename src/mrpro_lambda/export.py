@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 if sys.platform != 'win32':
     import fcntl
@@ -22,9 +21,8 @@ import numpy as np
 import torch
 from mrpro.data import IData, IHeader
 
-from mrpro_lambda.operators import ConvolutionalDictionaryOp
 from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_lambda_map
-from mrpro_lambda.reconstruction import LearnedSolution
+from mrpro_lambda.reconstruct import Reconstructed
 
 _SHOWN_FILTERS = 6
 
@@ -104,14 +102,7 @@ def _check_empty(path: Path) -> None:
         raise ValueError(f'The output folder must be empty or not exist: {path} is not empty.')
 
 
-def write_images(
-    folder: Path,
-    result: LearnedSolution,
-    noise_std: float,
-    *,
-    complex_image: bool = False,
-    dictionary_op: ConvolutionalDictionaryOp | None = None,
-) -> bool:
+def write_images(folder: Path, result: Reconstructed, *, complex_image: bool = False) -> bool:
     """Write the image as `dicom/` and `image.nii.gz`, the Lambda map, and figures of the middle slice.
 
     Coils that were not combined are combined by the root of the sum of squares. A map that is the same number
@@ -124,18 +115,14 @@ def write_images(
         Existing folder.
     result
         Result of a reconstruction.
-    noise_std
-        Noise level that the figure of the map is in units of.
     complex_image
         Write the complex image as `image_complex.nii.gz` as well, with coils that were not combined one by one.
-    dictionary_op
-        Dictionary of the reconstruction, if it had one.
 
     Returns
     -------
         Whether the figures were written. They are left out if matplotlib is not installed.
     """
-    header = result.idata.cpu().header
+    header, dictionary_op, noise_std = result.idata.cpu().header, result.dictionary_op, result.noise_std
     # not the data of the IData, where mrpro merges equal slices
     img = result.solution.img.detach().cpu()
     magnitude = _magnitude(img)
@@ -181,59 +168,37 @@ def write_images(
     return True
 
 
-def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, noise_std: float, seconds: float) -> str:
-    """Complete a report with the result, write it as JSON, and return a summary for people.
+def write_report(path: Path, result: Reconstructed, seconds: float) -> str:
+    """Write the report of a result as JSON, and return a summary for people.
 
     Parameters
     ----------
     path
         File to write, in the folder of the images.
-    report
-        What led to the result: `file`, `shape`, `sampled_fraction`, `model`, `card`, `prewhitened`, `whitening`,
-        `noise_given`, `settings` and `notes`.
     result
         Result of a reconstruction.
-    noise_std
-        Noise level.
     seconds
         Duration.
     """
-    solution, tolerance = result.solution, report['settings']['tolerance']
-    reached = solution.reason == 'tolerance reached'
-    # in the units of the noise levels of a training; without meaning for data that are not on a grid
-    relative_noise = noise_std / (_magnitude(result.solution.img).square().mean().sqrt().item() or float('inf'))
-    report = report | {
-        'image_shape': list(result.solution.img.shape),
-        'noise_std': noise_std,
-        'noise_relative_to_image': relative_noise if report['sampled_fraction'] is not None else None,
-        'certificate': {
-            'objective': solution.objective.flatten().tolist(),
-            'gap': solution.gap.flatten().tolist(),
-            'relative_gap': solution.relative_gap,
-            'relative_estimate': solution.relative_estimate,
-            'n_iterations': solution.n_iterations,
-            'reason': solution.reason,
-            'tolerance_reached': reached,
-        },
-        'seconds': round(seconds, 2),
-        'files': sorted(entry.name + '/' * entry.is_dir() for entry in [*path.parent.iterdir(), path]),
-    }
+    files = sorted(entry.name + '/' * entry.is_dir() for entry in [*path.parent.iterdir(), path])
+    report = result.report | {'notes': result.notes, 'seconds': round(seconds, 2), 'files': files}
     path.write_text(json_text(report), 'utf-8')
 
+    solution, fraction = result.solution, report['sampled_fraction']
     source = 'given' if report['noise_given'] else 'prewhitened' if report['prewhitened'] else 'estimated from the data'
-    fraction = report['sampled_fraction']
     sampling = 'not Cartesian' if fraction is None else f'{100 * fraction:.0f} % of the measured band sampled'
+    relative_noise = report['noise_relative_to_image']
     stopped: str = solution.reason
     if solution.reason == 'estimate within the tolerance':
         stopped += f': {solution.relative_estimate:.1e} assuming a size of the minimizer; NOT PROVEN'
-    elif not reached:
-        stopped += f': THE TOLERANCE {tolerance:g} WAS NOT REACHED'
+    elif not report['certificate']['tolerance_reached']:
+        stopped += f': THE TOLERANCE {report["settings"]["tolerance"]:g} WAS NOT REACHED'
     lines = {
         'file': report['file'],
         'data': f'{_shape(report["shape"])} (other, coils, k2, k1, k0), {sampling}',
         'image': f'{_shape(report["image_shape"])} (other, coils, z, y, x)',
-        'noise level': f'{noise_std:.4g} ({source})'
-        + (f', {relative_noise:.2f} times the root mean square of the image' if fraction is not None else ''),
+        'noise level': f'{result.noise_std:.4g} ({source})'
+        + (f', {relative_noise:.2f} times the root mean square of the image' if relative_noise is not None else ''),
         'whitening': report['whitening'],
         'model': report['model'],
         'trained for': report['card'].get('acquisition', ''),
@@ -245,7 +210,7 @@ def write_report(path: Path, report: dict[str, Any], result: LearnedSolution, no
         'notes': f'\n{"":16}'.join(report['notes']),
         'files': ', '.join(report['files']),
     }
-    return '\n'.join(f'{name:16}{value}' for name, value in lines.items() if value != '')
+    return '\n'.join(f'{name:16}{value}' for name, value in lines.items() if value not in ('', None))
 
 
 def json_text(value: object) -> str:

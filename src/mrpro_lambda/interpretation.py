@@ -13,11 +13,11 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
+from mrpro_lambda.metrics import psnr
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import BandLimitOp, ConvolutionalDictionaryOp, gram_operator
 from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.regularizers import DictionarySparsity
-from mrpro_lambda.training.metrics import psnr
 
 Activity = Literal['energy', 'l1_norm']
 
@@ -204,7 +204,7 @@ def pruning_curve(
     numbers
         Numbers of filters to keep. That of all filters gives the reconstruction itself, 0 gives the smooth part.
     mask
-        Where the quality is measured, see `~mrpro_lambda.training.metrics.psnr`.
+        Where the quality is measured, see `~mrpro_lambda.metrics.psnr`.
 
     Returns
     -------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mrpro_lambda.metrics import psnr
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp, DictionaryBoundary
 
 if TYPE_CHECKING:
@@ -85,12 +86,13 @@ def plot_comparison(
         return figure
 
     _show(axes[0][0], reference[region].abs(), 'Ground truth', white)
-    errors = {title: _error(img, reference) for title, img in slices.items()}
+    pairs = {title: _comparable(img, reference) for title, img in slices.items()}
+    errors = {title: (img - true).abs() for title, (img, true) in pairs.items()}
     factor = error_factor or _round_factor(white / min(_window(error) for error in errors.values()))
     for i, (title, img) in enumerate(slices.items(), start=1):
-        mse, peak = errors[title].square().mean().item(), reference.abs().max().item()
-        psnr = f'{10 * math.log10(peak**2 / mse):.2f} dB' if mse > 0 else 'exact'
-        _show(axes[0][i], img[region].abs(), f'{title}\n{psnr}', white)
+        quality = psnr(*(x[None, None, None] for x in pairs[title])).item()
+        text = 'exact' if quality == math.inf else f'{quality:.2f} dB'
+        _show(axes[0][i], img[region].abs(), f'{title}\n{text}', white)
         _show(axes[1][i], errors[title][region], f'Error × {factor:g}', white / factor)  # noqa: RUF001
     return figure
 
@@ -284,11 +286,11 @@ def _window(img: torch.Tensor) -> float:
     return value or magnitude.max().item() or 1.0
 
 
-def _error(img: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the modulus of the error; of the magnitudes where one of the two is a magnitude."""
+def _comparable(img: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both images in double precision, as magnitudes where one of the two is a magnitude."""
     if img.is_complex() and target.is_complex():
-        return (img - target).abs().double()
-    return (img.abs() - target.abs()).abs().double()
+        return img.to(torch.complex128), target.to(torch.complex128)
+    return img.abs().double(), target.abs().double()
 
 
 def _round_factor(factor: float) -> float:

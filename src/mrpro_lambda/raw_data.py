@@ -1,4 +1,4 @@
-"""Raw data files of the command line: reading with checks, prewhitening, and the grid of the image."""
+"""Raw data: reading files with checks, and bringing data into the form that a reconstruction takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from mrpro.operators import FourierOp
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
-from mrpro_lambda.reconstruction import prewhiten
 from mrpro_lambda.reconstruction.check_inputs import check_kdata
 
 TRAJECTORIES: dict[str, Callable[[], Any]] = {
@@ -27,7 +26,7 @@ TRAJECTORIES: dict[str, Callable[[], Any]] = {
     'spiral2d': traj_calculators.KTrajectorySpiral2D,
     'sunflower-rpe': traj_calculators.KTrajectorySunflowerGoldenRpe,
 }
-"""Trajectories by their names on the command line."""
+"""How to calculate the trajectory of a file, by name."""
 
 _SMALLEST, _LARGEST = 1e-5, 1e9
 _POINTS_PER_SAMPLE = 256
@@ -35,9 +34,7 @@ _TOO_SMALL = 'mrpro takes values that differ by less than 1e-6 as equal, so mult
 
 
 def read_kdata(path: Path, trajectory: str) -> KData:
-    """Read an ISMRMRD file, check that it can be reconstructed, and remove the oversampling of a Cartesian readout.
-
-    Of several data sets in the file, the last one is read.
+    """Read an ISMRMRD file in the form of `standardize`. Of several data sets in the file, the last one is read.
 
     Parameters
     ----------
@@ -49,39 +46,63 @@ def read_kdata(path: Path, trajectory: str) -> KData:
     Raises
     ------
     ValueError
-        If the file is no ISMRMRD file or lacks the trajectory, if its data hold NaN or Inf, are all zero or below
-        1e-5, if the slices have different numbers of readouts, if samples are outside of the encoding matrix, or if a
-        matrix or a field of view of the header is not possible.
+        If the trajectory is unknown, if the file is no ISMRMRD file or lacks the trajectory, if the slices have
+        different numbers of readouts, if samples are outside of the encoding matrix, or as of `standardize`.
     """
+    if trajectory not in TRAJECTORIES:
+        raise ValueError(f'trajectory must be one of {list(TRAJECTORIES)}, got {trajectory!r}.')
     datasets = _datasets(path)
     try:
         with warnings.catch_warnings():
             for message in ('There are different numbers of', 'K-space points lie outside'):
                 warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
             kdata = KData.from_file(path, TRAJECTORIES[trajectory](), dataset_idx=datasets[-1])
-            check_kdata(kdata)
-            if (largest := kdata.data.abs().max().item()) < _SMALLEST:
-                raise ValueError(f'the largest value is {largest:.1e}, but {_TOO_SMALL}.')
-            _check_header(kdata)
-            _check_geometry(kdata)
-            if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
-                kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
-            FourierOp.from_kdata(kdata)
+            return standardize(kdata)
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {reason}') from error
-    n_encoded, n_image = kdata.header.encoding_matrix.x, kdata.header.recon_matrix.x
-    oversampled = trajectory == 'cartesian' and kdata.data.shape[-1] == n_encoded > n_image
-    return kdata.remove_readout_os() if oversampled else kdata
 
 
-def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KData, bool]:
-    """Prewhiten data with the noise measurement of a file, see `~mrpro_lambda.reconstruction.prewhiten`.
+def standardize(kdata: KData) -> KData:
+    """Check that data can be reconstructed, and remove the oversampling of a Cartesian readout.
+
+    Data in this form stay as they are.
 
     Parameters
     ----------
     kdata
         k-space data.
+
+    Raises
+    ------
+    ValueError
+        If the data hold NaN or Inf, are all zero or below 1e-5, if a matrix or a field of view of the header is not
+        possible, or if the images have no position.
+    """
+    check_kdata(kdata)
+    if (largest := kdata.data.abs().max().item()) < _SMALLEST:
+        raise ValueError(f'The largest value is {largest:.1e}, but {_TOO_SMALL}.')
+    _check_header(kdata)
+    _check_geometry(kdata)
+    if kdata.header.encoding_matrix.z == 1:  # mrpro takes k2 for slices where there is only one kz
+        kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
+    FourierOp.from_kdata(kdata)
+    oversampled = kdata.data.shape[-1] == kdata.header.encoding_matrix.x > kdata.header.recon_matrix.x
+    return kdata.remove_readout_os() if oversampled and _has_cartesian_readout(kdata) else kdata
+
+
+def _has_cartesian_readout(kdata: KData) -> bool:
+    """Tell whether all readouts take the same steps of one along kx, and none along ky and kz."""
+    kx, ky, kz = kdata.traj.kx, kdata.traj.ky, kdata.traj.kz
+    one_line = kx.numel() == kx.shape[-1] > 1 and ky.shape[-1] == kz.shape[-1] == 1
+    return one_line and bool(((kx.diff(dim=-1) - 1).abs() < 1e-3).all())
+
+
+def read_noise(path: Path, *, required: bool) -> KNoise | None:
+    """Read the noise measurement of a file. Of several data sets with noise, the last one is read.
+
+    Parameters
+    ----------
     path
         ISMRMRD file.
     required
@@ -89,12 +110,13 @@ def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KD
 
     Returns
     -------
-        Data, and whether they were prewhitened.
+        Noise measurement, `None` if there is none.
 
     Raises
     ------
     ValueError
-        If the file is no ISMRMRD file, if it holds no noise although required, or if the noise does not fit the data.
+        If the file is no ISMRMRD file, if it holds no noise although required, or if the noise is not finite or so
+        small that mrpro takes it as constant.
     """
     noise, datasets = None, _datasets(path)
     try:
@@ -103,21 +125,13 @@ def prewhiten_with_file(kdata: KData, path: Path, *, required: bool) -> tuple[KD
                 noise = KNoise.from_file(path, dataset_idx=index)
     except Exception as error:
         raise ValueError(f'The noise measurement of {path} can not be read: {error!r:.200}') from error
-    try:
-        if noise is not None and noise.data.shape[-1] == 1:
-            raise ValueError(f'The noise measurement of {path} is too small: {_TOO_SMALL}.')
-        if noise is not None and not bool(noise.data.isfinite().all()):
-            raise ValueError(f'The noise measurement of {path} must be finite, got shape {tuple(noise.data.shape)}.')
-        if noise is not None:
-            return prewhiten(kdata, noise), True
-    except ValueError as error:
-        raise ValueError(
-            f'The noise measurement of {path} does not fit the data, it must be noise of {kdata.data.shape[-4]} '
-            f'coil(s), or --noise-file none to leave it out: {error}'
-        ) from error
-    if required:
+    if noise is None and required:
         raise ValueError(f'{path} holds no noise measurement.')
-    return kdata, False
+    if noise is not None and noise.data.shape[-1] == 1:
+        raise ValueError(f'The noise measurement of {path} is too small: {_TOO_SMALL}.')
+    if noise is not None and not bool(noise.data.isfinite().all()):
+        raise ValueError(f'The noise measurement of {path} must be finite, got shape {tuple(noise.data.shape)}.')
+    return noise
 
 
 def to_unit_range(kdata: KData) -> tuple[KData, float]:

@@ -7,7 +7,7 @@ import torch
 from mrpro.data import KData
 from mrpro_lambda.models import DictionaryModelConfig
 from mrpro_lambda.nets import LambdaNet
-from mrpro_lambda.reconstruction import AdaptiveDictionaryReconstruction
+from mrpro_lambda.reconstruction import AdaptiveDictionaryReconstruction, LearnedReconstruction
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.solvers import ADMM, FISTA
 
@@ -41,6 +41,21 @@ def test_forms_of_a_weight() -> None:
     assert relative_image_difference(image(regularization_weight=[0.05, 0.05, 1.0]), images[0]) > 1e-3
     maps[..., : N_X // 2] = 1
     assert relative_image_difference(image(regularization_weight=maps), images[0]) > 1e-3
+
+
+def test_any_model_takes_a_weight() -> None:
+    """The class is a model and a weight."""
+    reconstruction = AdaptiveDictionaryReconstruction(
+        STATIC, csm=csm_data(STATIC), filters=FILTERS, regularization_weight=0.05
+    )
+    general = LearnedReconstruction(
+        STATIC, csm=csm_data(STATIC), model=reconstruction.model, regularization_weight=[0.05, 0.05, 0.05]
+    )
+    torch.testing.assert_close(general(STATIC).data, reconstruction(STATIC).data, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r'either regularization_weight or lambda_net, .*, got neither'):
+        LearnedReconstruction(STATIC, model=reconstruction.model)
+    with pytest.raises(ValueError, match='must be a number, 3 number'):
+        LearnedReconstruction(STATIC, model=reconstruction.model, regularization_weight=[0.05, 0.05])
 
 
 @pytest.mark.parametrize('name', KDATA)

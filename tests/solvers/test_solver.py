@@ -72,7 +72,7 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
                 assert not plain.any()
         dual = iteration.dual(in_place)
         signs = unpacked(pattern, real_parts(in_place.primal if dual is None else dual))
-        if case.regularizer.synthesis_op is not None:  # what is not zero was shrunk
+        if case.regularizer.dictionary_op is not None:  # what is not zero was shrunk
             assert torch.equal(signs, real_parts(in_place.primal).sign())
             active |= bool(signs.any())
         elif case.regularizer.elementwise:

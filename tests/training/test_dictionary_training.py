@@ -9,12 +9,12 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.datasets import CartesianLines, Mixture, VariableDensityRandom
 from mrpro_lambda.dictionary import Dictionary, save_dictionary
+from mrpro_lambda.metrics import relative_mse
 from mrpro_lambda.models import DictionaryModelConfig
 from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
-from mrpro_lambda.training.metrics import relative_mse
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -276,6 +276,6 @@ def test_foreground_is_found_once_for_each_batch(config: TrainingConfig, monkeyp
     with torch.no_grad():
         expected = relative_mse(trained(sample), sample.img, sample.initial_image, trained.background_weight)
         batch = trained.on_before_batch_transfer(sample, 0)
-        for name in ('metrics', 'LambdaMapModule'):
-            monkeypatch.setattr(f'mrpro_lambda.training.{name}.foreground_mask', None)
+        for name in ('metrics', 'training.LambdaMapModule'):
+            monkeypatch.setattr(f'mrpro_lambda.{name}.foreground_mask', None)
         assert torch.equal(trained.training_step(batch, 0), expected)

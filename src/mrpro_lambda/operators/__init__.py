@@ -6,6 +6,8 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
+from mrpro_lambda.operators.FirstComponentOp import FirstComponentOp
+from mrpro_lambda.operators.GeneralizedGradientOp import GeneralizedGradientOp
 from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.GridDictionary import GridDictionary
@@ -20,6 +22,8 @@ __all__ = [
     "CartesianAcquisitionOp",
     "CirculantGramOp",
     "ConvolutionalDictionaryOp",
+    "FirstComponentOp",
+    "GeneralizedGradientOp",
     "GradientOp",
     "GridDictionary",
     "IdentityTransform",

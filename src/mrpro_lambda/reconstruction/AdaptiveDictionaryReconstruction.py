@@ -12,7 +12,6 @@ from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.ModelConfig import CERTIFYING_PENALTY_FACTOR
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
-from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight, check_weight_shape
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.solvers.ADMM import ADMM
@@ -100,14 +99,7 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
             If not exactly one of `regularization_weight` and `lambda_net` is given, if the filters are not valid, if
             the network does not give one map for each of them, or if neither `kdata` nor `fourier_op` is given.
         """
-        if (regularization_weight is None) == (lambda_net is None):
-            raise ValueError('Give either regularization_weight or lambda_net.')
         regularizer = DictionarySparsity(filters, boundary=boundary, beta=beta)
-        weight = check_weight(regularization_weight)
-        if kdata is not None:
-            check_kdata(kdata)
-        if fourier_op is None:  # another one may have another image
-            check_weight_shape(regularizer, weight, kdata, combined=csm is not None)
         solver: Solver
         if boundary == 'zero':
             solver = FISTA(regularizer, max_iterations=max_iterations, tolerance=tolerance)
@@ -125,14 +117,8 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
             noise,
             dcf,
             model=LambdaMapModel(lambda_net, solver, band_limit=False),
+            regularization_weight=regularization_weight,
             noise_std=noise_std,
             whiten_background=whiten_background,
             progress=progress,
         )
-        self.regularization_weight = weight
-
-    def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
-        """Return the given weight or the maps of the network."""
-        if self.regularization_weight is None:
-            return super()._lambda_map(initial_image, noise_std)
-        return self.model.solver.regularizer.lambda_map(self.regularization_weight, initial_image)

@@ -13,7 +13,7 @@ from mrpro_lambda.checks import check_axes
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.GradientOp import Boundary
-from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight, check_weight_shape
+from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.ADMM import ADMM
@@ -100,8 +100,6 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
             If not exactly one of `regularization_weight` and `lambda_net` is given, if axes are repeated or not
             those of the image, if the weight is not valid, or if neither `kdata` nor `fourier_op` is given.
         """
-        if (regularization_weight is None) == (lambda_net is None):
-            raise ValueError('Give either regularization_weight or lambda_net.')
         if kdata is not None:
             check_kdata(kdata)
         ndim = 5 if kdata is None else kdata.data.ndim
@@ -119,30 +117,21 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         weight_shape = () if weight is None else weight.shape
         if weight_shape == (len(regularizer.dim),) != (regularizer.n_maps,):
             regularizer = TotalVariation(regularization_dim, groups=[(d,) for d in regularizer.dim], boundary=boundary)
-        if fourier_op is None:  # another one may have another image
-            check_weight_shape(regularizer, weight, kdata, combined=csm is not None)
         solver: Solver
         if boundary == 'zero':
             solver = PDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)
         else:
             solver = ADMM(regularizer, max_iterations=max_iterations, tolerance=tolerance)
-        model = LambdaMapModel(lambda_net, solver, band_limit=band_limit)
         super().__init__(
             kdata,
             fourier_op,
             csm,
             noise,
             dcf,
-            model=model,
+            model=LambdaMapModel(lambda_net, solver, band_limit=band_limit),
+            regularization_weight=weight,
             noise_std=noise_std,
             whiten_background=whiten_background,
             progress=progress,
         )
         self.regularization_dim = tuple(regularization_dim)
-        self.regularization_weight = weight
-
-    def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
-        """Return the given weight or the map of the network."""
-        if self.regularization_weight is None:
-            return super()._lambda_map(initial_image, noise_std)
-        return self.model.solver.regularizer.lambda_map(self.regularization_weight, initial_image)

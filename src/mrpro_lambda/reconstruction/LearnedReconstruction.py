@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 from typing import NamedTuple, Self
 
@@ -17,7 +17,14 @@ from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.operators.acquisition_factors import sample_multiplicity, with_true_adjoint
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
-from mrpro_lambda.reconstruction.check_inputs import check_csm, check_kdata, check_noise, check_noise_std
+from mrpro_lambda.reconstruction.check_inputs import (
+    check_csm,
+    check_kdata,
+    check_noise,
+    check_noise_std,
+    check_weight,
+    check_weight_shape,
+)
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
@@ -42,7 +49,7 @@ class LearnedSolution(NamedTuple):
 
 
 class LearnedReconstruction(DirectReconstruction):
-    r"""Reconstruct with a network that chooses the regularization and a convex solver.
+    r"""Reconstruct with a convex solver and a network that chooses the regularization, or with a given weight.
 
     Solves :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda_\theta(x_0) \cdot K x\|_1` with the acquisition model
     :math:`A` (Fourier transform, sampling and coil sensitivities), prewhitened data :math:`y` and the model's
@@ -67,6 +74,7 @@ class LearnedReconstruction(DirectReconstruction):
         dcf: DcfData | DensityCompensationOp | None = None,
         *,
         model: LambdaMapModel,
+        regularization_weight: float | Sequence[float] | torch.Tensor | None = None,
         noise_std: float | None = None,
         whiten_background: bool = False,
         progress: bool = False,
@@ -89,6 +97,9 @@ class LearnedReconstruction(DirectReconstruction):
             samples.
         model
             Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
+        regularization_weight
+            Weight for a model without a network: a number, one number for each map of the regularizer, or a map of
+            shape `(n_maps, *other, 1, z, y, x)`.
         noise_std
             Standard deviation of the complex noise of a k-space sample, for networks that use it. If `None`, it is 1
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
@@ -101,15 +112,22 @@ class LearnedReconstruction(DirectReconstruction):
         Raises
         ------
         ValueError
-            If neither `kdata` nor `fourier_op` is given, if `csm` is to be calculated without `kdata`, or if data,
-            noise, coil sensitivities, density compensation or noise level are not finite or do not fit together.
+            If neither `kdata` nor `fourier_op` is given, if `csm` is to be calculated without `kdata`, if not exactly
+            one of `regularization_weight` and a network is given, or if data, noise, weight, coil sensitivities,
+            density compensation or noise level are not finite or do not fit together.
         """
         check_type('model', model, LambdaMapModel)
         if csm is not None and not callable(csm) and not isinstance(csm, CsmData):
             raise TypeError(f'csm must be CsmData, a SensitivityOp, a function or None, got {type(csm).__name__}.')
+        weight = check_weight(regularization_weight)
+        if (weight is None) == (model.lambda_net is None):
+            given = 'neither' if weight is None else 'both'
+            raise ValueError(f'Give either regularization_weight or lambda_net, the network of the model, got {given}.')
         noise_std = check_noise_std(noise_std)
         if kdata is not None:
             check_kdata(kdata)
+            if fourier_op is None:  # another one may have another image
+                check_weight_shape(model.solver.regularizer, weight, kdata, combined=csm is not None)
             fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
             if dcf is None:
                 dcf = _cartesian_dcf(fourier_op, kdata)
@@ -125,6 +143,7 @@ class LearnedReconstruction(DirectReconstruction):
         super().__init__(kdata, fourier_op, csm, noise, dcf)
         check_csm(self.csm_op, kdata)
         self.model = model
+        self.regularization_weight = weight
         self.noise_std = noise_std
         self.whiten_background = whiten_background
         self.progress = progress
@@ -233,11 +252,13 @@ class LearnedReconstruction(DirectReconstruction):
         return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
 
     def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
-        """Return the Lambda map.
+        """Return the Lambda map of the weight that was given, or of the network.
 
         Networks know samples that were acquired once. With `n` averages, the initial image has the noise of their mean
         and the data term is `n` times that of the mean.
         """
+        if self.regularization_weight is not None:
+            return self.model.solver.regularizer.lambda_map(self.regularization_weight, initial_image)
         count = sample_multiplicity(self.fourier_op)
         n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
         return n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n))

@@ -2,6 +2,7 @@
 
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.regularizers.Regularizer import Regularizer, SumRegularizer
+from mrpro_lambda.regularizers.TotalGeneralizedVariation import TotalGeneralizedVariation
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 
-__all__ = ["DictionarySparsity", "Regularizer", "SumRegularizer", "TotalVariation"]
+__all__ = ["DictionarySparsity", "Regularizer", "SumRegularizer", "TotalGeneralizedVariation", "TotalVariation"]

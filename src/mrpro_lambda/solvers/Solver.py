@@ -83,9 +83,9 @@ class Solver(torch.nn.Module, ABC):
         if (reason := self.refusal(regularizer)) is not None:
             raise ValueError(reason)
         self.regularizer = regularizer
-        self._set(n_iterations, max_iterations, tolerance, backward)
+        self.set_stop(n_iterations, max_iterations, tolerance, backward)
 
-    def _set(
+    def set_stop(
         self, n_iterations: int | None, max_iterations: int | None, tolerance: float | None, backward: Backward | None
     ) -> None:
         """Check and store when to stop and how to differentiate."""
@@ -137,7 +137,7 @@ class Solver(torch.nn.Module, ABC):
             tolerance = self.tolerance if tolerance is None else tolerance
         solver = copy.copy(self)
         solver.__dict__.update({name: dict(value) for name, value in vars(self).items() if isinstance(value, dict)})
-        solver._set(n_iterations, max_iterations, tolerance, backward or self.backward)
+        solver.set_stop(n_iterations, max_iterations, tolerance, backward or self.backward)
         return solver
 
     @abstractmethod

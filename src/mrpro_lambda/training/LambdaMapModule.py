@@ -14,11 +14,11 @@ from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from mrpro_lambda.datasets import AcquisitionSample, RadialSample, acquisition_op
+from mrpro_lambda.metrics import foreground_mask, psnr, relative_mse, ssim
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig
 from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.regularizers import DictionarySparsity
-from mrpro_lambda.training.metrics import foreground_mask, psnr, relative_mse, ssim
 
 Batch = AcquisitionSample | RadialSample
 
@@ -30,7 +30,7 @@ class LambdaMapModule(LightningModule):
     """End-to-end training of a `LambdaMapModel` on simulated acquisitions, from k-space to image.
 
     The loss is the error of the image relative to that of the initial image, see
-    `~mrpro_lambda.training.metrics.relative_mse`. There are no labels for the map.
+    `~mrpro_lambda.metrics.relative_mse`. There are no labels for the map.
     """
 
     def __init__(

@@ -1,20 +1,9 @@
-"""Training with Lightning, losses and metrics.
+"""Training with Lightning.
 
 `mrpro_lambda.training.train` and `mrpro_lambda.training.LambdaMapModule` need the extra `train` and are not imported
 here.
 """
 
-from mrpro_lambda.training.metrics import blur, foreground_mask, mse, nrmse, psnr, relative_mse, ssim
 from mrpro_lambda.training.TrainingConfig import Images, TrainingConfig
 
-__all__ = [
-    "Images",
-    "TrainingConfig",
-    "blur",
-    "foreground_mask",
-    "mse",
-    "nrmse",
-    "psnr",
-    "relative_mse",
-    "ssim",
-]
+__all__ = ["Images", "TrainingConfig"]

@@ -166,8 +166,16 @@ def blur(img: torch.Tensor) -> torch.Tensor:
     ----------
     .. [CRE2007] Crete F, Dolmiere T, Ladret P, Nicolas M (2007) The blur effect: perception and estimation with a new
        no-reference perceptual blur metric. SPIE 6492 https://doi.org/10.1117/12.702790
+
+    Raises
+    ------
+    ValueError
+        If the extra `train` is not installed.
     """
-    from skimage.measure import blur_effect
+    try:
+        from skimage.measure import blur_effect
+    except ImportError as error:
+        raise ValueError(f"The blur needs the extra 'train', pip install 'mrpro-lambda[train]': {error}.") from error
 
     _check_image('img', img)
     slices = img.detach().abs().cpu().flatten(0, -3).numpy()

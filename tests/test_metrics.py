@@ -1,13 +1,14 @@
 """Metrics by their definitions."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.training.metrics import blur, foreground_mask, mse, nrmse, psnr, relative_mse, ssim
+from mrpro_lambda.metrics import blur, foreground_mask, mse, nrmse, psnr, relative_mse, ssim
 
 SHAPE = (3, 1, 1, 16, 20)
 
@@ -197,7 +198,7 @@ def test_relative_mse_with_a_mask_that_is_known(monkeypatch: pytest.MonkeyPatch)
     target[..., 4:8, 5:9] = 30
     target[..., 5, 6] = 0
     expected, mask = relative_mse(img, target, img + 1), foreground_mask(target)
-    monkeypatch.setattr('mrpro_lambda.training.metrics.foreground_mask', None)
+    monkeypatch.setattr('mrpro_lambda.metrics.foreground_mask', None)
     assert torch.equal(relative_mse(img, target, img + 1, mask=mask), expected)
 
 
@@ -234,3 +235,9 @@ def test_cuda(metric: Any) -> None:
     assert values.is_cuda
     torch.testing.assert_close(values.cpu(), metric(img, target, mask))
     assert foreground_mask(target.cuda()).is_cuda
+
+
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'skimage.measure', None)
+    with pytest.raises(ValueError, match=r"needs the extra 'train', pip install 'mrpro-lambda\[train\]'"):
+        blur(images()[1])

@@ -1,0 +1,198 @@
+"""Tests of the reconstruction that the command line and Python share."""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from mrpro.data import KData, KNoise
+from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.cli import main
+from mrpro_lambda.raw_data import read_kdata
+from mrpro_lambda.reconstruct import Settings, choose_model, choose_upsampling, reconstruct, reconstruct_file
+
+from tests.raw_file import LINES, N_X, N_Y, WriteRaw, simulate_kspace, write_raw
+
+
+@pytest.fixture(autouse=True)
+def _ignore_warnings() -> Iterator[None]:
+    """mrpro warns of headers without a vendor."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> WriteRaw:
+    return partial(write_raw, tmp_path / 'scan.h5')
+
+
+def options_of(settings: Settings) -> list[str]:
+    """The settings as options of the command line."""
+    given = {k: v for k, v in dataclasses.asdict(settings).items() if v != getattr(Settings(), k)}
+    return [text for key, value in given.items() for text in (f'--{key.replace("_", "-")}', str(value))]
+
+
+NOISE = 0.05 * RandomGenerator(seed=2).complex64_tensor((5, 3, 40))
+SCANS: dict[str, dict[str, Any]] = {
+    'fully sampled': {},
+    'undersampled': {'lines': LINES},
+    'oversampled readout': {'kspace': simulate_kspace(n_x=2 * N_X), 'lines': LINES},
+    'coils with noise': {'kspace': simulate_kspace(n_coils=3), 'noise': NOISE},
+    'small values': {'kspace': 1e-4 * simulate_kspace(), 'lines': LINES},
+}
+
+
+@pytest.mark.parametrize('scan', SCANS)
+@pytest.mark.parametrize(
+    'settings',
+    [
+        Settings(max_iterations=20),
+        Settings(weight=0.5, whitening='none', upsample=1.5),
+        Settings(method='cdl', weight=1.0, dictionary='k16-9x9-low', max_iterations=20, noise_std=0.1),
+    ],
+    ids=['network', 'weight', 'dictionary'],
+)
+def test_same_image_from_the_command_line_and_from_python(
+    scan: str, settings: Settings, raw: WriteRaw, tmp_path: Path
+) -> None:
+    """Bit by bit, from the file and from data that were read with mrpro."""
+    file = raw(**SCANS[scan])
+    command = ['reconstruct', str(file), '--output', str(tmp_path / 'out'), '--complex', *options_of(settings)]
+    assert main(command) in (0, 3)
+    written = np.asarray(nibabel.Nifti1Image.from_filename(tmp_path / 'out' / 'image_complex.nii.gz').dataobj).T
+    noise = KNoise.from_file(file) if 'noise' in SCANS[scan] else None
+    from_file = reconstruct_file(file, settings)
+    from_data = reconstruct(KData.from_file(file, KTrajectoryCartesian()), settings, noise=noise)
+    for result in (from_file, from_data):
+        np.testing.assert_array_equal(result.idata.data[:, 0, 0], written)
+        assert torch.equal(result.lambda_map, from_file.lambda_map)
+
+    report = json.loads((tmp_path / 'out' / 'report.json').read_text('utf-8'))
+    assert {k: v for k, v in report.items() if k not in ('notes', 'seconds', 'files')} == from_file.report
+    assert report['notes'] == from_file.notes
+    del from_file.report['settings']['trajectory']
+    assert from_data.report == from_file.report | {'file': None}
+
+
+@pytest.mark.parametrize(
+    ('method', 'sampled', 'name', 'upsampling'),
+    [
+        ('tv', 1.0, 'tv-low-field', 2),
+        ('tv', 0.9, 'tv-variable-density', 1),
+        ('tv', None, 'tv-variable-density', 1),
+        ('cdl', 0.91, 'cdl-v3-low-field', 2),
+        ('cdl', 0.25, 'cdl-v3', 1),
+        ('cdl', None, 'cdl-v3', 1),
+    ],
+)
+def test_choice_of_weights_and_grid(method: Any, sampled: float | None, name: str, upsampling: float) -> None:
+    assert choose_model(method, sampled) == name
+    assert choose_upsampling(name, sampled) == upsampling
+    assert choose_upsampling('tv-variable-density', sampled) == 1
+    assert choose_upsampling(None, sampled) == choose_upsampling('file.safetensors', sampled) == 1
+
+
+def test_result(raw: WriteRaw) -> None:
+    """All that led to the image, in types that JSON knows."""
+    result = reconstruct_file(raw(lines=LINES), Settings(noise_std=0.1))
+    assert result.idata.data.shape == result.initial_idata.data.shape == (2, 1, 1, N_Y, N_X)
+    assert result.lambda_map.shape == (1, 2, 1, 1, N_Y, N_X)
+    assert result.noise_std == result.report['noise_std'] == 0.1
+    assert result.dictionary_op is None
+    assert result.report['model'] == 'tv-variable-density'
+    assert result.report['certificate']['tolerance_reached']
+    assert result.report['certificate']['relative_gap'] == result.solution.relative_gap <= 0.01
+    assert json.loads(json.dumps(result.report)) == result.report
+    with_dictionary = reconstruct_file(raw(lines=LINES), Settings(method='cdl', max_iterations=10))
+    assert with_dictionary.dictionary_op is not None
+    assert len(with_dictionary.lambda_map) == len(with_dictionary.dictionary_op.filters)
+
+
+def test_notes_are_warnings(raw: WriteRaw) -> None:
+    kdata = read_kdata(raw(1e-3 * simulate_kspace(), lines=LINES), 'cartesian')
+    settings = Settings(weight=1, max_iterations=3, tolerance=1e-9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        result = reconstruct(kdata, settings)
+    assert [str(w.message) for w in caught] == result.notes
+    assert {w.filename for w in caught} == {__file__}
+    assert any('multiplied by' in note for note in result.notes)
+    assert any('not reached its tolerance' in note for note in result.notes)
+    assert result.report['factor'] == 100
+
+
+def test_data_are_not_changed(raw: WriteRaw) -> None:
+    kdata = KData.from_file(raw(simulate_kspace(n_x=2 * N_X)), KTrajectoryCartesian())
+    before = kdata.clone()
+    reconstruct(kdata, Settings(weight=1, upsample=2))
+    assert torch.equal(kdata.data, before.data)
+    assert kdata.header.recon_matrix == before.header.recon_matrix
+
+
+def test_readout_of_another_trajectory_keeps_its_oversampling(raw: WriteRaw) -> None:
+    """A Cartesian readout loses it, whatever the phase encoding; a radial one has none to lose."""
+    file = raw(simulate_kspace(n_x=2 * N_X), trajectory=True)
+    assert read_kdata(file, 'cartesian').data.shape[-1] == read_kdata(file, 'ismrmrd').data.shape[-1] == N_X
+    kdata = KData.from_file(file, KTrajectoryRadial2D())
+    assert reconstruct(kdata, Settings(weight=1, max_iterations=5)).report['shape'][-1] == 2 * N_X
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'method': 'wavelet'}, r"method must be one of \['tv', 'cdl'\], got 'wavelet'"),
+        ({'weight': -1}, 'weight must be a finite number of at least 0, got -1'),
+        ({'weight': float('nan')}, 'weight must be a finite number'),
+        ({'noise_std': 0.0}, 'noise_std must be a finite number above 0, got 0.0'),
+        ({'upsample': 0.5}, 'upsample must be a finite number of at least 1, got 0.5'),
+        ({'tolerance': 0.0}, 'tolerance must be a finite number above 0'),
+        ({'max_iterations': 1.5}, 'max_iterations must be an integer of at least 1, got 1.5'),
+        ({'csm': 'espirit'}, "csm must be one of .*, got 'espirit'"),
+        ({'whitening': None}, 'whitening must be one of'),
+        ({'device': 'tpu'}, "device must be one of .*, got 'tpu'"),
+        ({'model': 'tv-low-field', 'weight': 1}, "either model or weight, got model='tv-low-field' and weight=1"),
+        ({'dictionary': 'k16-9x9-low'}, "dictionary needs the method 'cdl', got None"),
+        ({'dictionary': 'a', 'method': 'tv', 'model': 'cdl-v3'}, "dictionary needs the method 'cdl', got 'tv'"),
+    ],
+)
+def test_invalid_settings(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
+
+
+def test_settings_that_do_not_fit_the_computer_or_the_weights(raw: WriteRaw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is not read."""
+    monkeypatch.setattr('mrpro_lambda.reconstruct.read_kdata', None)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    for settings, message in (
+        (Settings(device='cuda'), 'no CUDA device'),
+        (Settings(model='nonsense'), "no weights 'nonsense'"),
+        (Settings(method='tv', model='cdl-v3'), "'tv' needs the weights of total variation, got cdl-v3"),
+        (Settings(method='cdl', model='tv-low-field'), "'cdl' needs the weights of a model with a dictionary"),
+        (Settings(method='cdl', dictionary='missing'), 'missing'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reconstruct_file(raw(), settings)
+
+
+def test_invalid_arguments(raw: WriteRaw) -> None:
+    kdata = KData.from_file(raw(), KTrajectoryCartesian())
+    with pytest.raises(TypeError, match='settings must be Settings or NoneType, got dict'):
+        reconstruct(kdata, {})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match='k-space data must be KData, got Tensor'):
+        reconstruct(kdata.data)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"trajectory must be one of .*, got 'zigzag'"):
+        reconstruct_file(raw(), trajectory='zigzag')
+    with pytest.raises(ValueError, match=r'There is no file missing\.h5'):
+        reconstruct_file(raw(), noise_file='missing.h5')
+    with pytest.raises(ValueError, match=r'noise of 1 coil\(s\), or be left out'):
+        reconstruct(kdata, noise=KNoise(NOISE[:, :, None, None]))
