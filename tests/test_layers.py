@@ -14,7 +14,9 @@ SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 LAYERS: dict[str, set[str]] = {'checks': set(), 'operators': {'checks'}, 'nets': {'checks'}}
 LAYERS['regularizers'] = {'checks', 'operators'}
 LAYERS['solvers'] = {'checks', 'operators', 'regularizers'}
-LAYERS['models'] = LAYERS['dictionary'] = {'checks', 'solvers', 'regularizers', 'nets', 'operators'}
+LAYERS['weighting'] = LAYERS['dictionary'] = {'checks', 'solvers', 'regularizers', 'nets', 'operators'}
+LAYERS['models'] = {*LAYERS['weighting'], 'weighting'}
+LAYERS['recipes'] = {*LAYERS['models'], 'models'}
 LAYERS['reconstruction'] = LAYERS['datasets'] = set(LAYERS)
 LAYERS['pretrained'] = LAYERS['plotting'] = LAYERS['raw_data'] = set(LAYERS)
 LAYERS['training'] = set(LAYERS)
@@ -25,7 +27,7 @@ LAYERS['cli'] = set(LAYERS)
 # For each layer: the parts of mrpro that it may import. Layers that are not listed may import all of mrpro.
 MRPRO: dict[str, set[str]] = {'checks': set(), 'nets': set()} | {
     layer: {'mrpro.operators', 'mrpro.utils'}
-    for layer in ('operators', 'regularizers', 'solvers', 'models', 'dictionary')
+    for layer in ('operators', 'regularizers', 'solvers', 'weighting', 'models', 'recipes', 'dictionary')
 }
 
 # For each layer: the packages besides mrpro and the standard library that it may import. Layers that are not listed may
