@@ -215,6 +215,34 @@ def test_weights_that_ship_with_the_package() -> None:
             assert bool(image(model).isfinite().all())
 
 
+# Of the maps of two images: values at one pixel of the first image, of the first map and of the one in the middle, and
+# at another pixel of the last map and the second image. They are those of the version that had no objects for inputs.
+NUMBERS = {
+    'cdl-v1': (0.3697299, 0.3438787, 1.3013396),
+    'cdl-v1-low-field': (0.3581562, 0.5399187, 1.9749137),
+    'cdl-v2': (0.2320163, 0.5268621, 0.8284309),
+    'cdl-v2-low-field': (0.2814448, 0.3919764, 1.7952286),
+    'cdl-v3': (0.0755331, 0.1981574, 0.9088213),
+    'cdl-v3-low-field': (0.1118643, 0.2087296, 1.4034926),
+    'tv-low-field': (0.0269131, 0.0269131, 0.4328290),
+    'tv-variable-density': (0.0147278, 0.0147278, 0.1280325),
+}
+
+
+def test_maps_of_the_weights_that_ship_do_not_change() -> None:
+    assert NUMBERS.keys() == list_pretrained().keys()
+    img = RandomGenerator(0).randn_tensor((2, 1, 1, 18, 21), torch.complex64)
+    img[..., 4:12, 5:14] += 3 + 2j
+    noise_std = torch.tensor([0.3, 0.7]).reshape(2, 1, 1, 1, 1)
+    for name, expected in NUMBERS.items():
+        with torch.no_grad():
+            lambda_map = load_pretrained(name).estimate(img, noise_std)
+        assert lambda_map.shape[1:] == img.shape
+        at = lambda_map[:, 0, 0, 0, 9, 3]
+        found = (at[0].item(), at[len(at) // 2].item(), lambda_map[-1, 1, 0, 0, 6, 8].item())
+        assert found == pytest.approx(expected, rel=2e-5), name
+
+
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
 def test_default_type_does_not_matter(dtype: torch.dtype) -> None:
     """Weights keep their precision, and give the same map and image."""

@@ -12,7 +12,7 @@ from mrpro_lambda.dictionary import Dictionary, save_dictionary
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
-from mrpro_lambda.recipes import DictionaryRecipe
+from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.metrics import relative_mse
@@ -262,6 +262,8 @@ def test_initial_weights_of_a_network_that_does_not_fit(
 def test_dictionary_model_needs_filters(config: TrainingConfig) -> None:
     with pytest.raises(ValueError, match='dictionary model needs filters'):
         module(config, filters=())
+    with pytest.raises(ValueError, match='learn_beta needs a dictionary model with beta above 0'):
+        LambdaMapModule(TotalVariationRecipe(n_features=2, n_resolutions=2), learn_beta=True)
 
 
 def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from mrpro_lambda.datasets import CentralBox, Radial
 from mrpro_lambda.models import LambdaMapModel
-from mrpro_lambda.pretrained import load_weights, save_weights
-from mrpro_lambda.recipes import TotalVariationRecipe
+from mrpro_lambda.pretrained import load_weights, load_weights_with_recipe, save_weights
+from mrpro_lambda.recipes import Recipe, TotalVariationRecipe
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
@@ -226,6 +226,36 @@ def test_noise_level_and_iterations_in_use(config: TrainingConfig, tmp_path: Pat
     assert loaded.solver.max_iterations == 9
     assert loaded.lambda_net is not None
     assert loaded.lambda_net.uses_noise_level
+
+
+@pytest.mark.parametrize('weight', ['numbers', 'number_net'])
+def test_weights_that_are_numbers(config: TrainingConfig, losses: Losses, tmp_path: Path, weight: str) -> None:
+    """They are trained, stored and loaded as networks are, and start a training again."""
+    assert isinstance(config.model, TotalVariationRecipe)
+    recipe = Recipe.from_dict(dataclasses.asdict(config.model) | {'weight': weight, 'noise_level': True})
+    config = single_coil(config, model=recipe, max_steps=2, validation_interval=2)
+    path = train(config, tmp_path / 'output', progress=False)
+    assert len(losses) == 2
+    before = torch.nn.utils.parameters_to_vector(recipe.build(config.seed).parameters())
+    assert not torch.equal(weights(path), before)
+    again = LambdaMapModule(recipe)
+    again.load_weights(path)
+    assert torch.equal(torch.nn.utils.parameters_to_vector(again.model.parameters()), weights(path))
+    rates = [group['lr'] for group in again.configure_optimizers()['optimizer'].param_groups]
+    assert rates[1] == 5 * rates[0]
+    with pytest.raises(TypeError, match='The weight of the initial weights must be NetworkWeight'):
+        LambdaMapModule(dataclasses.replace(config.model, weight='network')).load_weights(path)  # type: ignore[call-arg]
+
+
+def test_what_the_weights_were_trained_for(config: TrainingConfig, tmp_path: Path) -> None:
+    """The file tells it, as far as the configuration does not."""
+    model = dataclasses.replace(config.model, sampling='mine')
+    config = dataclasses.replace(config, model=model, max_steps=1, validation_interval=1)
+    _, recipe = load_weights_with_recipe(train(config, tmp_path / 'output', progress=False))
+    assert (recipe.noise_range, recipe.acceleration, recipe.n_coils) == ((0.1, 0.3), (1.5, 2.0), (1, 2))
+    assert (recipe.sampling, recipe.grid) == ('mine', (16, 16))
+    assert dataclasses.replace(config, sampling=Radial(9)).trained_for()['acceleration'] is None
+    assert dataclasses.replace(config, sampling=CentralBox(0.9)).trained_for()['sampling'] == 'CentralBox'
 
 
 def test_output_folder(config: TrainingConfig, tmp_path: Path) -> None:

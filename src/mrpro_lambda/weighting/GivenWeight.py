@@ -48,7 +48,7 @@ def as_numbers(name: str, value: float | Sequence[float] | torch.Tensor) -> torc
         If they are not.
     """
     try:
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value, dtype=torch.float64)
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value, dtype=torch.float64, device='cpu')
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f'{name} must be a number, a sequence of numbers or a tensor, got {type(value).__name__}: {error}.'

@@ -107,7 +107,7 @@ class NumberNet(Weight):
         x = x.flatten(0, -len(self.dim) - 1).unsqueeze(1).to(self.log_scale.dtype)
         for i, conv in enumerate(self.convs):
             if i:
-                x = _AVERAGE[len(self.dim)](x, 2, ceil_mode=True)
+                x = _AVERAGE[len(self.dim)](x, [min(2, n) for n in x.shape[2:]], ceil_mode=True)
             x = leaky_relu(conv(x))
         numbers = softplus(self.last(x.mean(last))).movedim(1, 0).to(found.dtype)
         numbers = numbers.reshape(-1, *other, *(1,) * len(self.dim)).movedim(last, self.dim)
