@@ -11,7 +11,7 @@ from mrpro_lambda.models.fields import Range
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.Model import Model
 from mrpro_lambda.nets.inputs import NetworkInput, ResponseMeanInput, ResponsesInput
-from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
+from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary, check_filters
 from mrpro_lambda.recipes.LambdaRecipe import LambdaRecipe
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.solvers.ADMM import ADMM
@@ -91,6 +91,7 @@ class DictionaryRecipe(LambdaRecipe):
         """Return the number of filters."""
         if filters is None:
             raise ValueError('A dictionary model needs filters, got none.')
+        check_filters(filters)
         return len(filters)
 
     @property
