@@ -1,7 +1,6 @@
 """Base class of the descriptions of models with a Lambda map."""
 
-from __future__ import annotations
-
+# annotations are evaluated here, as subclasses in other files inherit the fields with them
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

@@ -1,7 +1,6 @@
 """Base class of the descriptions of models."""
 
-from __future__ import annotations
-
+# annotations are evaluated here, as subclasses in other files inherit the fields with them
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -106,7 +105,7 @@ class Recipe(ABC):
         return dataclasses.replace(self, **{key: value for key, value in domain.items() if getattr(self, key) is None})
 
     @classmethod
-    def methods(cls) -> dict[str, type[Recipe]]:
+    def methods(cls) -> dict[str, 'type[Recipe]']:
         """Return the descriptions by the names of their methods."""
         return {name: found for found in (cls, *_subclasses(cls)) if (name := _method(found)) is not None}
 
