@@ -165,8 +165,8 @@ def iterations_on_images(root: Path, noise_levels: dict[str, float]) -> None:
             operator = acquisition_op(sample)
             with torch.no_grad():
                 lambda_map = model.estimate(sample.initial_image, sample.noise_std)
-                arguments = sample.data, operator, sample.initial_image, lambda_map
-                iteration = as_trained.iteration(Problem.create(solver.regularizer, *arguments))
+                arguments = sample.data, operator, sample.initial_image
+                iteration = as_trained.iteration(Problem.create(solver.regularizer, *arguments, lambda_map))
                 state, done = iteration.owned(iteration.init()), 0
                 while done < solver.max_iterations:
                     n_steps = min(max(10, done // 10), solver.max_iterations - done)
@@ -176,7 +176,7 @@ def iterations_on_images(root: Path, noise_levels: dict[str, float]) -> None:
                     found = certificate_of_state(iteration, state, 'trivial')
                     if found.relative_estimate <= solver.tolerance and bool(state.primal.any()):
                         break
-                n = model.solve(*arguments).n_iterations
+                n = model.solve(*arguments, lambda_map=lambda_map).solution.n_iterations
             print(f'| {name} | {groups[i]} {i} | {n} | {done} | {n / done:.2f} |', flush=True)
 
 

@@ -49,7 +49,7 @@ def measure(img: torch.Tensor, sample: AcquisitionSample) -> torch.Tensor:
 def with_iterations(model: LambdaMapModel, n_iterations: int) -> LambdaMapModel:
     """Return the model with a solver that takes a number of iterations."""
     solver = ADMM(model.solver.regularizer, n_iterations=n_iterations, penalty_factor=0.5)
-    return LambdaMapModel(model.lambda_net, solver, band_limit=model.band_limit)
+    return LambdaMapModel(model.weight, solver, band_limit=model.band_limit)
 
 
 def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, seed: int) -> torch.Tensor:

@@ -12,8 +12,9 @@ import torch
 from mrpro.data import AcqIdx, AcqInfo, CsmData, IHeader, KData, KHeader, KNoise, KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp
 from mrpro_lambda import dictionary, interpretation, metrics, pretrained, solvers
-from mrpro_lambda.models import DictionaryModelConfig, LambdaMapModel, ModelConfig
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import ImageInput, NetworkInput, NoiseLevelInput, ResponsesInput
 from mrpro_lambda.operators import (
     CartesianAcquisitionOp,
     CirculantGramOp,
@@ -22,6 +23,7 @@ from mrpro_lambda.operators import (
     LowPassOp,
 )
 from mrpro_lambda.operators.functionals import L21Norm, WeightedTotalVariation
+from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
@@ -65,8 +67,8 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
     acquired: Arguments = {'data': data, 'acquisition_op': op, 'initial_image': start}
     maps = {n: torch.rand(n, 1, 1, 1, N_Y, N_X, generator=generator, dtype=torch.float64).to(precision) for n in (1, 3)}
 
-    def network(n_channels: int, **options: Any) -> LambdaNet:  # noqa: ANN401
-        return LambdaNet(UNet(2, n_channels, 1, 2, n_resolutions=2), padding=3, **options).to(precision)
+    def network(n_channels: int, *inputs: NetworkInput) -> LambdaNet:
+        return LambdaNet(UNet(2, n_channels, 1, 2, n_resolutions=2), inputs, padding=3).to(precision)
 
     fixed = {
         'ADMM': solvers.ADMM(tv, n_iterations=5),
@@ -74,14 +76,14 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
         'FISTA': solvers.FISTA(sparsity, n_iterations=5),
         'ADMM of a dictionary': solvers.ADMM(sparsity, n_iterations=5),
     }
-    model = LambdaMapModel(network(2), fixed['ADMM'])
+    model = LambdaMapModel(network(2, ImageInput()), fixed['ADMM'])
     model_of_dictionary = LambdaMapModel(None, fixed['ADMM of a dictionary'], band_limit=False)
     kdata, noise, csm_data, fourier_op = _scan(normal, precision)
     images = [normal(20, 18, dtype=precision).abs().clamp_max(1) for _ in range(2)]
     statistics = interpretation.filter_statistics(sparsity, coefficients)
     target = img + 0.1 * normal(*img.shape)
     weights = Path(tempfile.gettempdir()) / 'hostile_inputs.safetensors'
-    config = ModelConfig(n_features=2, n_resolutions=2)
+    config = TotalVariationRecipe(n_features=2, n_resolutions=2)
     pretrained.save_weights(config.build(), config, _CARD, weights)
     options: Arguments = {'n_iterations': 5, 'max_iterations': None, 'tolerance': None}
 
@@ -122,22 +124,22 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
         'UNet': (UNet, {'n_dim': 2, 'n_channels_in': 1, 'n_channels_out': 1, 'n_features': 2, 'n_resolutions': 2}),
         'UNet.forward': (UNet(2, 1, 1, 2).to(precision), {'x': normal(1, 1, 16, 16, dtype=precision)}),
         'LambdaNet': (LambdaNet, {
-            'backbone': UNet(2, 2, 1, 2), 'dim': (-2, -1), 'features': 'magnitude', 'noise_level': True,
+            'backbone': UNet(2, 2, 1, 2), 'inputs': [ImageInput('magnitude'), NoiseLevelInput()], 'dim': (-2, -1),
             'coarsening': 2, 'padding': 3, 'initial_scale': 0.1, 'circular_dim': (-1,), 'filters_at_once': 2,
         }),
-        'LambdaNet.forward': (network(3, noise_level=True), {'initial_image': img, 'noise_std': 0.1}),
+        'LambdaNet.forward': (network(3, ImageInput(), NoiseLevelInput()), {'initial_image': img, 'noise_std': 0.1}),
         'LambdaNet.forward, responses': (
-            network(1, features='magnitude', responses='each'), {'initial_image': img, 'responses': coefficients},
+            network(1, ResponsesInput('magnitude')), {'initial_image': img, 'responses': coefficients},
         ),
-        'LambdaMapModel': (LambdaMapModel, {'lambda_net': network(2), 'solver': fixed['ADMM']}),
+        'LambdaMapModel': (LambdaMapModel, {'weight': network(2, ImageInput()), 'solver': fixed['ADMM']}),
         'LambdaMapModel.forward': (model, dict(acquired)),
         'LambdaMapModel.solve': (model.solve, {**acquired, 'lambda_map': maps[1]}),
         'LambdaMapModel.estimate': (model.estimate, {'initial_image': img}),
-        'ModelConfig.build': (lambda seed, **o: ModelConfig(**o).build(seed), {
+        'TotalVariationRecipe.build': (lambda seed, **o: TotalVariationRecipe(**o).build(seed), {
             'seed': 1, 'n_features': 2, 'n_resolutions': 2, 'padding': 3, 'dim': (-2, -1), 'net_dim': (-2, -1),
             'n_iterations': 3, 'initial_scale': 0.1, 'penalty_factor': 1.0, 'solver': 'ADMM', 'features': 'magnitude',
         }),
-        'DictionaryModelConfig.build': (lambda filters, **o: DictionaryModelConfig(**o).build(filters), {
+        'DictionaryRecipe.build': (lambda filters, **o: DictionaryRecipe(**o).build(filters=filters), {
             'filters': filters, 'n_features': 2, 'n_resolutions': 2, 'beta': 2.0, 'coarsening': 1,
             'responses': 'joint', 'boundary': 'circular', 'n_convs': 1,
         }),

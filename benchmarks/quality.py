@@ -94,7 +94,7 @@ def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, n_iter
         rows = []
         for weight in WEIGHTS:
             lambda_map = weight * sample.noise_std.item()
-            img = model(sample.data, operator, sample.initial_image, lambda_map)
+            img = model(sample.data, operator, sample.initial_image, lambda_map=lambda_map)
             rows.append(measure(img, sample.img, mask))
         results.append(torch.stack(rows))
     return torch.stack(results)
@@ -124,13 +124,15 @@ def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: s
         results['zero-filled'].append(measure(sample.initial_image, sample.img, mask))
         with torch.no_grad():
             lambda_map = model.estimate(sample.initial_image, sample.noise_std)
-        solution = model.solve(sample.data, operator, sample.initial_image, lambda_map)
+        solution = model.solve(sample.data, operator, sample.initial_image, lambda_map=lambda_map).solution
+        if solution is None:
+            raise ValueError(f'The model must have a certificate, got {model}.')
         results['TV-Lambda'].append(measure(solution.img, sample.img, mask))
         results['gap'].append(solution.relative_gap)
         residual = (operator(solution.img)[0] - sample.data).abs().square().sum() / sample.mask.sum()
         results['residual'].append(residual.sqrt().item() / sample.noise_std.item())
         results['iterations'].append(float(solution.n_iterations))
-        img = LambdaMapModel(None, tighter)(sample.data, operator, sample.initial_image, lambda_map)
+        img = LambdaMapModel(lambda_map, tighter)(sample.data, operator, sample.initial_image)
         results['TV-Lambda, tighter'].append(measure(img, sample.img, mask))
     return {key: torch.stack(v) if isinstance(v[0], torch.Tensor) else torch.tensor(v) for key, v in results.items()}
 

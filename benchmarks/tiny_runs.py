@@ -19,8 +19,8 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
 from mrpro_lambda.dictionary import Dictionary, save_dictionary
-from mrpro_lambda.models import ModelConfig
 from mrpro_lambda.pretrained import save_weights
+from mrpro_lambda.recipes import TotalVariationRecipe
 from mrpro_lambda.training import train as _  # noqa: F401  lightning, before the processes fork
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -105,7 +105,7 @@ def write_inputs(folder: Path) -> None:
     np.save(folder / 'images.npy', images.numpy())
     (folder / 'train.toml').write_text(TRAINING)
     (folder / 'dictionary.toml').write_text(DICTIONARY)
-    config = ModelConfig(n_features=2, n_resolutions=2, padding=3, noise_level=True)
+    config = TotalVariationRecipe(n_features=2, n_resolutions=2, padding=3, noise_level=True)
     save_weights(config.build(), config, {'purpose': 'test'}, folder / 'weights.safetensors')
     filters = RandomGenerator(1).randn_tensor((3, 5, 5), torch.float32)
     filters /= filters.flatten(1).norm(dim=1)[:, None, None]

@@ -52,7 +52,8 @@ noise_std = sample.noise_std.item()
 
 with torch.no_grad():
     lambda_map = model.estimate(initial_image, noise_std)
-solution = model.solve(data, acquisition_op, initial_image, lambda_map)
+solution = model.solve(data, acquisition_op, initial_image, lambda_map=lambda_map).solution
+assert solution is not None
 assert solution.coefficients is not None
 mask = foreground_mask(target)
 print(

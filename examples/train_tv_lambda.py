@@ -12,6 +12,7 @@ from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, 
 from mrpro_lambda.metrics import relative_mse
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import ImageInput, NoiseLevelInput
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
 from torch.utils.data import DataLoader
@@ -21,7 +22,10 @@ phantom = EllipsePhantom().image_space(SpatialDimension(1, 96, 96)).abs().squeez
 data = SimulatedAcquisitions(
     [phantom] * 32, VariableDensityRandom((3.0, 6.0)), noise=(0.05, 0.3), crop=64, augment=True
 )
-net = LambdaNet(UNet(n_dim=2, n_channels_in=2, n_channels_out=1, n_features=8), features='magnitude', noise_level=True)
+net = LambdaNet(
+    UNet(n_dim=2, n_channels_in=2, n_channels_out=1, n_features=8),
+    inputs=[ImageInput(features='magnitude'), NoiseLevelInput()],
+)
 model = LambdaMapModel(net, ADMM(TotalVariation(dim=(-2, -1)), n_iterations=32))
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 loader = DataLoader(data, batch_size=4, shuffle=True, generator=torch.Generator().manual_seed(0))

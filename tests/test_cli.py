@@ -20,8 +20,8 @@ from mrpro.data.traj_calculators import KTrajectoryCartesian
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
 from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
-from mrpro_lambda.models import DictionaryModelConfig, ModelConfig
 from mrpro_lambda.pretrained import load_weights, save_weights
+from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
@@ -38,8 +38,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     """Small random networks in the place of the pretrained ones."""
     folder = tmp_path_factory.mktemp('weights')
     small: dict[str, Any] = {'features': 'magnitude', 'n_features': 2, 'n_resolutions': 2, 'padding': 2}
-    config = ModelConfig(noise_level=True, **small)
-    dictionary_config = DictionaryModelConfig(responses='each', noise_level=True, **small)
+    config = TotalVariationRecipe(noise_level=True, **small)
+    dictionary_config = DictionaryRecipe(responses='each', noise_level=True, **small)
     filters = load_dictionary('k16-9x9-low').filters
     checksums = {}
     for name in NAMES:
@@ -47,7 +47,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         if name.startswith('tv'):
             save_weights(config.build(seed=len(name)), config, card, path)
         else:
-            save_weights(dictionary_config.build(filters, seed=len(name)), dictionary_config, card, path)
+            save_weights(dictionary_config.build(len(name), filters=filters), dictionary_config, card, path)
         checksums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(mrpro_lambda.pretrained, '_FOLDER', folder)
     monkeypatch.setattr(mrpro_lambda.pretrained, '_SHA256', checksums)
@@ -313,7 +313,7 @@ def test_invalid_options(
 
 def test_weights_of_another_architecture(raw: WriteRaw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / 'other.safetensors'
-    save_weights(ModelConfig(n_features=2).build(), ModelConfig(n_features=4), {}, path)
+    save_weights(TotalVariationRecipe(n_features=2).build(), TotalVariationRecipe(n_features=4), {}, path)
     error = fails(capsys, 'reconstruct', raw(), '--output', tmp_path / 'out', '--model', path)
     assert 'another architecture' in error
 

@@ -14,7 +14,8 @@ from mrpro_lambda.cli import main
 from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, acquisition_op
 from mrpro_lambda.demo import run_demo
 from mrpro_lambda.metrics import psnr
-from mrpro_lambda.models import LambdaMapModel, ModelConfig
+from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.recipes import TotalVariationRecipe
 
 METHODS = ['zero-filled', 'scalar TV (oracle)', 'TV-Lambda']
 
@@ -29,7 +30,7 @@ def small_image() -> torch.Tensor:
 
 def small_model(name: str = 'tv-variable-density') -> LambdaMapModel:
     assert name == 'tv-variable-density'
-    config = ModelConfig(features='magnitude', noise_level=True, n_features=2, n_resolutions=2, padding=2)
+    config = TotalVariationRecipe(features='magnitude', noise_level=True, n_features=2, n_resolutions=2, padding=2)
     return config.build(inference=True)
 
 
@@ -79,7 +80,9 @@ def test_oracle_is_the_best_weight(tmp_path: Path) -> None:
 
     def quality(factor: float) -> float:
         weight = factor * metrics['weight_relative_to_noise'] * sample.noise_std.item()
-        return psnr(model(sample.data, acquisition_op(sample), sample.initial_image, weight), sample.img).item()
+        return psnr(
+            model(sample.data, acquisition_op(sample), sample.initial_image, lambda_map=weight), sample.img
+        ).item()
 
     assert quality(1) == pytest.approx(metrics['psnr'], abs=0.02)
     for factor in (0.3, 0.7, 0.9, 1.1, 1.4, 3):

@@ -14,10 +14,12 @@ from mrpro_lambda.interpretation import (
     pruning_curve,
 )
 from mrpro_lambda.metrics import psnr
-from mrpro_lambda.models import DictionaryModelConfig, LambdaMapModel
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import ImageInput, NoiseLevelInput
 from mrpro_lambda.operators import BandLimitOp, CartesianAcquisitionOp, LowPassOp
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
+from mrpro_lambda.recipes import DictionaryRecipe
 from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
 from mrpro_lambda.solvers import ADMM, FISTA, Solution, Solver
 from torch.nn.functional import conv2d, pad
@@ -72,7 +74,9 @@ class Setting(NamedTuple):
         return regularizer
 
     def solve(self, lambda_map: Any) -> Solution:
-        return self.model.solve(self.data, self.acquisition_op, self.initial_image, lambda_map)
+        solution = self.model.solve(self.data, self.acquisition_op, self.initial_image, lambda_map=lambda_map).solution
+        assert solution is not None
+        return solution
 
     def curve(self, numbers: list[int], lambda_map: Any = WEIGHTS, **options: Any) -> Any:
         return pruning_curve(*self, lambda_map=lambda_map, numbers=numbers, **options)
@@ -243,7 +247,7 @@ def test_curve_is_its_definition(solver: type[Solver], *, band_limit: bool) -> N
         regularizer = DictionarySparsity(case.regularizer.synthesis_op.filters[keep], beta=0.7)
         smaller = LambdaMapModel(
             None, ADMM(regularizer, max_iterations=2000, tolerance=1e-6), band_limit=band_limit
-        ).solve(*case[1:4], lambda_map[keep])
+        ).solve(*case[1:4], lambda_map=lambda_map[keep])
         torch.testing.assert_close(step.psnr_solved, psnr(smaller.img, case.target, mask), rtol=0, atol=1e-2)
 
 
@@ -258,7 +262,8 @@ def test_curve_leaves_the_model_as_it_is() -> None:
 
 def test_curve_with_the_map_of_a_network() -> None:
     """Each map of the network stays with its filter."""
-    net = LambdaNet(UNet(2, 3, K, n_features=2).double(), noise_level=True, padding=4, initial_scale=0.5).double()
+    inputs = [ImageInput(), NoiseLevelInput()]
+    net = LambdaNet(UNet(2, 3, K, n_features=2).double(), inputs, padding=4, initial_scale=0.5).double()
     case = setting(net)
     with torch.no_grad():
         lambda_map = case.model.estimate(case.initial_image, 0.05)
@@ -271,7 +276,7 @@ def test_curve_with_the_map_of_a_network() -> None:
 
 def test_network_that_sees_each_filter_by_itself_gives_the_maps_of_those_that_are_kept() -> None:
     """Of such a network (V3), the curve is the model of the smaller dictionary, and the whole one at its end."""
-    config = DictionaryModelConfig(
+    config = DictionaryRecipe(
         responses='each',
         features='signal_to_noise',
         noise_level=True,
@@ -285,9 +290,9 @@ def test_network_that_sees_each_filter_by_itself_gives_the_maps_of_those_that_ar
     )
     case, noise_std = setting(), 0.05
     filters = case.regularizer.synthesis_op.filters
-    case = case._replace(model=config.build(filters, inference=True).double())
+    case = case._replace(model=config.build(filters=filters, inference=True).double())
     for step in case.curve([2, K], None, noise_std=noise_std):
-        smaller = config.build(filters[sorted(step.keep)], inference=True).double()
+        smaller = config.build(filters=filters[sorted(step.keep)], inference=True).double()
         expected = psnr(smaller.solve(*case[1:4], noise_std=noise_std).img, case.target)
         torch.testing.assert_close(step.psnr_solved, expected, rtol=0, atol=1e-6)
 

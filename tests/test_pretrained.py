@@ -12,13 +12,14 @@ import mrpro_lambda.pretrained
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.models import LambdaMapModel, ModelConfig
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights, save_weights
+from mrpro_lambda.recipes import TotalVariationRecipe
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-CONFIG = ModelConfig(n_features=2, n_resolutions=2, padding=3, n_iterations=4, max_iterations=6)
+CONFIG = TotalVariationRecipe(n_features=2, n_resolutions=2, padding=3, n_iterations=4, max_iterations=6)
 CARD = {'purpose': 'tests', 'data': 'none, ünïcode'}
 
 
@@ -79,16 +80,16 @@ def test_every_option_of_the_model_survives(tmp_path: Path) -> None:
     assert model.solver.regularizer.dim == (-5, -2, -1)
     assert not model.solver.regularizer.circulant
     assert model.lambda_net is not None
-    assert model.lambda_net.noise_level
-    assert model.lambda_net.features == 'magnitude'
+    assert model.lambda_net.uses_noise_level
+    assert model.lambda_net.channels == ['image, magnitude', 'noise level']
 
 
-def test_file_holds_the_network_only(path: Path) -> None:
+def test_file_holds_the_weight_only(path: Path) -> None:
     model = CONFIG.build()
-    assert model.lambda_net is not None
+    assert model.weight is not None
     image(model)
     save_weights(model, CONFIG, CARD, path)
-    expected = model.lambda_net.state_dict()
+    expected = model.weight.state_dict()
     stored = load_file(path)
     assert stored.keys() == expected.keys()
     for name, tensor in stored.items():
@@ -120,9 +121,9 @@ def test_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monkey
     assert path.read_bytes() == before
 
 
-def test_model_without_a_network_has_no_weights(tmp_path: Path) -> None:
+def test_model_without_a_weight_has_nothing_to_store(tmp_path: Path) -> None:
     model = LambdaMapModel(None, CONFIG.build().solver)
-    with pytest.raises(ValueError, match='without a network has no weights'):
+    with pytest.raises(ValueError, match='without a weight has nothing to store'):
         save_weights(model, CONFIG, {}, tmp_path / 'file')
 
 
@@ -142,9 +143,9 @@ def test_other_architecture(path: Path, changes: dict[str, Any]) -> None:
 
 def test_missing_tensor(path: Path) -> None:
     tensors = load_file(path)
-    del tensors['log_scale']
+    del tensors['lambda_net.log_scale']
     rewrite(path, tensors=tensors)
-    with pytest.raises(ValueError, match=r'1 tensor\(s\) differ, the first is log_scale with shape None'):
+    with pytest.raises(ValueError, match=r'1 tensor\(s\) differ, the first is lambda_net.log_scale with shape None'):
         load_weights(path)
 
 
@@ -210,8 +211,36 @@ def test_weights_that_ship_with_the_package() -> None:
         assert card
         model = load_pretrained(name)
         assert model.lambda_net is not None
-        if not model.lambda_net.noise_level:
+        if not model.uses_noise_level:
             assert bool(image(model).isfinite().all())
+
+
+# Of the maps of two images: values at one pixel of the first image, of the first map and of the one in the middle, and
+# at another pixel of the last map and the second image. They are those of the version that had no objects for inputs.
+NUMBERS = {
+    'cdl-v1': (0.3697299, 0.3438787, 1.3013396),
+    'cdl-v1-low-field': (0.3581562, 0.5399187, 1.9749137),
+    'cdl-v2': (0.2320163, 0.5268621, 0.8284309),
+    'cdl-v2-low-field': (0.2814448, 0.3919764, 1.7952286),
+    'cdl-v3': (0.0755331, 0.1981574, 0.9088213),
+    'cdl-v3-low-field': (0.1118643, 0.2087296, 1.4034926),
+    'tv-low-field': (0.0269131, 0.0269131, 0.4328290),
+    'tv-variable-density': (0.0147278, 0.0147278, 0.1280325),
+}
+
+
+def test_maps_of_the_weights_that_ship_do_not_change() -> None:
+    assert NUMBERS.keys() == list_pretrained().keys()
+    img = RandomGenerator(0).randn_tensor((2, 1, 1, 18, 21), torch.complex64)
+    img[..., 4:12, 5:14] += 3 + 2j
+    noise_std = torch.tensor([0.3, 0.7]).reshape(2, 1, 1, 1, 1)
+    for name, expected in NUMBERS.items():
+        with torch.no_grad():
+            lambda_map = load_pretrained(name).estimate(img, noise_std)
+        assert lambda_map.shape[1:] == img.shape
+        at = lambda_map[:, 0, 0, 0, 9, 3]
+        found = (at[0].item(), at[len(at) // 2].item(), lambda_map[-1, 1, 0, 0, 6, 8].item())
+        assert found == pytest.approx(expected, rel=2e-5), name
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
@@ -235,10 +264,9 @@ def estimate_and_solve(model: LambdaMapModel) -> tuple[torch.Tensor, torch.Tenso
     mask[..., :3, :] = False
     acquisition_op = CartesianAcquisitionOp(mask)
     img = RandomGenerator(0).randn_tensor((1, 1, 1, 16, 12), torch.complex64)
-    assert model.lambda_net is not None
-    lambda_map = model.estimate(img, 0.1 if model.lambda_net.noise_level else None)
+    lambda_map = model.estimate(img, 0.1)
     model.solver.max_iterations = 10
-    return lambda_map, model.solve(acquisition_op(img)[0], acquisition_op, img, lambda_map).img
+    return lambda_map, model.solve(acquisition_op(img)[0], acquisition_op, img, lambda_map=lambda_map).img
 
 
 @pytest.mark.parametrize('name', ['tv-low-field', 'cdl-v3'])
@@ -259,9 +287,9 @@ def test_precision_of_a_model(name: str) -> None:
 @pytest.mark.parametrize('value', [math.nan, math.inf])
 def test_weights_that_are_not_finite(path: Path, value: float) -> None:
     tensors = load_file(path)
-    tensors['backbone.last.weight'][0, 1] = value
+    tensors['lambda_net.backbone.last.weight'][0, 1] = value
     rewrite(path, tensors=tensors)
-    with pytest.raises(ValueError, match=r'must be finite numbers .* backbone.last.weight .* holds 1 NaN or Inf'):
+    with pytest.raises(ValueError, match=r'must be finite .* lambda_net.backbone.last.weight .* holds 1 NaN or Inf'):
         load_weights(path)
 
 

@@ -116,3 +116,48 @@ def check_type(name: str, value: Any, expected: type | tuple[type, ...]) -> None
     if not isinstance(value, expected):
         types = expected if isinstance(expected, tuple) else (expected,)
         raise TypeError(f'{name} must be {" or ".join(t.__name__ for t in types)}, got {type(value).__name__}.')
+
+
+def as_noise_std(
+    noise_std: Any,  # noqa: ANN401
+    img: torch.Tensor,
+    high: torch.Tensor | float = math.inf,
+) -> torch.Tensor:
+    """Check the noise level that belongs to an image and return it as a tensor.
+
+    Parameters
+    ----------
+    noise_std
+        Standard deviation of the noise, a number or a tensor that broadcasts to the image.
+    img
+        Image.
+    high
+        What it must be below.
+
+    Returns
+    -------
+        Standard deviation, in the precision of the image and on its device.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a number nor a tensor.
+    ValueError
+        If it is missing, does not broadcast to the image, or is not positive and finite.
+    """
+    if noise_std is None:
+        raise ValueError('The noise level is needed: give noise_std.')
+    check_type('noise_std', noise_std, (torch.Tensor, int, float))
+    noise_std = torch.as_tensor(noise_std, dtype=img.dtype.to_real(), device=img.device)
+    if noise_std.ndim > img.ndim or any(
+        n not in (1, m) for n, m in zip(noise_std.shape[::-1], img.shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f'noise_std must broadcast to the image, got shapes {tuple(noise_std.shape)} and {tuple(img.shape)}.'
+        )
+    if not bool(((noise_std > 0) & noise_std.isfinite() & (noise_std < high)).all()):
+        raise ValueError(
+            'noise_std must be positive and finite, and below 1e10 times the largest magnitude of the image, got '
+            f'values from {noise_std.min().item()} to {noise_std.max().item()}.'
+        )
+    return noise_std

@@ -72,13 +72,12 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
             zero_filled_seconds = time.perf_counter() - start
             bar.update()
             start = time.perf_counter()
-            scalar = model.solve(data, acquisition_op, initial, weight * noise_std)
+            scalar = model.solve(data, acquisition_op, initial, lambda_map=weight * noise_std)
             scalar_seconds = time.perf_counter() - start
             bar.update()
             start = time.perf_counter()
-            net_uses_noise = model.lambda_net is not None and model.lambda_net.noise_level
-            lambda_map = model.estimate(initial, noise_std if net_uses_noise else None)
-            learned = model.solve(data, acquisition_op, initial, lambda_map)
+            lambda_map = model.estimate(initial, noise_std)
+            learned = model.solve(data, acquisition_op, initial, lambda_map=lambda_map)
             learned_seconds = time.perf_counter() - start
             bar.update()
 
@@ -87,10 +86,10 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
         metrics['zero-filled'] |= {'seconds': zero_filled_seconds}
         metrics['scalar TV (oracle)'] |= {
             'seconds': scalar_seconds,
-            **_certificate(scalar),
+            **_certificate(scalar.solution),
             'weight_relative_to_noise': weight,
         }
-        metrics['TV-Lambda'] |= {'seconds': learned_seconds, **_certificate(learned)}
+        metrics['TV-Lambda'] |= {'seconds': learned_seconds, **_certificate(learned.solution)}
 
         (folder / 'metrics.json').write_text(json_text(metrics), 'utf-8')
         region = _region(foreground_mask(target)[0, 0, 0])

@@ -236,8 +236,8 @@ def pruning_curve(
     if lambda_map is None:
         lambda_map = model.estimate(initial_image, noise_std)
     lambda_map = regularizer.lambda_map(lambda_map, initial_image)
-    solution = model.solve(data, acquisition_op, initial_image, lambda_map)
-    if solution.coefficients is None:
+    solution = model.solve(data, acquisition_op, initial_image, lambda_map=lambda_map).solution
+    if solution is None or solution.coefficients is None:
         raise ValueError(f'The solver must return coefficients, which {type(model.solver).__name__} does not.')
     order = most_active(filter_statistics(regularizer, solution.coefficients), n_filters)
 
@@ -256,7 +256,7 @@ def pruning_curve(
                 solver = copy.deepcopy(model.solver)  # with all settings, which each solver has its own of
                 solver.regularizer = pruned
                 smaller = LambdaMapModel(None, solver, band_limit=model.band_limit)
-                solved = smaller.solve(data, acquisition_op, initial_image, lambda_map[keep]).img
+                solved = smaller.solve(data, acquisition_op, initial_image, lambda_map=lambda_map[keep]).img
             if band_limit_op is not None:
                 (left_out,) = band_limit_op(left_out)
             if not n:  # without filters there is nothing to solve

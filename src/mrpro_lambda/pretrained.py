@@ -7,16 +7,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mrpro_lambda.checks import check_type
-from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, model_config
-from mrpro_lambda.nets.LambdaNet import LambdaNet
+from mrpro_lambda.models.Model import Model
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import check_filters
+from mrpro_lambda.recipes import Recipe
 
 _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
@@ -43,7 +43,7 @@ def list_pretrained() -> dict[str, dict[str, str]]:
     return {name: _read_card(_FOLDER / f'{name}.safetensors')[1] for name in sorted(_SHA256)}
 
 
-def load_pretrained(name: str, filters: torch.Tensor | None = None) -> LambdaMapModel:
+def load_pretrained(name: str, filters: torch.Tensor | None = None) -> Any:  # noqa: ANN401
     """Load a model that ships with the package.
 
     Parameters
@@ -55,7 +55,8 @@ def load_pretrained(name: str, filters: torch.Tensor | None = None) -> LambdaMap
 
     Returns
     -------
-        Model, ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`.
+        Model, ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`. Its class depends on the file: for
+        all that ship now it is a `~mrpro_lambda.models.LambdaMapModel`.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def load_pretrained(name: str, filters: torch.Tensor | None = None) -> LambdaMap
     return load_weights(path, filters)[0]
 
 
-def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple[LambdaMapModel, dict[str, str]]:
+def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple[Any, dict[str, str]]:
     """Load a model from a file written by `save_weights` or by a training.
 
     Parameters
@@ -86,7 +87,7 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
 
     Returns
     -------
-        Model that solves to its tolerance, and model card.
+        Model of the class that the file describes, which solves to its tolerance, and model card.
 
     Raises
     ------
@@ -97,40 +98,54 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
     check_type('path', path, (str, Path))
     if filters is not None:
         check_filters(filters)
-    config, card = _read_card(Path(path))
+    recipe, card = _read_card(Path(path))
+    return _load(path, recipe, filters), card
+
+
+def load_weights_with_recipe(path: str | Path) -> tuple[Model, Recipe]:
+    """Load a model with its description, for a training that goes on from it, see `load_weights`."""
+    check_type('path', path, (str, Path))
+    recipe, _ = _read_card(Path(path))
+    return _load(path, recipe, None), recipe
+
+
+def _load(path: str | Path, recipe: Recipe, filters: torch.Tensor | None) -> Model:
+    """Read the tensors of a file and build the model with them."""
     with safe_open(str(path), framework='pt') as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    return _build(path, config, state, filters).eval(), card
+    return _build(path, recipe, state, filters).eval()
 
 
-def _build(
-    path: str | Path,
-    config: ModelConfig | DictionaryModelConfig,
-    state: dict[str, torch.Tensor],
-    filters: torch.Tensor | None,
-) -> LambdaMapModel:
+def _build(path: str | Path, recipe: Recipe, state: dict[str, torch.Tensor], filters: torch.Tensor | None) -> Model:
     """Build a model with the tensors of a file."""
-    if isinstance(config, DictionaryModelConfig):
+    stored = None
+    if recipe.takes_filters:
         stored = state.pop(_FILTERS, None)
         if stored is None:
             raise ValueError(f'{path} holds no filters, but its model has a dictionary.')
-        if filters is not None and config.responses != 'each' and len(filters) != len(stored):
-            raise ValueError(
-                f'The network of {path} was trained for {len(stored)} filters and gives as many maps, got filters of '
-                f"shape {tuple(filters.shape)}: take weights of a network with responses='each' (V3)."
-            )
-        net = _load_network(path, lambda: config.network(len(stored)), state)
-        return config.build(stored if filters is None else filters, inference=True, net=net)
-    if filters is not None:
+        if filters is not None:
+            recipe.check_filters(stored, filters)
+    elif filters is not None:
         raise ValueError(f'The model of {path} has no dictionary, got filters of shape {tuple(filters.shape)}.')
-    return config.build(inference=True, net=_load_network(path, config.network, state))
+    trained = _load_trained(path, lambda: recipe.trainable(filters=stored), _translated(state))
+    return recipe.build(filters=stored if filters is None else filters, inference=True, trained=trained)
 
 
-def _load_network(path: str | Path, build: Callable[[], LambdaNet], state: dict[str, torch.Tensor]) -> LambdaNet:
-    """Build a network and load its tensors, in their precision, after checking them."""
+def _translated(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors by the names of now: files of before weights hold those of a network alone."""
+    if not any(key.startswith('backbone.') for key in state):
+        return state
+    of_factor = ('log_threshold', 'exponent')
+    return {f'lambda_net.{"inverse_response." * (key in of_factor)}{key}': value for key, value in state.items()}
+
+
+def _load_trained(
+    path: str | Path, build: Callable[[], torch.nn.Module], state: dict[str, torch.Tensor]
+) -> torch.nn.Module:
+    """Build the trained part of a model and load its tensors, in their precision, after checking them."""
     with torch.device('meta'):  # shapes without memory, as a description may ask for any amount of it
-        net = build()
-    expected = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+        trained = build()
+    expected = {key: tuple(value.shape) for key, value in trained.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in state.items()}
     if expected != given:
         different = sorted(key for key in {*expected, *given} if expected.get(key) != given.get(key))
@@ -145,32 +160,29 @@ def _load_network(path: str | Path, build: Callable[[], LambdaNet], state: dict[
                 f'The weights in {path} must be finite numbers of single or double precision, {key} of {value.dtype}, '
                 f'shape {tuple(value.shape)}, holds {int((~value.isfinite()).sum())} NaN or Inf.'
             )
-    net.load_state_dict(state, assign=True)
-    return net
+    trained.load_state_dict(state, assign=True)
+    return trained
 
 
-def save_weights(
-    model: LambdaMapModel, config: ModelConfig | DictionaryModelConfig, card: Mapping[str, str], path: str | Path
-) -> None:
-    """Write the weights of the network of a model, its filters, its configuration and a model card, but no scan data.
+def save_weights(model: Model, recipe: Recipe, card: Mapping[str, str], path: str | Path) -> None:
+    """Write the trained part of a model, its filters, its description and a model card, but no scan data.
 
     Parameters
     ----------
     model
         Model.
-    config
-        Configuration that the model was built from.
+    recipe
+        Description that the model was built from.
     card
         Model card.
     path
         File to write, in the safetensors format.
     """
-    if model.lambda_net is None:
-        raise ValueError('A model without a network has no weights.')
-    state = {key: value.detach().cpu().contiguous() for key, value in model.lambda_net.state_dict().items()}
-    if (synthesis_op := model.solver.regularizer.dictionary_op) is not None:
-        state[_FILTERS] = synthesis_op.filters.detach().cpu().contiguous()
-    metadata = {'config': json.dumps(dataclasses.asdict(config)), 'card': json.dumps(dict(card))}
+    state = dict(recipe.trainable_of(model).state_dict())
+    if (filters := recipe.filters_of(model)) is not None:
+        state[_FILTERS] = filters
+    state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    metadata = {'config': json.dumps(dataclasses.asdict(recipe)), 'card': json.dumps(dict(card))}
     path = Path(path)
     partial = path.with_name(path.name + '.partial')
     save_file(state, partial, metadata=metadata)
@@ -178,15 +190,15 @@ def save_weights(
     partial.replace(path)
 
 
-def _read_card(path: Path) -> tuple[ModelConfig | DictionaryModelConfig, dict[str, str]]:
-    """Read configuration and model card of a weights file."""
+def _read_card(path: Path) -> tuple[Recipe, dict[str, str]]:
+    """Read description and model card of a weights file."""
     try:
         with safe_open(str(path), framework='pt') as file:
             metadata = file.metadata() or {}
         config, card = json.loads(metadata['config']), json.loads(metadata['card'])
         if not (isinstance(config, dict) and isinstance(card, dict)):
             raise ValueError('configuration and card must be tables')
-        return model_config(config), card
+        return Recipe.from_dict(config), card
     except FileNotFoundError as error:
         raise FileNotFoundError(f'No such file: {path}') from error
     except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:

@@ -7,6 +7,7 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import ImageInput, NoiseLevelInput
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
 from mrpro_lambda.solvers import ADMM, PDHG, Solver
@@ -50,7 +51,8 @@ def regularizer(cls: SolverClass) -> Regularizer:
 def network(cls: SolverClass = ADMM, *, noise_level: bool = False) -> LambdaNet:
     """A network with one map for each map of the regularizer."""
     backbone = UNet(2, 2 + noise_level, regularizer(cls).n_maps, n_features=2)
-    return LambdaNet(backbone, noise_level=noise_level, padding=4, initial_scale=0.05)
+    inputs = [ImageInput(), NoiseLevelInput()] if noise_level else [ImageInput()]
+    return LambdaNet(backbone, inputs, padding=4, initial_scale=0.05)
 
 
 def solver(cls: SolverClass = ADMM, n_iterations: int = 8) -> Solver:
@@ -81,7 +83,9 @@ def test_weight_overrides_the_network(cls: SolverClass) -> None:
     weights: list[Any] = [0.2, n_maps * [0.2], torch.tensor(n_maps * [0.2])]
     weights.append(torch.full((n_maps, 2, 1, 1, SIZE, SIZE), 0.2))
     broken = LambdaNet(Broken(), dim=(-2, -1))
-    images = [LambdaMapModel(net, solver(cls))(*inputs, weight) for net in (None, broken) for weight in weights]
+    models = [LambdaMapModel(net, solver(cls)) for net in (None, broken)]
+    images = [model(*inputs, lambda_map=weight) for model in models for weight in weights]
+    images += [LambdaMapModel(weight, solver(cls))(*inputs) for weight in weights]
     for img in images[1:]:
         torch.testing.assert_close(img, images[0], rtol=0, atol=0)
     assert relative_image_difference(LambdaMapModel(network(cls), solver(cls))(*inputs), images[0]) > 1e-3
@@ -89,12 +93,26 @@ def test_weight_overrides_the_network(cls: SolverClass) -> None:
         LambdaMapModel(broken, solver(cls))(*inputs)
 
 
-def test_model_without_network_needs_a_weight() -> None:
+def test_map_in_the_place_of_the_noise_level() -> None:
+    """Also where the noise level would be ignored."""
+    with pytest.raises(ValueError, match=r'noise_std must broadcast to the image, got shapes \(1, 2, 1, 1, 1, 1\)'):
+        LambdaMapModel(network(), solver())(*acquire(box()), torch.ones(1, 2, 1, 1, 1, 1))
+
+
+def test_noise_level_is_ignored_by_networks_that_do_not_use_it() -> None:
+    inputs = acquire(box())
+    model = LambdaMapModel(network(), solver())
+    assert not model.uses_noise_level
+    assert torch.equal(model(*inputs, noise_std=0.3), model(*inputs))
+    assert LambdaMapModel(network(noise_level=True), solver()).uses_noise_level
+
+
+def test_model_without_a_weight_needs_a_map() -> None:
     model, inputs = LambdaMapModel(None, solver()), acquire(box())
     for call in (model, model.solve):
-        with pytest.raises(ValueError, match='without a network needs lambda_map'):
+        with pytest.raises(ValueError, match='without a weight needs lambda_map'):
             call(*inputs)
-    with pytest.raises(ValueError, match='without a network needs lambda_map'):
+    with pytest.raises(ValueError, match='without a weight needs lambda_map'):
         model.estimate(inputs[2])
 
 
@@ -121,7 +139,7 @@ def test_full_k_space_has_no_band_limit() -> None:
     mask = torch.zeros(1, 1, 1, SIZE, SIZE)
     mask[..., ::2, ::3] = mask[..., 8, 8] = mask[..., 0, 0] = mask[..., -1, -1] = 1
     inputs = acquire(mask)
-    limited, free = (LambdaMapModel(None, solver(), band_limit=limit)(*inputs, 0.1) for limit in (True, False))
+    limited, free = (LambdaMapModel(0.1, solver(), band_limit=limit)(*inputs) for limit in (True, False))
     assert torch.equal(limited, free)
 
 
@@ -134,7 +152,7 @@ def test_gradient_reaches_every_parameter_through_the_solver(cls: SolverClass, n
     parameters = dict(model.named_parameters())
     assert len(parameters) == len(list(network(cls, noise_level=True).parameters()))
     for name, parameter in parameters.items():
-        assert name.startswith('lambda_net.')
+        assert name.startswith('weight.lambda_net.')
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
         assert bool(parameter.grad.any()), name
@@ -169,13 +187,20 @@ def test_scale_equivariance(cls: SolverClass, scale: float) -> None:
 def test_solve_returns_the_image_of_the_call_with_a_certificate(cls: SolverClass) -> None:
     inputs = acquire(box())
     model = LambdaMapModel(network(cls), solver(cls, 50))
-    solution = model.solve(*inputs)
-    assert not solution.img.requires_grad
+    found = model.solve(*inputs)
+    solution = found.solution
+    assert solution is not None
+    assert not found.img.requires_grad
+    assert torch.equal(found.img, solution.img)
+    assert found.lambda_map is not None
+    assert torch.equal(found.lambda_map, model.estimate(inputs[2]).detach())
+    assert found.report is None
     torch.testing.assert_close(solution.img, model(*inputs).detach(), rtol=1e-4, atol=1e-4)
     assert bool((solution.gap > 0).all())
     assert solution.n_iterations == 50
-    to_tolerance = LambdaMapModel(model.lambda_net, cls(regularizer(cls), max_iterations=2000, tolerance=1e-2))
-    solution = to_tolerance.solve(*inputs)
+    to_tolerance = LambdaMapModel(model.weight, cls(regularizer(cls), max_iterations=2000, tolerance=1e-2))
+    solution = to_tolerance.solve(*inputs).solution
+    assert solution is not None
     assert solution.reason == 'tolerance reached'
     with pytest.raises(ValueError, match='use n_iterations'):
         to_tolerance(*inputs)
@@ -214,7 +239,7 @@ def test_band_is_that_of_all_frames_that_the_regularizer_couples() -> None:
 
     def beyond_the_small_band(dim: tuple[int, ...]) -> float:
         solver = ADMM(TotalVariation(dim), n_iterations=20)
-        img = LambdaMapModel(None, solver)(*inputs, [0.05] * solver.regularizer.n_maps)
+        img = LambdaMapModel(None, solver)(*inputs, lambda_map=[0.05] * solver.regularizer.n_maps)
         spectrum = torch.fft.fftshift(torch.fft.fftn(img, dim=(-2, -1)), (-2, -1)).abs()[0]
         return (spectrum * (1 - mask[0])).max().item() / spectrum.max().item()
 

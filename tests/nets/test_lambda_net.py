@@ -10,6 +10,7 @@ import pytest
 import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import ImageInput, NoiseLevelInput
 
 
 class Convolution(torch.nn.Module):
@@ -39,11 +40,13 @@ def unet(n_dim: int, n_channels_in: int = 2, n_maps: int = 1) -> UNet:
     return net
 
 
+MAGNITUDE = [ImageInput('magnitude')]
+WITH_NOISE = [ImageInput(), NoiseLevelInput()]
 NETS = {
     'real and imaginary part': (lambda: LambdaNet(unet(2)), False),
-    'magnitude': (lambda: LambdaNet(unet(2, 1), features='magnitude'), False),
-    'noise level': (lambda: LambdaNet(unet(2, 3), noise_level=True), True),
-    'magnitude and noise level': (lambda: LambdaNet(unet(2, 2), features='magnitude', noise_level=True), True),
+    'magnitude': (lambda: LambdaNet(unet(2, 1), MAGNITUDE), False),
+    'noise level': (lambda: LambdaNet(unet(2, 3), WITH_NOISE), True),
+    'magnitude and noise level': (lambda: LambdaNet(unet(2, 2), [*MAGNITUDE, NoiseLevelInput()]), True),
 }
 all_nets = pytest.mark.parametrize(('create', 'noise_level'), NETS.values(), ids=NETS)
 
@@ -187,9 +190,9 @@ def test_circular_axis_is_equivariant_to_rolls(shift: int) -> None:
 def test_magnitude_does_not_see_a_global_phase(noise_level: bool, angle: float) -> None:
     img = random_image((1, 1, 1, 16, 20))
     rotated = cmath.exp(1j * angle) * img
-    net = LambdaNet(unet(2, 1 + noise_level), features='magnitude', noise_level=noise_level)
+    net = LambdaNet(unet(2, 1 + noise_level), [*MAGNITUDE, *[NoiseLevelInput()] * noise_level])
     torch.testing.assert_close(net(rotated, noise(noise_level)), net(img, noise(noise_level)), rtol=1e-4, atol=0)
-    sees_phase = LambdaNet(unet(2, 2 + noise_level), noise_level=noise_level)
+    sees_phase = LambdaNet(unet(2, 2 + noise_level), [ImageInput(), *[NoiseLevelInput()] * noise_level])
     change = sees_phase(rotated, noise(noise_level)) - sees_phase(img, noise(noise_level))
     assert change.abs().max() > 1e-2 * sees_phase(img, noise(noise_level)).mean()
 
@@ -207,7 +210,7 @@ def test_air_around_the_object_does_not_change_the_intensity() -> None:
     large = net(torch.nn.functional.pad(img, (20, 20, 10, 30)))
     torch.testing.assert_close(small, torch.full_like(small, 2 * math.log(2)))
     torch.testing.assert_close(large, torch.full_like(large, 2 * math.log(2)))
-    with_noise = LambdaNet(Zero(), dim=(-2, -1), noise_level=True, initial_scale=3.0)
+    with_noise = LambdaNet(Zero(), WITH_NOISE, dim=(-2, -1), initial_scale=3.0)
     torch.testing.assert_close(with_noise(img, 0.5), torch.full_like(small, 0.5 * 3 * math.log(2)))
 
 
@@ -246,22 +249,22 @@ def test_any_backbone_without_attributes(n_dim: int) -> None:
     [0.0, -1.0, math.nan, math.inf, torch.tensor([0.1, 0.0]).reshape(2, 1, 1, 1, 1)],
 )
 def test_noise_must_be_positive(noise_std: float | torch.Tensor) -> None:
-    net = LambdaNet(unet(2, 3), noise_level=True)
+    net = LambdaNet(unet(2, 3), WITH_NOISE)
     with pytest.raises(ValueError, match='noise_std must be positive and finite'):
         net(random_image((2, 1, 1, 16, 16)), noise_std)
 
 
 @pytest.mark.parametrize('shape', [(2,), (3, 1, 1, 1, 1), (1, 2, 1, 1, 1, 1), (1, 1, 1, 16, 2)])
 def test_noise_must_broadcast(shape: tuple[int, ...]) -> None:
-    net = LambdaNet(unet(2, 3), noise_level=True)
+    net = LambdaNet(unet(2, 3), WITH_NOISE)
     with pytest.raises(ValueError, match='noise_std must broadcast to the image'):
         net(random_image((2, 1, 1, 16, 16)), torch.ones(shape))
 
 
 def test_noise_must_be_given_if_and_only_if_it_is_used() -> None:
     img = random_image((1, 1, 1, 16, 16))
-    with pytest.raises(ValueError, match='needs the noise level: give noise_std'):
-        LambdaNet(unet(2, 3), noise_level=True)(img)
+    with pytest.raises(ValueError, match='noise level is needed: give noise_std'):
+        LambdaNet(unet(2, 3), WITH_NOISE)(img)
     with pytest.raises(ValueError, match='does not use the noise level'):
         LambdaNet(unet(2))(img, 0.1)
 
@@ -280,7 +283,9 @@ def test_image_must_not_be_zero() -> None:
         ({'dim': (0, 1)}, 'dim must hold negative axes'),
         ({'dim': (-1, -1)}, 'each once'),
         ({'circular_dim': (-5,)}, 'circular_dim must be part of dim'),
-        ({'features': 'phase'}, 'features must be one of'),
+        ({'inputs': []}, 'inputs must not be empty'),
+        ({'inputs': MAGNITUDE}, r"n_channels_in=1 .*\['image, magnitude'\], got n_channels_in=2"),
+        ({'inputs': WITH_NOISE}, 'must have n_channels_in=3 .* got n_channels_in=2'),
         ({'padding': -1}, 'padding must be an integer from 0 to 1024'),
         ({'initial_scale': 0.0}, 'initial_scale must be positive'),
         ({'initial_scale': math.nan}, 'initial_scale must be positive'),

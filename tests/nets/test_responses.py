@@ -3,12 +3,21 @@
 import cmath
 import itertools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import (
+    ImageInput,
+    InputContext,
+    NetworkInput,
+    NoiseLevelInput,
+    ResponseMeanInput,
+    ResponsesInput,
+)
 from mrpro_lambda.operators import ConvolutionalDictionaryOp
 
 N_FILTERS, SHAPE = 4, (2, 1, 1, 16, 12)
@@ -31,15 +40,41 @@ def filters(n_filters: int = N_FILTERS, size: int = 3) -> torch.Tensor:
     return weights / weights.flatten(1).norm(dim=1)[:, None, None]
 
 
-def network(responses: Any, n_filters: int = N_FILTERS, **options: Any) -> LambdaNet:
+def inputs(
+    responses: Any,
+    features: Any = 'real_imaginary',
+    *,
+    noise_level: bool = False,
+    n_filters: int = N_FILTERS,
+    high_pass: bool = False,
+    image_channel: bool = False,
+    response_mean: bool = False,
+) -> list[NetworkInput]:
+    """What the networks of the variants see."""
+    image = ImageInput(features)
+    level = [NoiseLevelInput()] if noise_level and features != 'signal_to_noise' else []
+    if responses == 'none':
+        return [image, *level]
+    seen = ResponsesInput(features, n_filters if responses == 'joint' else None, high_pass)
+    mean = [ResponseMeanInput(seen)] if response_mean else []
+    return [seen, *([image] if image_channel else []), *level, *mean]
+
+
+OF_INPUTS = ('features', 'noise_level', 'high_pass', 'image_channel', 'response_mean')
+
+
+def network(responses: Any, n_filters: int = N_FILTERS, backbone: Any = None, **options: Any) -> LambdaNet:
     """A network in double precision. The factor undoes the small start of the last layer."""
-    channels = {key: options[key] for key in ('noise_level', 'image_channel', 'response_mean') if key in options}
-    features = options.get('features', 'real_imaginary')
-    n_channels = len(LambdaNet.channel_names(features, responses=responses, n_filters=n_filters, **channels))
+    of_inputs = {key: options.pop(key) for key in OF_INPUTS if key in options}
+    seen = inputs(responses, n_filters=n_filters, **of_inputs)
+    options = {'padding': 3} | options
+    if backbone is not None:
+        return LambdaNet(backbone, seen, dim=(-2, -1), **options).double()
+    n_channels = sum(len(item.channel_names) for item in seen)
     backbone = UNet(2, n_channels, 1 if responses == 'each' else n_filters, n_features=3, n_resolutions=2)
     with torch.no_grad():
         backbone.last.weight.mul_(10)
-    return LambdaNet(backbone, responses=responses, padding=3, **options).double()
+    return LambdaNet(backbone, seen, **options).double()
 
 
 def image(shape: tuple[int, ...] = SHAPE) -> torch.Tensor:
@@ -55,8 +90,8 @@ def analyze(img: torch.Tensor, dictionary: torch.Tensor) -> torch.Tensor:
 
 def maps(net: LambdaNet, img: torch.Tensor, dictionary: torch.Tensor | None = None, noise: float = 0.1) -> torch.Tensor:
     dictionary = filters() if dictionary is None else dictionary
-    seen = None if net.responses == 'none' else analyze(img, dictionary)
-    return net(img, noise if net.noise_level else None, seen)
+    seen = analyze(img, dictionary) if net.uses_responses else None
+    return net(img, noise if net.uses_noise_level else None, seen)
 
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -109,8 +144,8 @@ def test_response_mean_is_the_last_channel() -> None:
             return x[:, :1]
 
     options: dict[str, Any] = {'features': 'magnitude', 'image_channel': True, 'coarsening': 2, 'padding': 0}
-    net = LambdaNet(Recorder(), dim=(-2, -1), responses='each', response_mean=True, **options)
-    maps(net.double(), image())
+    net = network('each', backbone=Recorder(), response_mean=True, **options)
+    maps(net, image())
     (channels,) = seen
     assert channels.shape == (N_FILTERS * SHAPE[0], 3, SHAPE[-2] // 2, SHAPE[-1] // 2)
     expected = channels[:, :1].mean((-2, -1), keepdim=True).expand_as(channels[:, :1])
@@ -129,17 +164,17 @@ def test_inverse_response(responses: Any, circular: bool) -> None:
 
     options: dict[str, Any] = {'high_pass': True, 'noise_level': True, 'features': 'signal_to_noise'}
     options['circular_dim'] = (-1,) if circular else ()
-    net = LambdaNet(Zero(), dim=(-2, -1), responses=responses, inverse_response=True, initial_scale=3.0, **options)
-    assert net.log_threshold is not None
+    net = network(responses, backbone=Zero(), inverse_response=True, initial_scale=3.0, **options)
+    assert net.inverse_response is not None
     seen, noise_std = analyze(image(), filters()), 0.1
-    lambda_map = net.double()(image(), noise_std, seen)
+    lambda_map = net(image(), noise_std, seen)
     torch.testing.assert_close(net(2 * image(), 2 * noise_std, 2 * seen), 2 * lambda_map)
     magnitude = torch.nn.functional.pad(seen.abs().flatten(0, 2), (0, 0, 3, 3), mode='reflect')
     magnitude = torch.nn.functional.pad(magnitude, (3, 3, 0, 0), mode='circular' if circular else 'reflect')
     mean = magnitude.unfold(-2, 7, 1).unfold(-2, 7, 1).mean((-2, -1)).reshape(seen.shape)
     scale = 3.0 * noise_std * math.log(2)
     torch.testing.assert_close(
-        lambda_map, scale / (1 + mean / (net.log_threshold.exp() * noise_std)), rtol=1e-6, atol=0
+        lambda_map, scale / (1 + mean / (net.inverse_response.log_threshold.exp() * noise_std)), rtol=1e-6, atol=0
     )
 
 
@@ -257,7 +292,7 @@ def test_coarse_channels_are_root_mean_squares() -> None:
             seen.append(x)
             return x
 
-    net = LambdaNet(Recorder(), dim=(-1,), features='signal_to_noise', noise_level=True, coarsening=2, padding=0)
+    net = LambdaNet(Recorder(), [ImageInput('signal_to_noise')], dim=(-1,), coarsening=2, padding=0)
     net = net.double()
     magnitude = torch.tensor([3.0, 4.0, 0.0, 1.0, 2.0], dtype=torch.float64)
     lambda_map = net(1j * magnitude.reshape(1, 1, 1, 1, 5), 0.5)
@@ -281,24 +316,27 @@ def test_number_of_channels(responses: Any, features: dict[str, Any], image_chan
             seen.add(x.shape[1])
             return x[:, :1]
 
-    net = LambdaNet(Recorder(), dim=(-2, -1), responses=responses, image_channel=image_channel, **features)
-    maps(net.double(), image())
-    options = {'responses': responses, 'n_filters': N_FILTERS, 'image_channel': image_channel, **features}
-    assert seen == {len(LambdaNet.channel_names(**options))}
-    assert network(responses, image_channel=image_channel, **features).channels == LambdaNet.channel_names(**options)
+    net = network(responses, backbone=Recorder(), image_channel=image_channel, **features)
+    maps(net, image())
+    assert seen == {len(net.channels)}
 
 
 def test_channel_names_in_examples() -> None:
-    names = LambdaNet.channel_names
-    assert names('real_imaginary') == ['image, real part', 'image, imaginary part']
-    assert len(names('real_imaginary', noise_level=True, responses='joint', n_filters=5)) == 11
-    assert names('magnitude', noise_level=True, responses='each', n_filters=5, image_channel=True) == [
-        'response',
-        'image',
+    def names(*options: Any, **flags: Any) -> list[str]:
+        return [name for item in inputs(*options, **flags) for name in item.channel_names]
+
+    assert names('none') == ['image, real part', 'image, imaginary part']
+    assert len(names('joint', noise_level=True, n_filters=5)) == 11
+    assert names('each', 'magnitude', noise_level=True, image_channel=True) == [
+        'response, magnitude',
+        'image, magnitude',
         'noise level',
     ]
-    assert names('signal_to_noise', noise_level=True, responses='each', high_pass=True) == ['high-passed response']
-    assert names('magnitude', responses='each', response_mean=True) == ['response', 'mean of the response']
+    assert names('each', 'signal_to_noise', noise_level=True, high_pass=True) == [
+        'high-passed response, signal to noise'
+    ]
+    mean = 'mean of the response, magnitude'
+    assert names('each', 'magnitude', response_mean=True) == ['response, magnitude', mean]
 
 
 @all_features
@@ -319,7 +357,8 @@ def test_responses_must_be_given_if_and_only_if_they_are_used(responses: Any, gi
         assert net(image(), responses=seen if given else None).shape == (N_FILTERS, *SHAPE)
         return
     got = r'shape \(4, 2, 1, 1, 16, 12\)' if given else 'none'
-    with pytest.raises(ValueError, match=f"network with responses='{responses}' got responses of {got}"):
+    kind = 'without' if responses == 'none' else 'with'
+    with pytest.raises(ValueError, match=f'network {kind} inputs for responses, .*got responses of {got}'):
         net(image(), responses=seen if given else None)
 
 
@@ -333,25 +372,64 @@ def test_shape_of_the_responses(index: Any) -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'responses': 'all'}, 'responses must be one of'),
-        ({'image_channel': True}, "image_channel needs responses='joint' or 'each'"),
-        ({'high_pass': True}, "high_pass needs responses='joint' or 'each'"),
-        ({'response_mean': True, 'features': 'magnitude'}, "response_mean needs responses='each'"),
-        ({'response_mean': True, 'responses': 'each'}, 'response_mean needs .* features without sign'),
+        ({'inputs': [ResponsesInput(), ResponsesInput(of_high_pass=True)]}, 'All inputs must see the same responses'),
+        ({'inverse_response': True, 'inputs': [ResponsesInput(of_high_pass=True)]}, 'noise_level=False'),
         (
-            {'inverse_response': True, 'responses': 'each', 'high_pass': True},
-            'inverse_response needs .*noise_level=True',
+            {'inverse_response': True, 'inputs': [ResponsesInput('signal_to_noise')]},
+            'inverse_response needs .*high_pass=False',
         ),
-        (
-            {'inverse_response': True, 'responses': 'each', 'noise_level': True},
-            'inverse_response needs .*high_pass=True',
-        ),
-        ({'features': 'signal_to_noise'}, "'signal_to_noise' needs noise_level=True"),
-        ({'coarsening': 0, 'features': 'magnitude'}, 'coarsening must be an integer from 1 to 1024'),
-        ({'coarsening': 2}, 'features without sign'),
+        ({'coarsening': 0, 'inputs': [ImageInput('magnitude')]}, 'coarsening must be an integer from 1 to 1024'),
+        ({'coarsening': 2}, "features without sign, got coarsening=2 for image with features='real_imaginary'"),
         ({'filters_at_once': 0}, 'filters_at_once must be an integer from 1 on'),
     ],
 )
 def test_invalid_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LambdaNet(UNet(2, 2, 1, n_features=2), **options)
+
+
+@pytest.mark.parametrize(
+    ('create', 'message'),
+    [
+        (lambda: inputs('none', 'phase'), "features must be one of .* got features='phase'"),
+        (lambda: ResponsesInput(n_filters=0), 'n_filters must be an integer from 1 on'),
+        (lambda: ResponseMeanInput(ResponsesInput()), 'needs responses that are each by itself, with features without'),
+        (lambda: ResponseMeanInput(ResponsesInput('magnitude', 4)), 'needs responses that are each by itself'),
+    ],
+)
+def test_invalid_inputs(create: Any, message: str) -> None:
+    """Each rule is that of the input that it concerns."""
+    with pytest.raises(ValueError, match=message):
+        create()
+
+
+def test_another_number_of_filters_than_are_seen_jointly() -> None:
+    with pytest.raises(ValueError, match=r'responses of 4 filter\(s\) jointly, got responses of shape \(3, '):
+        maps(network('joint'), image(), filters(3))
+
+
+def test_backbone_for_each_response_gives_one_map() -> None:
+    with pytest.raises(ValueError, match=r'n_channels_out=1 .* got n_channels_out=4'):
+        LambdaNet(UNet(2, 2, 4, n_features=2), [ResponsesInput()])
+
+
+def test_a_new_input_is_one_class() -> None:
+    """It needs no change of the network, which still scales with the image."""
+
+    @dataclass(frozen=True)
+    class LocalMean(NetworkInput):
+        @property
+        def name(self) -> str:
+            return 'local mean'
+
+        @property
+        def channel_names(self) -> tuple[str, ...]:
+            return (self.name,)
+
+        def channels(self, context: InputContext) -> torch.Tensor:
+            magnitude = context.arrange(context.image('intensity').abs())
+            return torch.nn.functional.avg_pool2d(magnitude, 3, stride=1, padding=1).movedim(0, 1)[None]
+
+    net = LambdaNet(UNet(2, 3, 1, n_features=2), [ImageInput(), LocalMean()]).double()
+    torch.testing.assert_close(net(7 * image()), 7 * net(image()))
+    assert net.channels[-1] == 'local mean'

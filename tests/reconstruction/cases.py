@@ -12,6 +12,7 @@ from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
+from mrpro_lambda.nets.inputs import ImageInput, NoiseLevelInput
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
@@ -28,7 +29,8 @@ RECONSTRUCTIONS: list[Any] = concrete_subclasses(DirectReconstruction, mrpro_lam
 
 def network(*, noise_level: bool = False) -> LambdaNet:
     """Create a small network."""
-    return LambdaNet(UNet(2, 2 + noise_level, 1, n_features=2), noise_level=noise_level, padding=3, initial_scale=0.02)
+    inputs = [ImageInput(), NoiseLevelInput()] if noise_level else [ImageInput()]
+    return LambdaNet(UNet(2, 2 + noise_level, 1, n_features=2), inputs, padding=3, initial_scale=0.02)
 
 
 def learned_model(*, noise_level: bool = False) -> LambdaMapModel:

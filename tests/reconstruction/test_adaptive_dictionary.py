@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 from mrpro.data import KData
-from mrpro_lambda.models import DictionaryModelConfig
 from mrpro_lambda.nets import LambdaNet
+from mrpro_lambda.recipes import DictionaryRecipe
 from mrpro_lambda.reconstruction import AdaptiveDictionaryReconstruction, LearnedReconstruction
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.solvers import ADMM, FISTA
@@ -25,8 +25,8 @@ def image(kdata: KData = STATIC, **options: Any) -> torch.Tensor:
 
 
 def network(responses: Any, **options: Any) -> LambdaNet:
-    config = DictionaryModelConfig(n_features=2, n_resolutions=2, padding=3, initial_scale=0.1, responses=responses)
-    net = DictionaryModelConfig(**(vars(config) | options)).build(FILTERS).lambda_net
+    config = DictionaryRecipe(n_features=2, n_resolutions=2, padding=3, initial_scale=0.1, responses=responses)
+    net = DictionaryRecipe(**(vars(config) | options)).build(filters=FILTERS).lambda_net
     assert net is not None
     return net
 

@@ -173,8 +173,9 @@ def test_reconstruction_solves_the_weighted_problem(cls: Any, n_coils: int) -> N
     assert reconstruction.csm_op is not None
     weighted_op = weight * (reconstruction.fourier_op @ reconstruction.csm_op)
     expected = reconstruction.model.solve(
-        weight * kdata.data, weighted_op, result.initial_idata.data, result.lambda_map
-    )
+        weight * kdata.data, weighted_op, result.initial_idata.data, lambda_map=result.lambda_map
+    ).solution
+    assert expected is not None
     torch.testing.assert_close(result.idata.data, expected.img)
     assert result.solution.objective == pytest.approx(expected.objective)
     assert torch.linalg.vector_norm(result.idata.data - plain.idata.data) > 1e-2 * torch.linalg.vector_norm(

@@ -228,7 +228,7 @@ def test_repeated_center(cls: Any, explicit: bool) -> None:
     weight[8] = math.sqrt(3)
     weighted_op = weight * (FourierOp.from_kdata(mean) @ csm.as_operator())
     start = expected.initial_idata.data
-    weighted = reconstruction.model.solve(weight * mean.data, weighted_op, start, solution.lambda_map)
+    weighted = reconstruction.model.solve(weight * mean.data, weighted_op, start, lambda_map=solution.lambda_map)
     # both stop at a tolerance, relative to objectives that differ by a constant
     assert relative_image_difference(solution.solution.img, weighted.img) < 3e-3
 
@@ -334,7 +334,7 @@ def test_state_of_the_network_holds_no_scan_data(cls: Any) -> None:
     state = reconstruction.model.state_dict()
     assert state.keys() == fresh.keys()
     for name, value in state.items():
-        assert name.startswith('lambda_net.')
+        assert name.startswith('weight.lambda_net.')
         assert torch.equal(value, fresh[name])
     assert sum(value.numel() for value in state.values()) == sum(p.numel() for p in given['model'].parameters())
     # it fits another scan

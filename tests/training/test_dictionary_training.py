@@ -10,9 +10,10 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.datasets import CartesianLines, Mixture, VariableDensityRandom
 from mrpro_lambda.dictionary import Dictionary, save_dictionary
 from mrpro_lambda.metrics import relative_mse
-from mrpro_lambda.models import DictionaryModelConfig
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
+from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
 from mrpro_lambda.regularizers import DictionarySparsity
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.train import train
@@ -54,7 +55,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def recorded(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
         loss = step(self, sample, batch_idx)
-        found.append(self.model.solver.regularizer.n_maps)
+        found.append(lambda_model(self).solver.regularizer.n_maps)
         return loss
 
     monkeypatch.setattr(LambdaMapModule, 'training_step', recorded)
@@ -76,11 +77,16 @@ def module(config: TrainingConfig, **options: Any) -> LambdaMapModule:
     return LambdaMapModule(config.model, max_steps=config.max_steps, seed=config.seed, **common | options)
 
 
+def lambda_model(trained: LambdaMapModule) -> LambdaMapModel:
+    assert isinstance(trained.model, LambdaMapModel)
+    return trained.model
+
+
 def test_from_toml(config: TrainingConfig, folder: Path) -> None:
     """Names stay, files are relative to the folder."""
     assert config.dictionaries == (str(folder / 'first.safetensors'), str(folder / 'second.safetensors'))
     assert config.learn_beta
-    assert isinstance(config.model, DictionaryModelConfig)
+    assert isinstance(config.model, DictionaryRecipe)
     assert config.model.beta == 2.0
     (folder / 'config.toml').write_text(CDL.replace('second.safetensors', 'a-name'))
     assert TrainingConfig.from_toml(folder / 'config.toml').dictionaries[1] == 'a-name'
@@ -91,7 +97,7 @@ def test_from_toml(config: TrainingConfig, folder: Path) -> None:
     [
         (CONFIG.replace('seed = 3', "seed = 3\ndictionaries = ['a']"), r"only for it, got \['a'\]"),
         (CDL.replace("dictionaries = ['first.safetensors', 'second.safetensors']", ''), r'dictionaries must be given'),
-        (CDL.replace("'cdl'", "'wavelet'"), r"must be 'tv' or 'cdl', got 'wavelet'"),
+        (CDL.replace("'cdl'", "'wavelet'"), r"must be one of \['cdl', 'tv'\], got 'wavelet'"),
         (CDL.replace('beta = 2.0', 'gamma = 2.0'), r"Unknown key\(s\) \['gamma'\] in section \[model\]"),
         (CDL.replace("name = 'CartesianLines'", "name = 'Mixture'", 1), r"Unknown key\(s\) \['acceleration'"),
     ],
@@ -176,18 +182,19 @@ def test_interrupted_training_goes_on_to_the_same_weights(
 
 def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
     """Network and strength of another training, whatever the dictionary of it was."""
-    assert isinstance(config.model, DictionaryModelConfig)
+    assert isinstance(config.model, DictionaryRecipe)
     earlier = dataclasses.replace(config.model, beta=3.0)
-    start = earlier.build(filters((3, 7, 7)), seed=9)
+    start = earlier.build(9, filters=filters((3, 7, 7)))
     save_weights(start, earlier, {}, tmp_path / 'start.safetensors')
     trained = module(config)
     trained.load_weights(tmp_path / 'start.safetensors')
     for found, expected in zip(trained.model.parameters(), start.parameters(), strict=True):
         assert torch.equal(found, expected)
     model, description = trained.trained_model()
-    assert isinstance(description, DictionaryModelConfig)
+    assert isinstance(description, DictionaryRecipe)
     assert description.beta == pytest.approx(3.0)
-    assert model.solver.regularizer.n_maps == SHAPES[0][0]
+    assert lambda_model(trained).solver.regularizer.n_maps == SHAPES[0][0]
+    assert model is trained.model
 
 
 RELATIVE_TO_NOISE = {'noise_level': True, 'features': 'signal_to_noise', 'high_pass': True}
@@ -208,24 +215,25 @@ def test_new_channels_are_ignored_at_first(
     config: TrainingConfig, tmp_path: Path, before: dict[str, Any], added: dict[str, Any]
 ) -> None:
     """A network that sees more starts with the maps of one that sees less, and learns to use the rest."""
-    assert isinstance(config.model, DictionaryModelConfig)
+    assert isinstance(config.model, DictionaryRecipe)
     earlier = dataclasses.replace(config.model, **before)
-    start = earlier.build(filters(SHAPES[0]), seed=9)
+    start = earlier.build(9, filters=filters(SHAPES[0]))
     save_weights(start, earlier, {}, tmp_path / 'start.safetensors')
     trained = module(dataclasses.replace(config, model=dataclasses.replace(earlier, **added)))
     trained.load_weights(tmp_path / 'start.safetensors')
     img = RandomGenerator(1).randn_tensor((1, 1, 1, 16, 16), torch.complex64)
     noise_std = 0.1 if earlier.noise_level else None
-    lambda_map = trained.model.estimate(img, noise_std)
+    model = lambda_model(trained)
+    lambda_map = model.estimate(img, noise_std)
     torch.testing.assert_close(lambda_map, start.estimate(img, noise_std))
-    net, seen = trained.model.lambda_net, start.lambda_net
+    net, seen = model.lambda_net, start.lambda_net
     assert net is not None
     assert seen is not None
     assert isinstance(net.backbone, UNet)
     assert len(net.channels) == net.backbone.n_channels_in
     new = [i for i, name in enumerate(net.channels) if name not in seen.channels]
     assert new
-    numbers = [] if net.exponent is None else [net.exponent]
+    numbers = [] if net.inverse_response is None else [net.inverse_response.exponent]
     gradient, *others = torch.autograd.grad(
         lambda_map.square().sum(), [net.backbone.get_parameter('encoder.0.0.weight'), *numbers]
     )
@@ -236,17 +244,17 @@ def test_new_channels_are_ignored_at_first(
 @pytest.mark.parametrize(
     ('before', 'message'),
     [
-        ({'high_pass': True}, r"does not see \['high-passed response'\]"),
-        ({'noise_level': True}, 'must have features and noise_level of the initial weights'),
-        ({'features': 'real_imaginary'}, 'must have features and noise_level of the initial weights'),
+        ({'high_pass': True}, r"does not see \['high-passed response, magnitude'\]"),
+        ({'noise_level': True}, 'must use the noise level if and only if that of the initial weights does'),
+        ({'features': 'real_imaginary'}, 'must see the channels of the initial weights'),
     ],
 )
 def test_initial_weights_of_a_network_that_does_not_fit(
     config: TrainingConfig, tmp_path: Path, before: dict[str, Any], message: str
 ) -> None:
-    assert isinstance(config.model, DictionaryModelConfig)
+    assert isinstance(config.model, DictionaryRecipe)
     earlier = dataclasses.replace(config.model, **before)
-    save_weights(earlier.build(filters(SHAPES[0])), earlier, {}, tmp_path / 'start.safetensors')
+    save_weights(earlier.build(filters=filters(SHAPES[0])), earlier, {}, tmp_path / 'start.safetensors')
     with pytest.raises(ValueError, match=message):
         module(config).load_weights(tmp_path / 'start.safetensors')
 
@@ -254,6 +262,8 @@ def test_initial_weights_of_a_network_that_does_not_fit(
 def test_dictionary_model_needs_filters(config: TrainingConfig) -> None:
     with pytest.raises(ValueError, match='dictionary model needs filters'):
         module(config, filters=())
+    with pytest.raises(ValueError, match='learn_beta needs a dictionary model with beta above 0'):
+        LambdaMapModule(TotalVariationRecipe(n_features=2, n_resolutions=2), learn_beta=True)
 
 
 def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +274,7 @@ def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monke
     for index in range(3):
         with torch.no_grad():
             trained.validation_step(trained.on_before_batch_transfer(sample, 0), index)
-        taken.append(trained.model.solver.regularizer.n_maps)
+        taken.append(lambda_model(trained).solver.regularizer.n_maps)
     assert taken == [4, 2, 4]
 
 

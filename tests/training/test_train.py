@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 from mrpro_lambda.datasets import CentralBox, Radial
-from mrpro_lambda.models import LambdaMapModel, ModelConfig
-from mrpro_lambda.pretrained import load_weights, save_weights
+from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.pretrained import load_weights, load_weights_with_recipe, save_weights
+from mrpro_lambda.recipes import Recipe, TotalVariationRecipe
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
@@ -49,12 +50,17 @@ def weights(path: Path) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(load_weights(path)[0].parameters()).detach()
 
 
+def lambda_model(trained: LambdaMapModule) -> LambdaMapModel:
+    assert isinstance(trained.model, LambdaMapModel)
+    return trained.model
+
+
 def single_coil(config: TrainingConfig, **options: Any) -> TrainingConfig:
     return dataclasses.replace(config, n_coils=(1,), **options)
 
 
 def initial_weights(config: TrainingConfig) -> torch.Tensor:
-    assert isinstance(config.model, ModelConfig)
+    assert isinstance(config.model, TotalVariationRecipe)
     return torch.nn.utils.parameters_to_vector(config.model.build(config.seed).parameters()).detach()
 
 
@@ -81,7 +87,7 @@ def test_training(config: TrainingConfig, losses: Losses, tmp_path: Path) -> Non
     trained.load_state_dict(checkpoint['state_dict'])
     sample = default_collate([config.validation_data()[0]])
     with torch.no_grad():
-        found, expected = (m.estimate(sample.initial_image) for m in (model, trained.model))
+        found, expected = (m.estimate(sample.initial_image) for m in (model, lambda_model(trained)))
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
@@ -164,10 +170,11 @@ def test_learning_rates(config: TrainingConfig) -> None:
     configured = module.configure_optimizers()
     optimizer, schedule = configured['optimizer'], configured['lr_scheduler']
     assert isinstance(schedule, dict)
-    assert module.model.lambda_net is not None
+    net = lambda_model(module).lambda_net
+    assert net is not None
     network, numbers = (group['params'] for group in optimizer.param_groups)
-    assert {id(p) for p in network} == {id(p) for p in module.model.lambda_net.backbone.parameters()}
-    assert [id(p) for p in numbers] == [id(module.model.lambda_net.log_scale)]
+    assert {id(p) for p in network} == {id(p) for p in net.backbone.parameters()}
+    assert [id(p) for p in numbers] == [id(net.log_scale)]
     for step in range(200):
         cosine = 0.5 * (1 + math.cos(math.pi * step / 200))
         expected = 0.01 * min(1.0, (step + 1) / 50) * cosine
@@ -201,7 +208,7 @@ def test_gradient_is_clipped(config: TrainingConfig, monkeypatch: pytest.MonkeyP
 
 def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
     """Where a training with a tiny learning rate starts, it ends."""
-    assert isinstance(config.model, ModelConfig)
+    assert isinstance(config.model, TotalVariationRecipe)
     start = config.model.build(seed=9)
     save_weights(start, config.model, {}, tmp_path / 'start.safetensors')
     config = single_coil(config, max_steps=1, learning_rate=1e-9, initial_weights=str(tmp_path / 'start.safetensors'))
@@ -212,12 +219,43 @@ def test_initial_weights(config: TrainingConfig, tmp_path: Path) -> None:
 
 def test_noise_level_and_iterations_in_use(config: TrainingConfig, tmp_path: Path) -> None:
     config = single_coil(config, max_steps=1, validation_interval=1)
+    assert isinstance(config.model, TotalVariationRecipe)
     model = dataclasses.replace(config.model, noise_level=True, max_iterations=9)
     loaded, _ = load_weights(train(dataclasses.replace(config, model=model), tmp_path / 'output', progress=False))
     assert isinstance(loaded, LambdaMapModel)
     assert loaded.solver.max_iterations == 9
     assert loaded.lambda_net is not None
-    assert loaded.lambda_net.noise_level
+    assert loaded.lambda_net.uses_noise_level
+
+
+@pytest.mark.parametrize('weight', ['numbers', 'number_net'])
+def test_weights_that_are_numbers(config: TrainingConfig, losses: Losses, tmp_path: Path, weight: str) -> None:
+    """They are trained, stored and loaded as networks are, and start a training again."""
+    assert isinstance(config.model, TotalVariationRecipe)
+    recipe = Recipe.from_dict(dataclasses.asdict(config.model) | {'weight': weight, 'noise_level': True})
+    config = single_coil(config, model=recipe, max_steps=2, validation_interval=2)
+    path = train(config, tmp_path / 'output', progress=False)
+    assert len(losses) == 2
+    before = torch.nn.utils.parameters_to_vector(recipe.build(config.seed).parameters())
+    assert not torch.equal(weights(path), before)
+    again = LambdaMapModule(recipe)
+    again.load_weights(path)
+    assert torch.equal(torch.nn.utils.parameters_to_vector(again.model.parameters()), weights(path))
+    rates = [group['lr'] for group in again.configure_optimizers()['optimizer'].param_groups]
+    assert rates[1] == 5 * rates[0]
+    with pytest.raises(TypeError, match='The weight of the initial weights must be NetworkWeight'):
+        LambdaMapModule(dataclasses.replace(config.model, weight='network')).load_weights(path)  # type: ignore[call-arg]
+
+
+def test_what_the_weights_were_trained_for(config: TrainingConfig, tmp_path: Path) -> None:
+    """The file tells it, as far as the configuration does not."""
+    model = dataclasses.replace(config.model, sampling='mine')
+    config = dataclasses.replace(config, model=model, max_steps=1, validation_interval=1)
+    _, recipe = load_weights_with_recipe(train(config, tmp_path / 'output', progress=False))
+    assert (recipe.noise_range, recipe.acceleration, recipe.n_coils) == ((0.1, 0.3), (1.5, 2.0), (1, 2))
+    assert (recipe.sampling, recipe.grid) == ('mine', (16, 16))
+    assert dataclasses.replace(config, sampling=Radial(9)).trained_for()['acceleration'] is None
+    assert dataclasses.replace(config, sampling=CentralBox(0.9)).trained_for()['sampling'] == 'CentralBox'
 
 
 def test_output_folder(config: TrainingConfig, tmp_path: Path) -> None:

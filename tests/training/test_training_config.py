@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mrpro_lambda.datasets import AcquisitionSample, CartesianLines, CentralBox, Radial, VariableDensityRandom
-from mrpro_lambda.models import ModelConfig
+from mrpro_lambda.recipes import TotalVariationRecipe
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 from torch.utils.data import Dataset
 
@@ -27,7 +27,7 @@ def test_from_toml(folder: Path) -> None:
     assert config.noise == (0.1, 0.3)
     assert config.validation_noise == (0.1, 0.2)
     assert config.n_coils == (1, 2)
-    assert config.model == ModelConfig(n_features=2, n_resolutions=2, padding=3, n_iterations=4)
+    assert config.model == TotalVariationRecipe(n_features=2, n_resolutions=2, padding=3, n_iterations=4)
     assert config.sampling == CartesianLines((1.5, 2.0), 4)
     assert config.validation_sampling == CartesianLines(2.0, 4)
     assert config.images[0].source.path == folder / 'training.npy'

@@ -8,18 +8,24 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_tensor, check_type
+from mrpro_lambda.models.Model import Model, ModelSolution
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.gram_operator import gram_operator
-from mrpro_lambda.solvers.Solver import Solution, Solver
+from mrpro_lambda.solvers.Solver import Solver
+from mrpro_lambda.weighting.as_weight import as_weight
+from mrpro_lambda.weighting.NetworkWeight import NetworkWeight
+from mrpro_lambda.weighting.Scan import Scan
+from mrpro_lambda.weighting.Weight import Weight, WeightChoice
 
 
-class LambdaMapModel(torch.nn.Module):
-    r"""A network chooses the Lambda map of the initial image, a solver solves the convex problem with it [KOF2023]_.
+class LambdaMapModel(Model):
+    r"""A weight chooses the Lambda map of a scan, a solver solves the convex problem with it [KOF2023]_.
 
     .. math::
 
-        \hat x = P \arg\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda_\theta(x_0) \cdot K x\|_1
+        \hat x = P \arg\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1, \qquad
+        \Lambda = \Lambda_\theta(y, A, x_0, \sigma)
 
     :math:`P` limits the image to the measured band of a Cartesian acquisition, see
     `~mrpro_lambda.operators.BandLimitOp`. Where the samples reach the edges of k-space it is the identity.
@@ -30,13 +36,20 @@ class LambdaMapModel(torch.nn.Module):
        using Deep Neural Networks and Algorithm Unrolling. SIAM J Imaging Sci 16(4) https://doi.org/10.1137/23M1552486
     """
 
-    def __init__(self, lambda_net: LambdaNet | None, solver: Solver, *, band_limit: bool = True) -> None:
+    def __init__(
+        self,
+        weight: float | Sequence[float] | torch.Tensor | LambdaNet | Weight | None,
+        solver: Solver,
+        *,
+        band_limit: bool = True,
+    ) -> None:
         """Initialize the model.
 
         Parameters
         ----------
-        lambda_net
-            Network that estimates the map. `None` if a map or a number is given at each call.
+        weight
+            What chooses the map: a network or any other `~mrpro_lambda.weighting.Weight`, a number, one number for each
+            map, or a map. `None` if it is given at each call.
         solver
             Solver of the convex problem.
         band_limit
@@ -48,80 +61,99 @@ class LambdaMapModel(torch.nn.Module):
             If the number of maps is not that of the regularizer.
         """
         super().__init__()
-        check_type('lambda_net', lambda_net, (LambdaNet, type(None)))
         check_type('solver', solver, Solver)
-        n_maps = getattr(lambda_net.backbone, 'n_channels_out', None) if lambda_net is not None else None
-        if lambda_net is not None and lambda_net.responses != 'none' and solver.regularizer.synthesis_op is None:
-            raise ValueError(
-                f'A network for the responses of filters needs a dictionary, got {type(solver.regularizer).__name__}.'
-            )
-        if (
-            n_maps not in (None, solver.regularizer.n_maps)
-            and lambda_net is not None
-            and lambda_net.responses != 'each'
-        ):
-            raise ValueError(
-                f'The network gives {n_maps} map(s), but {type(solver.regularizer).__name__} needs '
-                f"{solver.regularizer.n_maps}. Networks with responses='each' (V3) take dictionaries of any size."
-            )
-        self.lambda_net = lambda_net
+        self.weight = None if weight is None else as_weight(weight)
+        if self.weight is not None:
+            self.weight.check_solver(solver)
         self.solver = solver
         self.band_limit = band_limit
+
+    @property
+    def lambda_net(self) -> LambdaNet | None:
+        """Network that chooses the map, `None` if something else does."""
+        return self.weight.lambda_net if isinstance(self.weight, NetworkWeight) else None
+
+    @property
+    def uses_noise_level(self) -> bool:
+        """Whether the weight needs the noise level."""
+        return self.weight is not None and self.weight.uses_noise_level
 
     def forward(
         self,
         data: torch.Tensor,
         acquisition_op: LinearOperator,
         initial_image: torch.Tensor,
-        lambda_map: float | Sequence[float] | torch.Tensor | None = None,
         noise_std: torch.Tensor | float | None = None,
+        *,
+        lambda_map: float | Sequence[float] | torch.Tensor | None = None,
     ) -> torch.Tensor:
-        r"""Reconstruct.
+        """Reconstruct.
 
         Parameters
         ----------
-        data
-            k-space data, shape `(*other, coils, k2, k1, k0)`.
-        acquisition_op
-            Acquisition operator, from images to data.
-        initial_image
-            Initial image, shape `(*other, coils, z, y, x)`.
+        data, acquisition_op, initial_image, noise_std
+            As in `Model.forward`.
         lambda_map
-            Weight in place of that of the network: a number, one number for each map, or a map of shape
+            Weight in place of that of the model: a number, one number for each map, or a map of shape
             `(n_maps, *other, 1, z, y, x)`.
-        noise_std
-            Standard deviation of the complex noise of a k-space sample, for networks that use it.
 
         Returns
         -------
             Image, shape `(*other, coils, z, y, x)`.
         """
-        if lambda_map is None:
-            lambda_map = self.estimate(initial_image, noise_std)
-        return self._limit(self.solver(data, acquisition_op, initial_image, lambda_map), acquisition_op)
+        choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
+        return self._limit(self.solver(data, acquisition_op, initial_image, choice.lambda_map), acquisition_op)
 
+    @torch.no_grad()
     def solve(
         self,
         data: torch.Tensor,
         acquisition_op: LinearOperator,
         initial_image: torch.Tensor,
-        lambda_map: float | Sequence[float] | torch.Tensor | None = None,
         noise_std: torch.Tensor | float | None = None,
         *,
+        lambda_map: float | Sequence[float] | torch.Tensor | None = None,
         progress: bool = False,
-    ) -> Solution:
-        """Reconstruct without gradient, with the certificate of the solver, see `forward` and `Solver.solve`.
+    ) -> ModelSolution:
+        """Reconstruct without gradient, with the map and the certificate of the solver, see `forward`.
 
         The certificate is that of the convex problem, before the image is limited to the measured band.
         """
-        with torch.no_grad():
-            if lambda_map is None:
-                lambda_map = self.estimate(initial_image, noise_std)
-            solution = self.solver.solve(data, acquisition_op, initial_image, lambda_map, progress=progress)
-            return solution._replace(img=self._limit(solution.img, acquisition_op))
+        choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
+        solution = self.solver.solve(data, acquisition_op, initial_image, choice.lambda_map, progress=progress)
+        img = self._limit(solution.img, acquisition_op)
+        return ModelSolution(img, choice.lambda_map, solution._replace(img=img), choice.report)
+
+    def choose(
+        self,
+        data: torch.Tensor | None,
+        acquisition_op: LinearOperator | None,
+        initial_image: torch.Tensor,
+        noise_std: torch.Tensor | float | None = None,
+        *,
+        lambda_map: float | Sequence[float] | torch.Tensor | None = None,
+    ) -> WeightChoice:
+        """Choose the Lambda map, as `forward` does, and report how.
+
+        Parameters
+        ----------
+        data, acquisition_op, initial_image, noise_std, lambda_map
+            As in `forward`. Weights that look at the initial image only need neither data nor operator.
+        """
+        check_tensor('initial_image', initial_image, finite=False)
+        if isinstance(noise_std, torch.Tensor) and noise_std.ndim > initial_image.ndim:  # a map, most likely
+            raise ValueError(
+                f'noise_std must broadcast to the image, got shapes {tuple(noise_std.shape)} and '
+                f'{tuple(initial_image.shape)}. A map is given as lambda_map=...'
+            )
+        if lambda_map is not None:
+            return WeightChoice(self.solver.regularizer.lambda_map(lambda_map, initial_image))
+        if self.weight is None:
+            raise ValueError('A model without a weight needs lambda_map.')
+        return self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver))
 
     def estimate(self, initial_image: torch.Tensor, noise_std: torch.Tensor | float | None = None) -> torch.Tensor:
-        """Estimate the Lambda map.
+        """Estimate the Lambda map from the initial image alone.
 
         Parameters
         ----------
@@ -132,14 +164,17 @@ class LambdaMapModel(torch.nn.Module):
         -------
             Lambda map, shape `(n_maps, *other, 1, z, y, x)`.
         """
-        check_tensor('initial_image', initial_image, finite=False)
-        if self.lambda_net is None:
-            raise ValueError('A model without a network needs lambda_map.')
-        synthesis_op, responses = self.solver.regularizer.synthesis_op, None
-        if self.lambda_net.responses != 'none' and synthesis_op is not None:
-            smooth = self.solver.regularizer.offset(initial_image) if self.lambda_net.high_pass else None
-            (responses,) = synthesis_op.adjoint(initial_image if smooth is None else initial_image - smooth)
-        return self.lambda_net(initial_image, noise_std, responses)
+        return self.choose(None, None, initial_image, noise_std).lambda_map
+
+    def numbers(self) -> list[torch.nn.Parameter]:
+        """Return those of the weight."""
+        return [] if self.weight is None else self.weight.numbers()
+
+    def start_from(self, earlier: Model) -> None:
+        """Take the parameters of the weight of another model, see `Weight.start_from`."""
+        check_type('The model of the initial weights', earlier, LambdaMapModel)
+        if isinstance(earlier, LambdaMapModel) and self.weight is not None and earlier.weight is not None:
+            self.weight.start_from(earlier.weight)
 
     def _limit(self, img: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:
         """Limit an image to the measured band."""

@@ -1,6 +1,6 @@
 """Trainable reconstructions of tensors."""
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig
+from mrpro_lambda.models.Model import Model, ModelSolution
 
-__all__ = ["DictionaryModelConfig", "LambdaMapModel", "ModelConfig"]
+__all__ = ["LambdaMapModel", "Model", "ModelSolution"]

@@ -131,7 +131,7 @@ class GeneralizedGradientOp(Transform):
             raise ValueError(f'dim must be axes of the image, got dim={self.dim} for an image of shape {tuple(shape)}.')
         n = len(self.dim)
         grid = [shape[d] if d in self.dim else 1 for d in range(-len(shape), 0)]
-        rows = torch.zeros(self.n_rows, self.n_components, *grid, dtype=torch.complex128, device=device)
+        rows = torch.zeros(self.n_rows, 1 + n, *grid, dtype=torch.complex128, device=device)
         forward, backward = [], []
         for d in self.dim:
             angle = 2 * math.pi * torch.arange(shape[d], dtype=torch.float64, device=device) / shape[d]

@@ -9,9 +9,9 @@ from mrpro.data import CsmData, DcfData, IData, KData, KNoise
 from mrpro.operators import DensityCompensationOp, LinearOperator, SensitivityOp
 
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.models.ModelConfig import CERTIFYING_PENALTY_FACTOR
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import DictionaryBoundary
+from mrpro_lambda.recipes import CERTIFYING_PENALTY_FACTOR
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.solvers.ADMM import ADMM

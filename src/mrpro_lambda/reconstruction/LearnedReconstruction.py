@@ -204,7 +204,11 @@ class LearnedReconstruction(DirectReconstruction):
         if self.whiten_background:
             noise_weight = estimate_noise_weight(kdata)
             data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
-        solution = self.model.solve(data, acquisition_op, initial_image, lambda_map, progress=self.progress)
+        solution = self.model.solve(
+            data, acquisition_op, initial_image, lambda_map=lambda_map, progress=self.progress
+        ).solution
+        if solution is None:  # a model with a Lambda map has one
+            raise ValueError(f'The model must have a certificate, which {type(self.model).__name__} has not.')
         self.certificate = solution._replace(img=solution.img.to('meta'), coefficients=None)
         if solution.reason == 'maximum number of iterations':
             warnings.warn(
@@ -244,8 +248,8 @@ class LearnedReconstruction(DirectReconstruction):
         return self
 
     def _noise_std(self, kdata: KData) -> float | None:
-        """Return the noise level if the network uses it."""
-        if self.model.lambda_net is None or not self.model.lambda_net.noise_level:
+        """Return the noise level if the model uses it."""
+        if not self.model.uses_noise_level:
             return None
         if self.noise_std is not None:
             return self.noise_std

@@ -1,10 +1,9 @@
-"""Training of a Lambda network with Lightning."""
+"""Training of a model with Lightning."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from mrpro_lambda.datasets import AcquisitionSample, RadialSample, acquisition_op
 from mrpro_lambda.metrics import foreground_mask, psnr, relative_mse, ssim
-from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
-from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig
-from mrpro_lambda.pretrained import load_weights
-from mrpro_lambda.regularizers import DictionarySparsity
+from mrpro_lambda.models import Model
+from mrpro_lambda.pretrained import load_weights_with_recipe
+from mrpro_lambda.recipes import Recipe
 
 Batch = AcquisitionSample | RadialSample
 
@@ -27,7 +25,7 @@ _DICTIONARY = 'model.solver.regularizer.'
 
 
 class LambdaMapModule(LightningModule):
-    """End-to-end training of a `LambdaMapModel` on simulated acquisitions, from k-space to image.
+    """End-to-end training of a model on simulated acquisitions, from k-space to image.
 
     The loss is the error of the image relative to that of the initial image, see
     `~mrpro_lambda.metrics.relative_mse`. There are no labels for the map.
@@ -35,7 +33,7 @@ class LambdaMapModule(LightningModule):
 
     def __init__(
         self,
-        model_config: ModelConfig | DictionaryModelConfig,
+        recipe: Recipe,
         *,
         filters: Sequence[torch.Tensor] = (),
         learn_beta: bool = False,
@@ -48,15 +46,16 @@ class LambdaMapModule(LightningModule):
 
         Parameters
         ----------
-        model_config
-            Model.
+        recipe
+            Description of the model.
         filters
             Filters of one or several dictionaries for a dictionary model. Each step draws one of them, each validation
             takes them in turn.
         learn_beta
             Learn the strength of the low-pass filter of a dictionary model.
         learning_rate
-            Largest learning rate of the network; that of the numbers beside it is five times as large.
+            Largest learning rate of networks; that of the numbers beside them is five times as large, see
+            `~mrpro_lambda.models.Model.numbers`.
         max_steps
             Optimizer steps, the length of the learning rate schedule.
         background_weight
@@ -65,32 +64,28 @@ class LambdaMapModule(LightningModule):
             Seed of the initial weights.
         """
         super().__init__()
-        self.model_config = model_config
+        self.recipe = recipe
         self.seed = seed
         self.filters = list(filters)
+        if recipe.takes_filters and not self.filters:
+            raise ValueError('A dictionary model needs filters, got none.')
         self.log_beta: torch.nn.Parameter | None = None
-        if isinstance(model_config, DictionaryModelConfig):
-            if not self.filters:
-                raise ValueError('A dictionary model needs filters.')
-            if learn_beta:
-                self.log_beta = torch.nn.Parameter(torch.tensor(math.log(model_config.beta)))
-            self.beta, self.boundary = model_config.beta, model_config.boundary
-            self.model = model_config.build(self.filters[0], seed)
-        else:
-            self.model = model_config.build(seed)
+        if learn_beta:
+            if not recipe.low_pass_strength:
+                raise ValueError(f'learn_beta needs a dictionary model with beta above 0, got {recipe}.')
+            self.log_beta = torch.nn.Parameter(torch.tensor(math.log(recipe.low_pass_strength)))
+        self.model = recipe.build(seed, filters=self.filters[0] if self.filters else None)
         self.learning_rate = learning_rate
         self.max_steps = max_steps
         self.background_weight = background_weight
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with a warm-up of 50 steps and a cosine schedule."""
-        net = self.model.lambda_net
-        if net is None:
-            raise ValueError('A model without a network can not be trained.')
-        numbers = (net.log_scale, net.log_threshold, net.exponent, self.log_beta)
+        numbers = [*self.model.numbers(), *([] if self.log_beta is None else [self.log_beta])]
+        others = [p for p in self.parameters() if all(p is not number for number in numbers)]
         groups = [
-            {'params': net.backbone.parameters(), 'lr': self.learning_rate},
-            {'params': [p for p in numbers if p is not None], 'lr': 5 * self.learning_rate},
+            {'params': others, 'lr': self.learning_rate},
+            {'params': numbers, 'lr': 5 * self.learning_rate},
         ]
 
         def factor(step: int) -> float:
@@ -103,45 +98,26 @@ class LambdaMapModule(LightningModule):
 
     def forward(self, sample: AcquisitionSample | RadialSample) -> torch.Tensor:
         """Reconstruct a batch."""
-        net = self.model.lambda_net
-        noise_std = sample.noise_std if net is not None and net.noise_level else None
-        return self.model(sample.data, acquisition_op(sample), sample.initial_image, noise_std=noise_std)
+        img: torch.Tensor = self.model(
+            sample.data, acquisition_op(sample), sample.initial_image, noise_std=sample.noise_std
+        )
+        return img
 
     def load_weights(self, path: str | Path) -> None:
         """Start from the weights of another training.
 
-        The network may see more than the one of the weights: it ignores the channels that are new, and the inverse of
-        the responses, at first.
+        A network may see more than the one of the weights, see `~mrpro_lambda.nets.LambdaNet.start_from`.
 
         Raises
         ------
-        ValueError
-            If the network of the weights sees a channel that this one does not, or in other units.
+        TypeError, ValueError
+            If the trained part of the weights is of another kind, or a network that sees a channel that this one does
+            not, or in other units.
         """
-        initial, _ = load_weights(path)
-        net, earlier = self.model.lambda_net, initial.lambda_net
-        if net is not None and earlier is not None:
-            state = earlier.state_dict()
-            if (net.features, net.noise_level) != (earlier.features, earlier.noise_level):
-                raise ValueError(
-                    'The network must have features and noise_level of the initial weights, got '
-                    f'{(net.features, net.noise_level)} and {(earlier.features, earlier.noise_level)}.'
-                )
-            missing = [name for name in earlier.channels if name not in net.channels]
-            if missing:
-                raise ValueError(
-                    f'The network must see the channels of the initial weights, but does not see {missing}.'
-                )
-            name = 'backbone.encoder.0.0.weight'
-            weight, places = state[name], [net.channels.index(name) for name in earlier.channels]
-            state[name] = weight.new_zeros(len(weight), len(net.channels), *weight.shape[2:])
-            state[name][:, places] = weight
-            if net.exponent is not None and net.log_threshold is not None and earlier.exponent is None:
-                state['exponent'] = torch.zeros_like(net.exponent)
-                state['log_threshold'] = net.log_threshold.detach()
-            net.load_state_dict(state)
-        if self.log_beta is not None and isinstance(initial.solver.regularizer, DictionarySparsity):
-            self.log_beta.data.copy_(initial.solver.regularizer.low_pass_op.beta.log())
+        initial, earlier = load_weights_with_recipe(path)
+        self.model.start_from(initial)
+        if self.log_beta is not None and earlier.low_pass_strength:
+            self.log_beta.data.fill_(math.log(earlier.low_pass_strength))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out the dictionary, which is that of the last step: the configuration names all of them."""
@@ -153,19 +129,18 @@ class LambdaMapModule(LightningModule):
         own = {key: value for key, value in self.state_dict().items() if key.startswith(_DICTIONARY)}
         checkpoint['state_dict'] = checkpoint['state_dict'] | own
 
-    def trained_model(self) -> tuple[LambdaMapModel, ModelConfig | DictionaryModelConfig]:
+    def trained_model(self) -> tuple[Model, Recipe]:
         """Return the model with its first dictionary, and its description with the strength that was learned."""
         self.use_dictionary(0)
-        if isinstance(self.model_config, DictionaryModelConfig) and self.log_beta is not None:
-            return self.model, replace(self.model_config, beta=self.log_beta.detach().exp().item())
-        return self.model, self.model_config
+        if self.log_beta is None:
+            return self.model, self.recipe
+        return self.model, self.recipe.with_low_pass_strength(self.log_beta.detach().exp().item())
 
     def use_dictionary(self, index: int) -> None:
         """Exchange the dictionary of a dictionary model."""
-        if not self.filters:
-            return
-        beta = self.beta if self.log_beta is None else self.log_beta.exp()
-        self.model.solver.regularizer = DictionarySparsity(self.filters[index], boundary=self.boundary, beta=beta)
+        if self.filters:
+            beta = None if self.log_beta is None else self.log_beta.exp()
+            self.recipe.exchange_filters(self.model, self.filters[index], beta)
 
     def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Batch, torch.Tensor]:  # noqa: ARG002
         """Add the foreground of the targets, which is found on the CPU, before they leave it."""

@@ -23,7 +23,7 @@ from mrpro_lambda.datasets import (
     read_images,
 )
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
-from mrpro_lambda.models.ModelConfig import DictionaryModelConfig, ModelConfig, model_config
+from mrpro_lambda.recipes import Recipe
 
 _SAMPLING: dict[str, type[CartesianSampling | Radial]] = {
     'CartesianLines': CartesianLines,
@@ -73,7 +73,7 @@ class TrainingConfig:
     """Family of acquisitions to train with."""
     validation_sampling: CartesianSampling | Radial
     """Family of acquisitions to validate with."""
-    model: ModelConfig | DictionaryModelConfig
+    model: Recipe
     """Model."""
     noise: tuple[_Noise, _Noise]
     """Range of the noise level, relative to the root mean square of the image."""
@@ -119,13 +119,12 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Check the fields."""
         check_fields(self)
-        is_cdl = isinstance(self.model, DictionaryModelConfig)
-        if is_cdl != bool(self.dictionaries):
+        if self.model.takes_filters != bool(self.dictionaries):
             raise ValueError(
                 "dictionaries must be given for a model with method = 'cdl', and only for it, got "
                 f'{list(self.dictionaries)}.'
             )
-        if self.learn_beta and not (isinstance(self.model, DictionaryModelConfig) and self.model.beta > 0):
+        if self.learn_beta and not self.model.low_pass_strength:
             raise ValueError("learn_beta must be false without method = 'cdl' and beta above 0 in the model, got true.")
 
     @classmethod
@@ -143,7 +142,7 @@ class TrainingConfig:
         root = Path(path).parent if data_root is None else Path(data_root)
         values = read_toml(Path(path))
         if 'model' in values:
-            values['model'] = model_config(values['model'])
+            values['model'] = Recipe.from_dict(values['model'])
         for key in ('sampling', 'validation_sampling'):
             if key in values:
                 values[key] = _sampling(values[key], key)
@@ -153,6 +152,19 @@ class TrainingConfig:
             initial_weights=None if config.initial_weights is None else str(root / config.initial_weights),
             dictionaries=tuple(str(root / d) if d.endswith('.safetensors') else d for d in config.dictionaries),
         )
+
+    def trained_for(self) -> dict[str, Any]:
+        """Return what weights of this training are for, in the fields of a `~mrpro_lambda.recipes.Recipe`."""
+        acceleration = getattr(self.sampling, 'acceleration', None)
+        if isinstance(acceleration, int | float):
+            acceleration = (acceleration, acceleration)
+        return {
+            'noise_range': self.noise,
+            'acceleration': acceleration,
+            'n_coils': self.n_coils,
+            'sampling': type(self.sampling).__name__,
+            'grid': (self.crop, self.crop),
+        }
 
     def training_data(self) -> SimulatedAcquisitions:
         """Read the training images and set up the simulation."""

@@ -66,7 +66,7 @@ class _CheckpointIO(TorchCheckpointIO):
 
 
 def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, progress: bool = True) -> Path:
-    """Train a Lambda network and write its weights.
+    """Train a model and write its weights.
 
     Parameters
     ----------
@@ -158,7 +158,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
     weights = output / 'weights.safetensors'
     if trainer.is_global_zero:
-        save_weights(*module.trained_model(), card, weights)
+        model, recipe = module.trained_model()
+        save_weights(model, recipe.trained_for(**config.trained_for()), card, weights)
     return weights
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from mrpro_lambda.models import LambdaMapModel, ModelConfig
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import UNet
+from mrpro_lambda.recipes import TotalVariationRecipe
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM, PDHG, TruncatedBackward
 
@@ -19,7 +20,7 @@ def weights(model: LambdaMapModel) -> torch.Tensor:
 
 
 def test_build_depends_on_the_seed_only() -> None:
-    config = ModelConfig(**SMALL)
+    config = TotalVariationRecipe(**SMALL)
     first = weights(config.build(3))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(17)
@@ -43,19 +44,15 @@ def test_build_depends_on_the_seed_only() -> None:
 )
 def test_build(options: dict[str, Any], n_channels_in: int, n_maps: int) -> None:
     """The model is as described, and fits together."""
-    config = ModelConfig(**SMALL | options)
+    config = TotalVariationRecipe(**SMALL | options)
     model = config.build()
     net = model.lambda_net
     assert net is not None
     assert isinstance(net.backbone, UNet)
     assert net.backbone.n_channels_in == n_channels_in
     assert net.backbone.n_channels_out == n_maps == model.solver.regularizer.n_maps
-    assert (net.dim, net.features, net.noise_level, net.padding) == (
-        config.net_dim,
-        config.features,
-        config.noise_level,
-        3,
-    )
+    assert (net.dim, net.uses_noise_level, net.padding) == (config.net_dim, config.noise_level, 3)
+    assert ('image, magnitude' in net.channels) == (config.features == 'magnitude')
     assert net.log_scale.exp().item() == pytest.approx(config.initial_scale)
     assert model.band_limit == config.band_limit
     assert isinstance(model.solver, PDHG if options.get('solver') == 'PDHG' else ADMM)
@@ -69,13 +66,13 @@ def test_build(options: dict[str, Any], n_channels_in: int, n_maps: int) -> None
 
 
 def test_penalty_factor_reaches_admm() -> None:
-    solver = ModelConfig(**SMALL, penalty_factor=0.7).build().solver
+    solver = TotalVariationRecipe(**SMALL, penalty_factor=0.7).build().solver
     assert isinstance(solver, ADMM)
     assert solver.penalty_factor == 0.7
 
 
 def test_fixed_iterations_in_training_and_a_tolerance_in_use() -> None:
-    config = ModelConfig(**SMALL, tolerance=0.03, max_iterations=9)
+    config = TotalVariationRecipe(**SMALL, tolerance=0.03, max_iterations=9)
     assert config.build().solver.n_iterations == 4
     solver = config.build(inference=True).solver
     assert (solver.n_iterations, solver.max_iterations, solver.tolerance) == (None, 9, 0.03)
@@ -83,14 +80,14 @@ def test_fixed_iterations_in_training_and_a_tolerance_in_use() -> None:
 
 def test_round_trip_through_json() -> None:
     """Lists become tuples again."""
-    config = ModelConfig(**SMALL, dim=(-5, -2, -1), solver='PDHG', max_iterations=7)
-    assert ModelConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
-    assert ModelConfig.from_dict({}) == ModelConfig()
+    config = TotalVariationRecipe(**SMALL, dim=(-5, -2, -1), solver='PDHG', max_iterations=7)
+    assert TotalVariationRecipe.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    assert TotalVariationRecipe.from_dict({}) == TotalVariationRecipe()
 
 
 def test_unknown_keys() -> None:
     with pytest.raises(ValueError, match=r"Unknown key\(s\) \['features_', 'n'\] in section \[model\].*'n_features'"):
-        ModelConfig.from_dict({'n': 3, 'n_features': 2, 'features_': 'magnitude'})
+        TotalVariationRecipe.from_dict({'n': 3, 'n_features': 2, 'features_': 'magnitude'})
 
 
 @pytest.mark.parametrize(
@@ -107,21 +104,21 @@ def test_unknown_keys() -> None:
 )
 def test_invalid_values(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ModelConfig.from_dict(SMALL | options).build()
+        TotalVariationRecipe.from_dict(SMALL | options).build()
 
 
 def test_setting_of_another_solver() -> None:
     with pytest.raises(ValueError, match='penalty_factor is a setting of ADMM'):
-        ModelConfig(solver='PDHG', penalty_factor=0.5).build()
+        TotalVariationRecipe(solver='PDHG', penalty_factor=0.5).build()
 
 
 def test_truncated_gradient() -> None:
     """In training only, where the last iterations alone have a gradient."""
-    config = ModelConfig(n_iterations=9, gradient_iterations=4)
+    config = TotalVariationRecipe(n_iterations=9, gradient_iterations=4)
     backward = config.build().solver.backward
     assert isinstance(backward, TruncatedBackward)
     assert backward.n_iterations == 4
     assert not isinstance(config.build(inference=True).solver.backward, TruncatedBackward)
-    assert not isinstance(ModelConfig().build().solver.backward, TruncatedBackward)
+    assert not isinstance(TotalVariationRecipe().build().solver.backward, TruncatedBackward)
     with pytest.raises(ValueError, match='gradient_iterations must be an integer of at least 1'):
-        ModelConfig(gradient_iterations=0).build()
+        TotalVariationRecipe(gradient_iterations=0).build()

@@ -1,0 +1,141 @@
+"""Base class of the descriptions of models."""
+
+# annotations are evaluated here, as subclasses in other files inherit the fields with them
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+import torch
+
+from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
+from mrpro_lambda.models.Model import Model
+
+_Noise = Annotated[float, Range(0, 1000)]
+_Acceleration = Annotated[float, Range(1, 1e6)]
+
+
+@dataclass(frozen=True)
+class Recipe(ABC):
+    """Everything that is needed to build a model, apart from its tensors, with which it is stored.
+
+    A method is a subclass with a field `method`, whose default is its name in files: the base class finds it by that.
+    Fields are checked as they are annotated. Those of this class tell what the weights were trained for, so that use
+    outside of it can be noticed; `None` is unknown.
+    """
+
+    takes_filters: ClassVar[bool] = False
+    """Whether the model has a dictionary, whose filters are given to `build` and stored with the weights."""
+
+    noise_range: tuple[_Noise, _Noise] | None = None
+    """Range of the noise levels of the training, relative to the root mean square of the image."""
+    acceleration: tuple[_Acceleration, _Acceleration] | None = None
+    """Range of the accelerations of the training."""
+    n_coils: tuple[Annotated[int, Range(1, 1024)], ...] | None = None
+    """Numbers of coils of the training."""
+    sampling: str | None = None
+    """Family of acquisitions of the training."""
+    grid: tuple[Annotated[int, Range(1, 8192)], ...] | None = None
+    """Size of the images of the training in pixels."""
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        check_fields(self)
+
+    @abstractmethod
+    def build(
+        self,
+        seed: int = 0,
+        *,
+        filters: torch.Tensor | None = None,
+        inference: bool = False,
+        trained: torch.nn.Module | None = None,
+    ) -> Model:
+        """Build the model.
+
+        Parameters
+        ----------
+        seed
+            Seed of the initial weights.
+        filters
+            Filters of unit norm for a model with a dictionary, see `~mrpro_lambda.regularizers.DictionarySparsity`.
+        inference
+            Solve to the tolerance instead of taking the number of iterations of the training.
+        trained
+            Trained part in place of a new one, see `trainable`.
+        """
+
+    @abstractmethod
+    def trainable(self, seed: int = 0, *, filters: torch.Tensor | None = None) -> torch.nn.Module:
+        """Build the part of the model that is trained and stored, see `build`."""
+
+    @abstractmethod
+    def trainable_of(self, model: Model) -> torch.nn.Module:
+        """Return that part of a model.
+
+        Raises
+        ------
+        ValueError
+            If the model has none.
+        """
+
+    def filters_of(self, model: Model) -> torch.Tensor | None:  # noqa: ARG002
+        """Return the filters of a model with a dictionary."""
+        return None
+
+    def check_filters(self, stored: torch.Tensor, given: torch.Tensor) -> None:  # noqa: B027
+        """Raise an error if the trained part for some filters can not be used with others."""
+
+    def exchange_filters(self, model: Model, filters: torch.Tensor, strength: float | torch.Tensor | None) -> None:  # noqa: ARG002
+        """Give a model another dictionary, and another strength of the low-pass filter of its smooth part."""
+        raise ValueError(f'The model has no dictionary, got filters of shape {tuple(filters.shape)}.')
+
+    @property
+    def low_pass_strength(self) -> float | None:
+        """Strength of the low-pass filter of the smooth part; `None` for models without."""
+        return None
+
+    def with_low_pass_strength(self, strength: float) -> Self:
+        """Return the description with the strength that was learned."""
+        raise ValueError(f'The model has no smooth part, got a strength of {strength}.')
+
+    def trained_for(self, **domain: Any) -> Self:  # noqa: ANN401
+        """Return the description with what a training was made for; what it says already stays."""
+        return dataclasses.replace(self, **{key: value for key, value in domain.items() if getattr(self, key) is None})
+
+    @classmethod
+    def methods(cls) -> dict[str, 'type[Recipe]']:
+        """Return the descriptions by the names of their methods."""
+        return {name: found for found in (cls, *_subclasses(cls)) if (name := _method(found)) is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Create from a mapping, as read from a file; `method` tells which, `tv` if it is missing.
+
+        Raises
+        ------
+        ValueError
+            If a key or the method is unknown, or a value is not valid.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f'Section [model] must be a table, got {values!r:.200}.')
+        known = cls.methods()
+        # total variation was the first method, and files of that time do not name it
+        method = values.get('method', 'tv' if 'tv' in known else next(iter(known)))
+        if not isinstance(method, str) or method not in known:
+            raise ValueError(f'method in section [model] must be one of {sorted(known)}, got {method!r}.')
+        found: Any = dataclass_from_dict(known[method], values, 'model')
+        return found
+
+
+def _subclasses(cls: type[Recipe]) -> Iterator[type[Recipe]]:
+    """Return all subclasses, also those of subclasses."""
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+def _method(cls: type[Recipe]) -> str | None:
+    """Return the name of the method of a description; `None` for a base class."""
+    return next((str(field.default) for field in dataclasses.fields(cls) if field.name == 'method'), None)
