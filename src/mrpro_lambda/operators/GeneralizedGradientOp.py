@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 
 from mrpro_lambda.checks import check_axes, check_tensor
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.operators.Transform import Transform
 
 ClosedBoundary = Literal['circular', 'neumann']
@@ -111,6 +112,36 @@ class GeneralizedGradientOp(Transform):
             field[i] = field[i] + mixed - mixed.roll(-1, b)
         return (torch.stack([img, *field]),)
 
+    def add_forward_(self, out: torch.Tensor, x: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
+        """Add a multiple of the coefficients in place, without temporaries for the circular boundary."""
+        if not self.circulant:
+            return super().add_forward_(out, x, alpha)
+        n, rows, (img, *field) = len(self.dim), real_parts(out), real_parts(x)
+        for i, d in enumerate(self.dim):
+            _add_forward_difference_(rows[i], img, d - 1, alpha)
+            rows[i].sub_(field[i], alpha=alpha)
+            _add_backward_difference_(rows[n + i], field[i], d - 1, alpha)
+        half = 0.5 * self.mixed_factor * alpha
+        for row, (i, j) in zip(rows[2 * n :], self.pairs, strict=True):
+            _add_backward_difference_(row, field[j], self.dim[i] - 1, half)
+            _add_backward_difference_(row, field[i], self.dim[j] - 1, half)
+        return out
+
+    def add_adjoint_(self, out: torch.Tensor, q: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
+        """Add a multiple of the adjoint in place, without temporaries for the circular boundary."""
+        if not self.circulant:
+            return super().add_adjoint_(out, q, alpha)
+        n, rows, (img, *field) = len(self.dim), real_parts(q), real_parts(out)
+        for i, d in enumerate(self.dim):
+            _add_backward_difference_(img, rows[i], d - 1, -alpha)
+            field[i].sub_(rows[i], alpha=alpha)
+            _add_forward_difference_(field[i], rows[n + i], d - 1, -alpha)
+        half = -0.5 * self.mixed_factor * alpha
+        for row, (i, j) in zip(rows[2 * n :], self.pairs, strict=True):
+            _add_forward_difference_(field[j], row, self.dim[i] - 1, half)
+            _add_forward_difference_(field[i], row, self.dim[j] - 1, half)
+        return out
+
     def _cut(self, row: torch.Tensor, dim: tuple[int, ...], position: int) -> torch.Tensor:
         """Set what reaches beyond the border to 0, unless there is none."""
         if self.boundary == 'circular':
@@ -161,3 +192,19 @@ class GeneralizedGradientOp(Transform):
             system[:, 0, 0] += value
             largest.append(torch.linalg.eigvalsh(system)[:, -1].max())
         return torch.stack(largest)[index]
+
+
+def _add_forward_difference_(out: torch.Tensor, x: torch.Tensor, axis: int, alpha: float) -> None:
+    """Add a multiple of periodic forward differences of real numbers in place."""
+    n = x.shape[axis]
+    out.sub_(x, alpha=alpha)
+    out.narrow(axis, 0, n - 1).add_(x.narrow(axis, 1, n - 1), alpha=alpha)
+    out.narrow(axis, n - 1, 1).add_(x.narrow(axis, 0, 1), alpha=alpha)
+
+
+def _add_backward_difference_(out: torch.Tensor, x: torch.Tensor, axis: int, alpha: float) -> None:
+    """Add a multiple of periodic backward differences of real numbers in place."""
+    n = x.shape[axis]
+    out.add_(x, alpha=alpha)
+    out.narrow(axis, 1, n - 1).sub_(x.narrow(axis, 0, n - 1), alpha=alpha)
+    out.narrow(axis, 0, 1).sub_(x.narrow(axis, n - 1, 1), alpha=alpha)

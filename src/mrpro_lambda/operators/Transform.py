@@ -101,4 +101,11 @@ class Transform(LinearOperator):
 
 def matrix_product(matrix: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Multiply matrices, shape `(m, n, *image)`, with vectors, shape `(n, *image)`."""
+    if not torch.is_grad_enabled():
+        out = x.new_empty(len(matrix), *torch.broadcast_shapes(matrix.shape[2:], x.shape[1:]))
+        for row, y in zip(matrix, out, strict=True):
+            torch.mul(row[0], x[0], out=y)
+            for a, b in zip(row[1:], x[1:], strict=True):
+                y.addcmul_(a, b)
+        return out
     return torch.stack([sum((a * b for a, b in zip(row[1:], x[1:], strict=True)), row[0] * x[0]) for row in matrix])
