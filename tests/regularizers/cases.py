@@ -80,6 +80,8 @@ def random_inputs(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, torch.T
     lambda_map = rng.float64_tensor((regularizer.n_maps, *shape)) - 0.1
     img = torch.zeros(shape, dtype=dtype)
     threshold = regularizer.expand(regularizer.lambda_map(lambda_map.clamp_min(0), img), img)
+    if threshold.ndim > coefficients.ndim and not dtype.is_complex:
+        pytest.skip('weights for real and imaginary part need complex numbers')
     return unknown, coefficients, threshold
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mrpro.operators import IdentityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.operators.real_parts import real_parts
+from mrpro_lambda.operators.real_parts import real_parts, weights_of_parts
 from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem
 from mrpro_lambda.solvers.certificate import certificate_of_state
 from mrpro_lambda.solvers.Iteration import pack_signs, unpack_signs
@@ -77,7 +77,7 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
             active |= bool(signs.any())
         elif case.regularizer.elementwise:
             assert dual is not None
-            bound = case.problem.threshold.unsqueeze(-1)
+            bound = weights_of_parts(case.problem.threshold, dual)
             at_the_bound = torch.where(signs != 0, real_parts(dual) - signs * bound, 0)
             torch.testing.assert_close(at_the_bound, torch.zeros_like(at_the_bound), rtol=0, atol=1e-6)
             active |= bool(signs.any())

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Self, TypeVar
 
 import torch
-from mrpro.operators import LinearOperator, SensitivityOp
+from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_type
 from mrpro_lambda.data_terms.circulant_bound import CirculantBound, circulant_bound
@@ -17,6 +17,7 @@ from mrpro_lambda.operators.acquisition_factors import with_true_adjoint, withou
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.ModulationOp import ModulationOp
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
 Module = TypeVar('Module', bound=torch.nn.Module)
@@ -89,7 +90,7 @@ class LeastSquares(DataTerm):
 
     def modulated(self, modulation: torch.Tensor) -> Self:
         """Return the data term for images that are multiplied before they are acquired."""
-        return type(self)(self.acquisition_op @ SensitivityOp(modulation))
+        return type(self)(self.acquisition_op @ ModulationOp(modulation))
 
     @cached_property
     def double(self) -> LeastSquares:

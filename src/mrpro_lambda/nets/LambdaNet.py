@@ -224,12 +224,13 @@ class LambdaNet(torch.nn.Module):
         return reference * self.log_scale.exp() * modulation
 
     def start_from(self, earlier: LambdaNet) -> None:
-        """Take the weights of a network that may see less: what is new is ignored at first.
+        """Take the weights of a network that may see less, or give one map for all: what is new is ignored at first.
 
         Parameters
         ----------
         earlier
-            Network with a backbone of the same architecture but for the number of channels in.
+            Network with a backbone of the same architecture but for the number of channels in, and of maps if it gives
+            a single one.
 
         Raises
         ------
@@ -251,6 +252,9 @@ class LambdaNet(torch.nn.Module):
             weight, places = state[name], [self.channels.index(name) for name in earlier.channels]
             state[name] = weight.new_zeros(len(weight), len(self.channels), *weight.shape[2:])
             state[name][:, places] = weight
+        if earlier.n_maps == 1 and self.n_maps not in (None, 1):
+            for name in ('backbone.last.weight', 'backbone.last.bias'):
+                state[name] = state[name].expand(self.n_maps, *state[name].shape[1:]).clone()
         if self.inverse_response is not None and earlier.inverse_response is None:
             state['inverse_response.exponent'] = torch.zeros_like(self.inverse_response.exponent)
             state['inverse_response.log_threshold'] = self.inverse_response.log_threshold.detach()

@@ -12,7 +12,9 @@ from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.GridDictionary import GridDictionary
 from mrpro_lambda.operators.IdentityTransform import IdentityTransform
+from mrpro_lambda.operators.low_resolution_phase import low_resolution_phase
 from mrpro_lambda.operators.LowPassOp import LowPassOp
+from mrpro_lambda.operators.ModulationOp import ModulationOp
 from mrpro_lambda.operators.StackedTransform import StackedTransform
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 from mrpro_lambda.operators.Transform import Transform
@@ -28,11 +30,13 @@ __all__ = [
     "GridDictionary",
     "IdentityTransform",
     "LowPassOp",
+    "ModulationOp",
     "StackedTransform",
     "ToeplitzGramOp",
     "Transform",
     "acquisition_factors",
     "functionals",
     "gram_operator",
+    "low_resolution_phase",
     "with_true_adjoint",
 ]

@@ -24,6 +24,7 @@ from mrpro.operators.LinearOperator import (
 from mrpro.operators.NonUniformFastFourierOp import NonUniformFastFourierOpGramOp
 
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
+from mrpro_lambda.operators.ModulationOp import ModulationOp
 
 Factor = LinearOperator | torch.Tensor
 """An operator, or numbers that its argument is multiplied with."""
@@ -168,7 +169,7 @@ def without_sensitivities(op: LinearOperator) -> tuple[LinearOperator, tuple[int
         Operator, and the axes of its Fourier transform; `None` for any other acquisition.
     """
     factors = acquisition_factors(op)
-    if factors and isinstance(factors[-1], SensitivityOp):
+    while factors and isinstance(factors[-1], SensitivityOp | ModulationOp):
         factors.pop()
     if not factors:
         return None

@@ -17,6 +17,7 @@ from mrpro_lambda.operators.acquisition_factors import (
     zero_padding,
 )
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.ModulationOp import ModulationOp
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
 
@@ -79,6 +80,12 @@ def _of_images(gram: LinearOperator, factor: Factor) -> LinearOperator:
             return CirculantGramOp(gram.transfer, gram.dim, factor.csm_tensor, gram.pad_op)
         if isinstance(gram, ToeplitzGramOp) and gram.csm is None:
             return ToeplitzGramOp(gram.kernel, gram.dim, factor.csm_tensor)
+    if isinstance(factor, ModulationOp) and isinstance(gram, CirculantGramOp | ToeplitzGramOp):
+        csm = factor.modulation if gram.csm is None else gram.csm * factor.modulation
+        if gram.csm is not None or csm.shape[-4] == 1:  # images of several coils stay apart
+            if isinstance(gram, CirculantGramOp):
+                return CirculantGramOp(gram.transfer, gram.dim, csm, gram.pad_op)
+            return ToeplitzGramOp(gram.kernel, gram.dim, csm)
     if isinstance(factor, LinearOperator):
         return factor.H @ gram @ factor
     return _scaled(gram, factor.abs().square()) if factor.numel() == 1 else factor.conj() * (gram * factor)

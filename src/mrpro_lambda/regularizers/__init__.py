@@ -1,8 +1,9 @@
 """What is sparse: regularizers with a Lambda map."""
 
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
+from mrpro_lambda.regularizers.PhaseAware import PhaseAware
 from mrpro_lambda.regularizers.Regularizer import Regularizer, SumRegularizer
 from mrpro_lambda.regularizers.TotalGeneralizedVariation import TotalGeneralizedVariation
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 
-__all__ = ["DictionarySparsity", "Regularizer", "SumRegularizer", "TotalGeneralizedVariation", "TotalVariation"]
+__all__ = ["DictionarySparsity", "PhaseAware", "Regularizer", "SumRegularizer", "TotalGeneralizedVariation", "TotalVariation"]

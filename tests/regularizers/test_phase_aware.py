@@ -1,0 +1,127 @@
+"""Regularization of the demodulated image."""
+
+import math
+
+import pytest
+import torch
+from mrpro.operators import SensitivityOp
+from mrpro.utils import RandomGenerator
+from mrpro_lambda.data_terms import LeastSquares
+from mrpro_lambda.operators import CartesianAcquisitionOp, ModulationOp, gram_operator, low_resolution_phase
+from mrpro_lambda.regularizers import DictionarySparsity, PhaseAware, TotalVariation
+from mrpro_lambda.solvers import ADMM, FISTA
+
+from tests.regularizers.cases import orthonormal_filters
+from tests.solvers.cases import get_case
+
+TV = TotalVariation((-2, -1))
+SHAPE = (2, 1, 1, 32, 30)
+
+
+def disk() -> torch.Tensor:
+    """Magnitude of an object in air."""
+    y, x = torch.meshgrid(torch.arange(32) - 16.0, torch.arange(30) - 15.0, indexing='ij')
+    return (y.square() + x.square() < 81).double().expand(SHAPE)
+
+
+def smooth_phase() -> torch.Tensor:
+    """A phase that differs between the two images."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 30), indexing='ij')
+    slope = torch.tensor([0.8, -0.5]).reshape(2, 1, 1, 1, 1)
+    return torch.polar(torch.ones(SHAPE), 0.7 + slope * y + 0.4 * x.square()).to(torch.complex128)
+
+
+def test_phase_of_a_smooth_one_inside_the_object_and_none_outside() -> None:
+    phase = low_resolution_phase(disk() * smooth_phase(), (-2, -1), 8.0)
+    torch.testing.assert_close(phase.abs(), torch.ones(SHAPE, dtype=torch.float64))
+    error = (phase * smooth_phase().conj()).angle()[disk() > 0]
+    assert error.abs().max() < 0.1
+    assert bool((phase[..., :2, :] == 1).all())
+    assert bool((low_resolution_phase(disk() * smooth_phase(), (-2, -1), object_only=False)[..., :2, :] != 1).all())
+
+
+def test_phase_of_each_image_is_that_of_the_image_alone() -> None:
+    img = disk() * smooth_phase()
+    for i in range(2):
+        assert torch.equal(low_resolution_phase(img, (-2, -1))[i], low_resolution_phase(img[i : i + 1], (-2, -1))[0])
+
+
+def test_phase_of_zeros_and_of_real_numbers() -> None:
+    assert bool((low_resolution_phase(torch.zeros(SHAPE, dtype=torch.complex64), (-2, -1)) == 1).all())
+    with pytest.raises(ValueError, match=r'needs a complex image, got torch\.float64 of shape'):
+        low_resolution_phase(disk(), (-2, -1))
+
+
+@pytest.mark.parametrize('angle', [0.4, math.pi])
+@pytest.mark.parametrize('imaginary_factor', [5.0, 1.0, None])
+def test_global_phase(angle: float, imaginary_factor: float | None) -> None:
+    """It turns the image and nothing else, whatever the weights of the imaginary part."""
+    case = get_case('three coils')
+    solver = ADMM(PhaseAware(TV, imaginary_factor=imaginary_factor, object_only=False), n_iterations=30)
+    bright = case.initial_image + 2 * case.initial_image.abs().amax()
+    (data,) = case.acquisition_op(bright)
+    rotation = torch.polar(torch.ones(()), torch.tensor(angle)).to(torch.complex128)
+    weight = 0.1 if imaginary_factor is not None else [0.1, 0.4]
+    images = [solver(r * data, case.acquisition_op, r * bright, weight) for r in (1, rotation)]
+    torch.testing.assert_close(rotation * images[0], images[1], rtol=0, atol=1e-10)
+
+
+def test_strong_weight_of_the_imaginary_part_leaves_a_real_demodulated_image() -> None:
+    """Up to the constant that total variation does not see, and with a weak one it is not forced to be real."""
+    case = get_case('three coils')
+    phase = low_resolution_phase(case.initial_image, (-2, -1))
+    parts = []
+    for factor in (1e-3, 1e3):
+        img = ADMM(PhaseAware(TV, imaginary_factor=factor), max_iterations=5000, tolerance=1e-8)(*case[1:])
+        imaginary = (phase.conj() * img).imag
+        parts.append((imaginary - imaginary.mean((-2, -1), keepdim=True)).abs().max())
+    assert parts[1] < 1e-3 < 1e-2 < parts[0]
+
+
+def test_maps_of_both_parts_are_one_map_with_a_factor() -> None:
+    case = get_case('three coils')
+    expected = ADMM(PhaseAware(TV, imaginary_factor=3.0), n_iterations=20)(*case[1:])
+    maps = torch.cat((case.lambda_map, 3 * case.lambda_map))
+    found = ADMM(PhaseAware(TV, imaginary_factor=None), n_iterations=20)(*case[1:4], maps)
+    torch.testing.assert_close(found, expected)
+
+
+def test_dictionary_of_the_demodulated_image() -> None:
+    """The two algorithms agree on it, and smooth part and synthesis are both of the demodulated image."""
+    case = get_case('dictionary, three coils')
+    filters = orthonormal_filters((4, 3, 3), torch.float64)
+    regularizer = PhaseAware(DictionarySparsity(filters), imaginary_factor=2.0)
+    solutions = [cls(regularizer, max_iterations=5000, tolerance=1e-10).solve(*case[1:4], 0.1) for cls in (ADMM, FISTA)]
+    torch.testing.assert_close(solutions[0].img, solutions[1].img, rtol=0, atol=1e-5)
+    phase = low_resolution_phase(case.initial_image, (-2, -1))
+    smooth = regularizer.offset(phase.conj() * case.initial_image)
+    assert solutions[0].coefficients is not None
+    assert regularizer.dictionary_op is not None
+    assert smooth is not None
+    expected = phase * (smooth + regularizer.dictionary_op(solutions[0].coefficients)[0])
+    torch.testing.assert_close(solutions[0].img, expected)
+
+
+@pytest.mark.parametrize('n_coils', [0, 3])
+@pytest.mark.parametrize('image_coils', [1, 3])
+def test_gram_operator_with_a_modulation(n_coils: int, image_coils: int) -> None:
+    """It is the fast one, and images of several coils stay apart."""
+    if n_coils and image_coils > 1:
+        return
+    rng = RandomGenerator(0)
+    mask = rng.bool_tensor((1, 1, 1, 8, 7)).double()
+    csm = rng.randn_tensor((1, n_coils, 1, 8, 7), torch.complex128) if n_coils else None
+    modulation = rng.randn_tensor((1, image_coils, 1, 8, 7), torch.complex128)
+    acquisition_op = CartesianAcquisitionOp(mask) if csm is None else CartesianAcquisitionOp(mask) @ SensitivityOp(csm)
+    op = acquisition_op @ ModulationOp(modulation)
+    x = rng.randn_tensor((1, image_coils, 1, 8, 7), torch.complex128)
+    expected = op.adjoint(op(x)[0])[0]
+    torch.testing.assert_close(gram_operator(op)(x)[0], expected)
+    torch.testing.assert_close(LeastSquares(acquisition_op).modulated(modulation).gram(x)[0], expected)
+
+
+def test_norm_of_both_parts_together() -> None:
+    modulus = TotalVariation((-2, -1), complex_modulus=True)
+    with pytest.raises(ValueError, match='a norm that treats them separately, got GroupNorm and imaginary_factor=2'):
+        PhaseAware(modulus, imaginary_factor=2)
+    assert PhaseAware(modulus).n_maps == 1
