@@ -60,7 +60,7 @@ def test_global_phase(angle: float, imaginary_factor: float | None) -> None:
     solver = ADMM(PhaseAware(TV, imaginary_factor=imaginary_factor, object_only=False), n_iterations=30)
     bright = case.initial_image + 2 * case.initial_image.abs().amax()
     (data,) = case.acquisition_op(bright)
-    rotation = torch.polar(torch.ones(()), torch.tensor(angle)).to(torch.complex128)
+    rotation = torch.polar(*torch.tensor([1.0, angle], dtype=torch.float64))
     weight = 0.1 if imaginary_factor is not None else [0.1, 0.4]
     images = [solver(r * data, case.acquisition_op, r * bright, weight) for r in (1, rotation)]
     torch.testing.assert_close(rotation * images[0], images[1], rtol=0, atol=1e-10)
