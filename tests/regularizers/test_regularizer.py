@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from mrpro.utils import RandomGenerator
+from mrpro_lambda.norms import SquaredNorm
 from mrpro_lambda.operators.Transform import matrix_product
 from mrpro_lambda.regularizers import Regularizer
 
@@ -18,6 +19,17 @@ def test_each_regularizer_is_tested(cls: type[Regularizer]) -> None:
     assert 'examples' in vars(cls)
     assert cls.examples()
     assert all(type(regularizer) is cls for regularizer in cls.examples().values())
+
+
+cases_of_norms = pytest.mark.parametrize(
+    'case',
+    [
+        pytest.param(case, id=name)
+        for name, case in CASES.items()
+        if not isinstance(case.regularizer.coefficient_norm, SquaredNorm)
+        and not case.regularizer.coefficient_norm.smoothing
+    ],
+)
 
 
 def dense(case: Case) -> torch.Tensor:
@@ -127,7 +139,7 @@ def test_solve_normal_is_the_pseudo_inverse_of_the_transform_squared(case: Case,
     torch.testing.assert_close(solved.flatten(), expected, rtol=1e-10, atol=1e-10)
 
 
-@all_cases
+@cases_of_norms
 @real_and_complex
 def test_value_is_a_norm(case: Case, dtype: torch.dtype) -> None:
     _, a, threshold = random_inputs(case, dtype)
@@ -145,7 +157,7 @@ def test_value_is_a_norm(case: Case, dtype: torch.dtype) -> None:
     torch.testing.assert_close(case.regularizer.value(a, 3 * threshold), 3 * value(a), rtol=1e-12, atol=0)
 
 
-@all_cases
+@cases_of_norms
 @real_and_complex
 def test_projection_is_idempotent_and_feasible(case: Case, dtype: torch.dtype) -> None:
     r"""A dual :math:`q` is feasible if :math:`\mathrm{Re} \langle q, c \rangle` never exceeds the norm of :math:`c`."""
@@ -164,7 +176,7 @@ def test_projection_is_idempotent_and_feasible(case: Case, dtype: torch.dtype) -
     )
 
 
-@all_cases
+@cases_of_norms
 @real_and_complex
 def test_dual_ratio_tells_what_the_projection_changes(case: Case, dtype: torch.dtype) -> None:
     """In balls that are larger by it the projection changes nothing, in any smaller ones it does."""
@@ -183,7 +195,7 @@ def test_dual_ratio_tells_what_the_projection_changes(case: Case, dtype: torch.d
     assert not norm.dual_ratio(0 * coefficients, 0 * threshold).any()
 
 
-@all_cases
+@cases_of_norms
 @real_and_complex
 def test_norm_is_the_support_function_of_the_projection(case: Case, dtype: torch.dtype) -> None:
     r"""The supremum of :math:`\mathrm{Re} \langle q, c \rangle` over the dual ball is attained far out along `c`."""
@@ -193,7 +205,7 @@ def test_norm_is_the_support_function_of_the_projection(case: Case, dtype: torch
     torch.testing.assert_close(attained, regularizer.value(coefficients, threshold), rtol=1e-12, atol=0)
 
 
-@all_cases
+@cases_of_norms
 @real_and_complex
 def test_projection_is_the_nearest_feasible_point(case: Case, dtype: torch.dtype) -> None:
     r"""The projection :math:`p` of `c` is the only one with :math:`\mathrm{Re} \langle c - p, q - p \rangle \le 0`."""
@@ -207,7 +219,7 @@ def test_projection_is_the_nearest_feasible_point(case: Case, dtype: torch.dtype
         assert inner(coefficients - projected, q - projected) <= 1e-12
 
 
-@all_cases
+@cases_of_norms
 @real_and_complex
 def test_moreau(case: Case, dtype: torch.dtype) -> None:
     r"""What the projection removes is the proximal mapping of the norm, by the definition of the latter.
@@ -231,6 +243,43 @@ def test_moreau(case: Case, dtype: torch.dtype) -> None:
 
 
 @all_cases
+@real_and_complex
+@pytest.mark.parametrize('step', [0.3, 1.0, 5.0])
+def test_prox_of_the_conjugate(case: Case, dtype: torch.dtype, step: float) -> None:
+    r"""By the identity of Moreau, :math:`c - \sigma\,\mathrm{prox}_{N^* / \sigma}(c / \sigma)` minimizes
+    :math:`\sigma N(u) + \frac{1}{2} \|u - c\|^2`, and a scale of the dual variable changes nothing.
+    """
+    regularizer, norm = case.regularizer, case.regularizer.coefficient_norm
+    _, c, threshold = random_inputs(case, dtype)
+    threshold = threshold + 0.05
+    minimizer = c - step * norm.prox_conjugate(c / step, threshold, 1 / step)
+    torch.testing.assert_close(minimizer, c - norm.prox_conjugate(c, threshold, 1 / step, step))
+
+    def objective(u: torch.Tensor) -> torch.Tensor:
+        return step * regularizer.value(u, threshold) + 0.5 * (u - c).abs().square().sum()
+
+    rng = RandomGenerator(1)
+    for distance in (1e-6, 1e-3, 1.0):
+        for _ in range(10):
+            u = minimizer + distance * rng.randn_tensor(c.shape, dtype)
+            assert objective(u) - objective(minimizer) >= 0.5 * (u - minimizer).abs().square().sum() - 1e-11
+
+
+@all_cases
+@real_and_complex
+def test_conjugate_is_attained(case: Case, dtype: torch.dtype) -> None:
+    r"""For the dual variable of the proximal mapping, :math:`N(u) + N^*(q) = \mathrm{Re} \langle q, u \rangle`."""
+    regularizer, norm = case.regularizer, case.regularizer.coefficient_norm
+    _, c, threshold = random_inputs(case, dtype)
+    threshold = threshold + 0.05
+    q = norm.prox_conjugate(c, threshold, 1.0)
+    conjugate = norm.conjugate(q, threshold)
+    total = regularizer.value(c - q, threshold) + (0 if conjugate is None else conjugate.sum())
+    torch.testing.assert_close(total, inner(q, c - q), rtol=1e-11, atol=1e-11)
+    assert bool((norm.dual_ratio(q, threshold) <= 1 + 1e-12).all())
+
+
+@cases_of_norms
 def test_elementwise_tells_whether_real_numbers_are_independent(case: Case) -> None:
     """Whether a number is clipped depends on this number alone."""
     regularizer = case.regularizer

@@ -13,7 +13,7 @@ from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.norms import HuberNorm, L1Norm
 from mrpro_lambda.operators import CartesianAcquisitionOp, GradientOp, IdentityTransform
-from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, SumRegularizer, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, SumRegularizer, Tikhonov, TotalVariation
 from mrpro_lambda.solvers import (
     ADMM,
     FISTA,
@@ -21,6 +21,7 @@ from mrpro_lambda.solvers import (
     ActiveSetBackward,
     Backward,
     CheckpointedBackward,
+    ConjugateGradient,
     FullBackward,
     ImplicitBackward,
     Problem,
@@ -190,6 +191,15 @@ _CASES: dict[str, Callable[[], Case]] = {
         (1, 1, 1, 16, 16),
         torch.complex64,
     ),
+    'Tikhonov, single coil': lambda: create_case(
+        Tikhonov((-2, -1)), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'Tikhonov, three coils': lambda: create_case(
+        Tikhonov(),
+        CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)),
+        BATCH,
+        torch.complex128,
+    ),
     'smoothed': lambda: create_case(
         Regularizer(GradientOp((-2, -1)), HuberNorm(0.1)),
         CartesianAcquisitionOp(mask(SINGLE)),
@@ -202,7 +212,7 @@ _CASES: dict[str, Callable[[], Case]] = {
     'dictionary, real denoising': lambda: create_case(DICTIONARY, IdentityOp(), SINGLE, torch.float64),
 }
 
-_KNOWN = {DictionarySparsity, Regularizer, SumRegularizer, TotalVariation}
+_KNOWN = {DictionarySparsity, Regularizer, SumRegularizer, Tikhonov, TotalVariation}
 for _cls in concrete_subclasses(Regularizer, mrpro_lambda.regularizers):
     for _name, _regularizer in () if _cls in _KNOWN else _cls.examples().items():
         _acquisition_op = CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128))
@@ -225,6 +235,7 @@ UNUSUAL_OPTIONS: dict[SolverClass, dict[str, float]] = {
     PDHG: {'step_ratio': 0.3, 'relaxation': 0.6},
     ADMM: {'penalty_factor': 0.4, 'over_relaxation': 1.3},
     FISTA: {'momentum': 12.0},
+    ConjugateGradient: {},
 }
 """Parameters that are not the default."""
 
@@ -248,7 +259,8 @@ def exact_backward(cls: type[Backward], n_iterations: int) -> Backward:
 def default_case(cls: SolverClass, n_coils: int = 3) -> Case:
     """A batch of two images with three coils, or one image of a single coil, that a solver can solve."""
     name = 'three coils' if n_coils > 1 else 'single coil'
-    return get_case(f'dictionary, {name}' if (cls, name) in REFUSED else name)
+    names = (name, f'dictionary, {name}', f'Tikhonov, {name}')
+    return get_case(next(name for name in names if (cls, name) not in REFUSED))
 
 
 def solver_case_parameters(*names: str) -> pytest.MarkDecorator:
@@ -260,6 +272,10 @@ def solver_case_parameters(*names: str) -> pytest.MarkDecorator:
 
 
 all_solvers = pytest.mark.parametrize('cls', SOLVERS)
+clipping_solvers = pytest.mark.parametrize(
+    'cls', [cls for cls in SOLVERS if default_case(cls).regularizer.elementwise], ids=lambda cls: cls.__name__
+)
+"""Those whose steps have an activity pattern."""
 
 
 @cache

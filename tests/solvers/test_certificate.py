@@ -90,10 +90,11 @@ def test_repair_and_iterations_tighten_the_gap(cls: SolverClass, name: str) -> N
     iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
     state = iteration.run(iteration.owned(iteration.init()), 0, 30)
     gaps = [certificate_of_state(iteration, state, bound).gap.sum() for bound in BOUNDS]
-    assert gaps[2] < gaps[0]
-    assert gaps[2] < 1.1 * gaps[1]
+    rounding = 1e-12 * certificate_of_state(iteration, state, 'trivial').objective.sum()
+    assert gaps[2] < gaps[0] + rounding
+    assert gaps[2] < 1.1 * gaps[1] + rounding
     iteration.run(state, 30, 1500)
-    assert certificate_of_state(iteration, state, 'repaired').gap.sum() < 0.1 * gaps[2]
+    assert certificate_of_state(iteration, state, 'repaired').gap.sum() < 0.1 * gaps[2] + rounding
 
 
 @solver_case_parameters('single coil', 'three coils', 'dynamic', 'neumann', 'zero', 'dictionary, three coils')

@@ -5,7 +5,15 @@ import torch
 from mrpro_lambda.norms import HuberNorm, L1Norm, SquaredNorm
 from mrpro_lambda.operators import GradientOp
 from mrpro_lambda.regularizers import Regularizer
-from mrpro_lambda.solvers import ADMM, PDHG, ActiveSetBackward, CheckpointedBackward, FullBackward, Iteration
+from mrpro_lambda.solvers import (
+    ADMM,
+    PDHG,
+    ActiveSetBackward,
+    CheckpointedBackward,
+    ConjugateGradient,
+    FullBackward,
+    Iteration,
+)
 from mrpro_lambda.solvers.Iteration import Gradient
 
 from tests.solvers.cases import SolverClass, get_case, solver_case_parameters
@@ -72,7 +80,7 @@ def test_small_smoothing_is_none(cls: SolverClass) -> None:
     torch.testing.assert_close(*images, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize('cls', [ADMM, PDHG])
+@pytest.mark.parametrize('cls', [ADMM, PDHG, ConjugateGradient])
 def test_squares_have_a_closed_form(cls: SolverClass) -> None:
     r"""Without sensitivities :math:`(m + \Lambda \hat L) \hat x = \hat y` for a weight that is a number."""
     case = get_case('single coil')

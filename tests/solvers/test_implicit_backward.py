@@ -11,7 +11,7 @@ from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM, FISTA, PDHG, ActiveSetBackward, ImplicitBackward
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import TV, Case, SolverClass, all_solvers, default_case, get_case
+from tests.solvers.cases import TV, Case, SolverClass, clipping_solvers, default_case, get_case
 from tests.solvers.test_backward import Gradients
 
 SOLVED = [
@@ -85,7 +85,7 @@ def test_grouped_maps_and_a_map_that_broadcasts() -> None:
     torch.testing.assert_close(*found, rtol=1e-5, atol=0)
 
 
-@all_solvers
+@clipping_solvers
 def test_image_is_that_of_the_solve(cls: SolverClass) -> None:
     case = default_case(cls)
     solver = cls(case.regularizer, max_iterations=2000, tolerance=1e-4, backward=ImplicitBackward())
@@ -95,7 +95,7 @@ def test_image_is_that_of_the_solve(cls: SolverClass) -> None:
     assert not solver(*case[1:]).requires_grad
 
 
-@all_solvers
+@clipping_solvers
 @pytest.mark.parametrize('options', [{'n_iterations': 3}, {'max_iterations': 3, 'tolerance': 1e-5}])
 def test_unconverged_solves_are_refused(cls: SolverClass, options: dict[str, Any]) -> None:
     """The message tells the certified gap and what to do. Without a wanted gradient the image is given."""
@@ -108,7 +108,7 @@ def test_unconverged_solves_are_refused(cls: SolverClass, options: dict[str, Any
     assert torch.equal(solver(*case[1:]), solution.img)
 
 
-@all_solvers
+@clipping_solvers
 def test_the_tolerance_of_the_backward_decides(cls: SolverClass) -> None:
     """Not that of the solver: a coarse solve is refused, and accepted by a backward that asks for less."""
     case = default_case(cls)
@@ -163,7 +163,7 @@ def test_grouped_norms_are_refused(cls: SolverClass, options: dict[str, Any]) ->
         solver(*case[1:4], case.lambda_map.clone().requires_grad_())
 
 
-@all_solvers
+@clipping_solvers
 def test_it_can_not_be_differentiated_twice(cls: SolverClass) -> None:
     case = default_case(cls)
     lambda_map = case.lambda_map.clone().requires_grad_()

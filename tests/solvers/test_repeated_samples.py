@@ -9,7 +9,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.solvers import FISTA
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import DICTIONARY, TV, SolverClass, all_solvers, coil_maps
+from tests.solvers.cases import DICTIONARY, TV, SolverClass, clipping_solvers, coil_maps
 
 LINES, MULTIPLICITY = [0, -3, 1, 0, 0, 1, -1], [1, 0, 1, 3, 2, 0]
 N_Y, N_X = 6, 5
@@ -25,7 +25,7 @@ def fourier_op() -> FourierOp:
 
 
 @pytest.mark.parametrize('n_coils', [1, 2])
-@all_solvers
+@clipping_solvers
 def test_same_as_the_mean_with_weights(cls: SolverClass, n_coils: int) -> None:
     r"""The means of repeated samples, each with the square root of their number, have the same minimizer."""
     regularizer = DICTIONARY if cls is FISTA else TV
@@ -49,7 +49,7 @@ def test_same_as_the_mean_with_weights(cls: SolverClass, n_coils: int) -> None:
     assert -1e-9 < solution.relative_gap < 1e-3
 
 
-@all_solvers
+@clipping_solvers
 def test_operators_that_can_not_be_corrected_are_refused(cls: SolverClass) -> None:
     op = fourier_op() + fourier_op()
     solver = cls(DICTIONARY if cls is FISTA else TV, n_iterations=1)

@@ -20,6 +20,7 @@ from tests.solvers.cases import (
     UNUSUAL_OPTIONS,
     SolverClass,
     all_solvers,
+    clipping_solvers,
     default_case,
     get_case,
     mask,
@@ -102,7 +103,7 @@ def test_same_input_gives_the_same_image_and_nothing_else_changes(cls: SolverCla
         assert torch.equal(tensor, before)
 
 
-@all_solvers
+@clipping_solvers
 def test_fixed_number_of_iterations(cls: SolverClass) -> None:
     case = default_case(cls)
     solver = cls(case.regularizer, n_iterations=23)
@@ -135,7 +136,7 @@ def test_stop_at_tolerance(cls: SolverClass, tolerance: float | None) -> None:
     assert checks[-1] == solution.n_iterations < 500
 
 
-@all_solvers
+@clipping_solvers
 def test_stop_at_the_maximum_number_of_iterations(cls: SolverClass) -> None:
     case = default_case(cls)
     solution = cls(case.regularizer, max_iterations=13, tolerance=1e-9).solve(*case[1:])

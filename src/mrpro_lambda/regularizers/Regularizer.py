@@ -8,7 +8,7 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_tensor, check_type
-from mrpro_lambda.norms import GroupNorm, L1Norm, Norm, StackedNorm
+from mrpro_lambda.norms import GroupNorm, HuberNorm, L1Norm, Norm, StackedNorm
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
 from mrpro_lambda.operators.GradientOp import GradientOp
 from mrpro_lambda.operators.IdentityTransform import IdentityTransform
@@ -69,12 +69,10 @@ class Regularizer(torch.nn.Module):
     def examples(cls) -> Mapping[str, Regularizer]:
         """Return small regularizers of this class by their names, which the tests of all regularizers take."""
         gradient_op = GradientOp((-2, -1), 'neumann')
+        norm = StackedNorm([L1Norm(), GroupNorm((0, 0))], [2, 2])
         return {
-            'two norms of one transform': cls(
-                StackedTransform([gradient_op, gradient_op]),
-                StackedNorm([L1Norm(), GroupNorm((0, 0))], [2, 2]),
-                (0, 1, 2, 2),
-            )
+            'two norms of one transform': cls(StackedTransform([gradient_op, gradient_op]), norm, (0, 1, 2, 2)),
+            'smoothed': cls(gradient_op, HuberNorm(0.3)),
         }
 
     def __add__(self, other: Regularizer) -> Regularizer:

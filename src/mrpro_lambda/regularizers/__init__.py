@@ -3,7 +3,8 @@
 from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.regularizers.PhaseAware import PhaseAware
 from mrpro_lambda.regularizers.Regularizer import Regularizer, SumRegularizer
+from mrpro_lambda.regularizers.Tikhonov import Tikhonov
 from mrpro_lambda.regularizers.TotalGeneralizedVariation import TotalGeneralizedVariation
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 
-__all__ = ["DictionarySparsity", "PhaseAware", "Regularizer", "SumRegularizer", "TotalGeneralizedVariation", "TotalVariation"]
+__all__ = ["DictionarySparsity", "PhaseAware", "Regularizer", "SumRegularizer", "Tikhonov", "TotalGeneralizedVariation", "TotalVariation"]

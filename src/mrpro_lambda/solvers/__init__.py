@@ -10,6 +10,7 @@ from mrpro_lambda.solvers.backward import (
     TruncatedBackward,
 )
 from mrpro_lambda.solvers.certificate import Certificate, certificate
+from mrpro_lambda.solvers.ConjugateGradient import ConjugateGradient
 from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.PDHG import PDHG
@@ -22,6 +23,7 @@ __all__ = [
     "Backward",
     "Certificate",
     "CheckpointedBackward",
+    "ConjugateGradient",
     "FISTA",
     "FullBackward",
     "ImplicitBackward",
