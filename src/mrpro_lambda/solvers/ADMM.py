@@ -131,8 +131,8 @@ class ADMMIteration(Iteration[ADMMState]):
         self._system = CirculantSystem(problem, bound.transfer / self.penalty.to(torch.float64))
         if not self._system.positive:
             raise ValueError(
-                'ADMM needs k-space data at the zero frequency of each image, and at all others that the transform does '
-                'not pass: use PDHG.'
+                'ADMM needs k-space data at the zero frequency of each image, and at all that the transform does not '
+                'pass: use PDHG.'
             )
         # rounding errors at frequencies without data must not reach the solve, which divides by the penalty there
         sampled = (bound.transfer > 0).to(start.dtype.to_real())
