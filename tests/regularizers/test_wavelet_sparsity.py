@@ -5,6 +5,7 @@ import torch
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import WaveletSparsity
+from mrpro_lambda.regularizers.WaveletSparsity import WaveletMaps
 from mrpro_lambda.solvers import ADMM, Problem
 
 IMG = torch.zeros(1, 1, 1, 16, 12, dtype=torch.complex64)
@@ -23,14 +24,14 @@ IMG = torch.zeros(1, 1, 1, 16, 12, dtype=torch.complex64)
 )
 @pytest.mark.parametrize('undecimated', [False, True])
 def test_number_of_the_map_of_each_band(
-    maps: str, approximation: bool, map_of_band: tuple[int | None, ...], undecimated: bool
+    maps: WaveletMaps, approximation: bool, map_of_band: tuple[int | None, ...], undecimated: bool
 ) -> None:
     regularizer = WaveletSparsity(
         (-2, -1),
         levels=2,
         undecimated=undecimated,
         maps=maps,
-        approximation=approximation,  # type: ignore[arg-type]
+        approximation=approximation,
     )
     assert regularizer.map_of_band == map_of_band
     numbers = [1.0 + m for m in range(regularizer.n_maps)]
@@ -75,7 +76,7 @@ def test_approximation_without_weight_has_a_certificate(undecimated: bool, n_coi
     rng = RandomGenerator(0)
     shape = (1, 1, 1, 32, 27)
     img = torch.zeros(shape, dtype=torch.complex64)
-    img[..., 8:20, 5:22] = 1 + 0.3j
+    img[..., 8:20, 5:22] = torch.tensor(1 + 0.3j)
     csm = rng.complex64_tensor((1, n_coils, 1, 32, 27)) if n_coils > 1 else None
     mask = (rng.float32_tensor(shape) < 0.6).float()
     mask[..., 12:20, 10:17] = 1

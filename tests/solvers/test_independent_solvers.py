@@ -144,7 +144,7 @@ def undersampled(regularizer: Regularizer) -> Case:
     """A complex image of boxes, noisy data of a part of its frequencies, and a number as the weight."""
     rng = RandomGenerator(0)
     img = torch.zeros(1, 1, 1, 16, 16, dtype=torch.complex128)
-    img[..., 4:12, 5:11] = 1 + 0.5j
+    img[..., 4:12, 5:11] = torch.tensor(1 + 0.5j)
     img[..., 6:8, 6:9] = 2
     mask = (rng.float64_tensor((1, 1, 1, 16, 16)) < 0.6).double()
     mask[..., 6:11, 6:11] = 1

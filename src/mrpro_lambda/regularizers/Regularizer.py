@@ -261,6 +261,9 @@ class Regularizer(torch.nn.Module):
 class SumRegularizer(Regularizer):
     """Sum of regularizers of one unknown, what ``a + b`` returns."""
 
+    parts: tuple[Regularizer, ...]
+    """Regularizers that are added."""
+
     def __init__(self, parts: Sequence[Regularizer]) -> None:
         """Initialize the regularizer.
 
@@ -278,7 +281,6 @@ class SumRegularizer(Regularizer):
         )
         # a tuple, as the operators are those of the stack already
         self.parts = tuple(flat)
-        """Regularizers that are added."""
 
     @property
     def n_maps(self) -> int:

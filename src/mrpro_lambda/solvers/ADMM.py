@@ -236,7 +236,9 @@ def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor) -> torch.Tensor:
         threshold = threshold.square().sum(-1).sqrt()
     elif img.is_complex():
         threshold = 2**0.5 * threshold
-    threshold_norm, primal_norm = _norm(threshold, axes), _norm(coefficients, axes)
+    # those without weight have no dual variable: the approximation of wavelets is most of their norm
+    weighted = torch.where(threshold > 0, coefficients, 0)
+    threshold_norm, primal_norm = _norm(threshold, axes), _norm(weighted, axes)
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
     return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)
