@@ -81,7 +81,7 @@ MRPRO: dict[str, set[str]] = {
 # For each layer: the packages besides mrpro, torch, einops and the standard library that it may import.
 THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
-    'operators': set(),
+    'operators': {'pywt'},
     'norms': set(),
     'data_terms': set(),
     'nets': set(),
@@ -200,7 +200,7 @@ def undeclared_packages(sources: Sources, project: dict[str, Any]) -> list[str]:
     errors = set()
     for path, target in all_imports(sources):
         package = target.split('.')[0]
-        name = {'skimage': 'scikit-image'}.get(package, package)
+        name = {'skimage': 'scikit-image', 'pywt': 'PyWavelets'}.get(package, package)
         declared = required | extras if package in OPTIONAL else required
         if package not in {PACKAGE, *sys.stdlib_module_names} and name not in declared:
             errors.add(f'{path}: {name} is not declared')

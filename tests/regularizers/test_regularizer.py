@@ -97,7 +97,8 @@ def test_only_the_named_axes_are_coupled(case: Case) -> None:
     for axis in range(-len(case.shape), 0):
         if axis not in regularizer.dim:
             single = [regularizer.transform(part) for part in img.split(1, axis)]
-            torch.testing.assert_close(torch.cat(single, axis), regularizer.transform(img), rtol=0, atol=0)
+            # FFTs of several images at once round differently
+            torch.testing.assert_close(torch.cat(single, axis), regularizer.transform(img), rtol=0, atol=1e-14)
 
 
 @all_cases

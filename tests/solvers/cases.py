@@ -13,7 +13,16 @@ from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.norms import HuberNorm, L1Norm
 from mrpro_lambda.operators import CartesianAcquisitionOp, GradientOp, IdentityTransform
-from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, SumRegularizer, Tikhonov, TotalVariation
+from mrpro_lambda.regularizers import (
+    DictionarySparsity,
+    FilterSparsity,
+    Regularizer,
+    Sparsity,
+    SumRegularizer,
+    Tikhonov,
+    TotalVariation,
+    WaveletSparsity,
+)
 from mrpro_lambda.solvers import (
     ADMM,
     FISTA,
@@ -122,6 +131,7 @@ def cartesian(shape: tuple[int, ...], n_k0: int) -> LinearOperator:
 
 SINGLE, COILS, BATCH, DYNAMIC = (1, 1, 1, 8, 7), (1, 3, 1, 8, 7), (2, 1, 1, 7, 6), (3, 1, 1, 6, 6)
 TV = TotalVariation((-2, -1))
+FILTERS = torch.tensor([[[0, 0, 0], [-1, 2, -1], [0, 0, 0]], [[0, -1, 0], [0, 1, 0], [0, 0, 0]]]).double() / 2
 DICTIONARY = DictionarySparsity(orthonormal_filters((2, 3, 3), torch.float64))
 DICTIONARY_3D = DictionarySparsity(orthonormal_filters((2, 3, 3, 3), torch.float64))
 _CASES: dict[str, Callable[[], Case]] = {
@@ -208,6 +218,36 @@ _CASES: dict[str, Callable[[], Case]] = {
     ),
     'fused lasso': lambda: create_case(
         TV + Regularizer(IdentityTransform(), L1Norm()), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'sum of three': lambda: create_case(
+        TV + Sparsity(complex_modulus=True) + WaveletSparsity((-2, -1), 'haar', 2, maps='level'),
+        CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)),
+        BATCH,
+        torch.complex128,
+    ),
+    'wavelets, single coil': lambda: create_case(
+        WaveletSparsity((-2, -1), 'db2', 2), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'undecimated wavelets, single coil': lambda: create_case(
+        WaveletSparsity((-2, -1), 'haar', 2, undecimated=True, maps='level'),
+        CartesianAcquisitionOp(mask(SINGLE)),
+        SINGLE,
+        torch.complex128,
+    ),
+    'wavelets with approximation, radial': lambda: create_case(
+        WaveletSparsity((-2, -1), 'db4', 3, approximation=True),
+        radial((1, 1, 1, 16, 16)),
+        (1, 1, 1, 16, 16),
+        torch.complex64,
+    ),
+    'smoothed filters': lambda: create_case(
+        FilterSparsity(FILTERS, smoothing=0.1), CartesianAcquisitionOp(mask(SINGLE)), SINGLE, torch.complex128
+    ),
+    'filters that vanish at other frequencies': lambda: create_case(
+        FilterSparsity(torch.tensor([[[-1.0, 0.0, 1.0]], [[0.0, 1.0, -1.0]]]).mT.double(), tied=True),
+        CartesianAcquisitionOp(mask(BATCH), coil_maps((2, 3, 1, 7, 6), torch.complex128)),
+        BATCH,
+        torch.complex128,
     ),
     'dictionary, real denoising': lambda: create_case(DICTIONARY, IdentityOp(), SINGLE, torch.float64),
 }

@@ -8,7 +8,15 @@ from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.operators.GradientOp import Boundary
-from mrpro_lambda.regularizers import DictionarySparsity, Regularizer, TotalVariation
+from mrpro_lambda.regularizers import (
+    DictionarySparsity,
+    FilterSparsity,
+    Regularizer,
+    Sparsity,
+    TotalVariation,
+    WaveletSparsity,
+)
+from mrpro_lambda.regularizers.WaveletSparsity import WaveletMaps
 from mrpro_lambda.solvers import Backward, ImplicitBackward
 
 from tests.solvers.cases import SOLVERS, Case, SolverClass
@@ -80,9 +88,42 @@ class RandomProblems:
             filters, boundary='circular' if self.chance(0.7) else 'zero', beta=float(self.uniform(0, 5))
         )
 
+    def wavelets(self) -> WaveletSparsity:
+        """Draw wavelets in the plane, without weight of the approximation in half of the cases."""
+        wavelet = ('haar', 'db2', 'db4', 'sym3', 'coif1')[self.integer(0, 4)]
+        return WaveletSparsity(
+            [(-2, -1), (-1,), (-2,)][self.integer(0, 2)],
+            wavelet,
+            self.integer(1, 2),
+            undecimated=self.chance(0.5),
+            maps=get_args(WaveletMaps)[self.integer(0, 2)],
+            approximation=self.chance(0.5),
+            complex_modulus=self.chance(0.3),
+        )
+
+    def filters(self) -> FilterSparsity:
+        """Draw filters of zero mean, smoothed ones and ones with other frequencies in their null space among them."""
+        shape = ((3, 3), (1, 3), (5, 3), (3, 3, 3))[self.integer(0, 3)]
+        filters = self.noise((self.integer(1, 4), *shape), torch.float64)
+        if self.chance(0.3):
+            filters = filters - filters.flip(-1)
+        filters = filters - filters.mean(tuple(range(1, filters.ndim)), keepdim=True)
+        modulus = self.chance(0.3)
+        smoothing = None if modulus or self.chance(0.6) else float(self.uniform(0.01, 2))
+        return FilterSparsity(filters, smoothing=smoothing, tied=self.chance(0.3), complex_modulus=modulus)
+
     def regularizer(self, kind: str, ndim: int, dtype: torch.dtype) -> Regularizer:
         if kind == 'dictionary':
             return self.dictionary(dtype)
+        if kind == 'sparsity':
+            return Sparsity(complex_modulus=self.chance(0.3))
+        if kind == 'wavelets':
+            return self.wavelets()
+        if kind == 'filters':
+            return self.filters()
+        if kind == 'sum':
+            other = (Sparsity(), self.wavelets(), self.filters())[self.integer(0, 2)]
+            return self.total_variation(ndim, grouped=self.chance(0.3)) + other
         return self.total_variation(ndim, grouped=kind == 'grouped total variation')
 
     def problem(self, kind: str, *, n_batch: int | None = None, dtype: torch.dtype | None = None) -> Case:
@@ -119,7 +160,7 @@ class RandomProblems:
         return Case(regularizer, data, acquisition_op, start, lambda_map)
 
 
-KINDS = ('total variation', 'grouped total variation', 'dictionary')
+KINDS = ('total variation', 'grouped total variation', 'dictionary', 'sparsity', 'wavelets', 'filters', 'sum')
 
 
 def solvers_of(case: Case) -> list[SolverClass]:

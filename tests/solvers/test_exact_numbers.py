@@ -8,8 +8,9 @@ import torch
 from mrpro.operators import IdentityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import DictionarySparsity
+from mrpro_lambda.regularizers import DictionarySparsity, WaveletSparsity
 from mrpro_lambda.solvers import ADMM, FISTA, ActiveSetBackward, ImplicitBackward, Problem, TruncatedBackward
+from mrpro_lambda.solvers.ADMM import ADMMIteration
 from mrpro_lambda.solvers.Iteration import rounded_penalty
 
 from tests.helper import relative_image_difference
@@ -95,6 +96,23 @@ def test_penalty_of_a_dictionary_is_near_the_best(weight: float) -> None:
     minimum = objective(1500, 1.0)
     half, default, twice = (objective(60, factor) - minimum for factor in (0.5, 1.0, 2.0))
     assert default < 0.9 * min(half, twice)
+
+
+@pytest.mark.parametrize('undecimated', [False, True])
+def test_penalty_does_not_depend_on_coefficients_without_weight(undecimated: bool) -> None:
+    """An approximation that is a thousand times as large leaves it as it is."""
+    regularizer = WaveletSparsity((-2, -1), 'haar', 2, undecimated=undecimated, maps='one')
+    img = RandomGenerator(0).randn_tensor((1, 1, 1, 8, 8), torch.float64)
+    constant = torch.full_like(img, 1000.0)  # in the approximation only
+
+    def penalty(data: torch.Tensor) -> torch.Tensor:
+        iteration = ADMM(regularizer, n_iterations=1).iteration(
+            Problem.create(regularizer, data, IdentityOp(), img, 0.1)
+        )
+        assert isinstance(iteration, ADMMIteration)
+        return iteration.penalty
+
+    assert torch.equal(penalty(img), penalty(img + constant))
 
 
 def test_large_numbers_are_not_called_infinite() -> None:

@@ -6,6 +6,8 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp
+from mrpro_lambda.operators.CorrelationTransform import CorrelationTransform
+from mrpro_lambda.operators.FilterBankTransform import FilterBankTransform
 from mrpro_lambda.operators.FirstComponentOp import FirstComponentOp
 from mrpro_lambda.operators.GeneralizedGradientOp import GeneralizedGradientOp
 from mrpro_lambda.operators.GradientOp import GradientOp
@@ -15,15 +17,21 @@ from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.operators.low_resolution_phase import low_resolution_phase
 from mrpro_lambda.operators.LowPassOp import LowPassOp
 from mrpro_lambda.operators.ModulationOp import ModulationOp
+from mrpro_lambda.operators.orthogonal_wavelet import orthogonal_wavelet
+from mrpro_lambda.operators.OrthonormalWaveletTransform import OrthonormalWaveletTransform
 from mrpro_lambda.operators.StackedTransform import StackedTransform
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 from mrpro_lambda.operators.Transform import Transform
+from mrpro_lambda.operators.UndecimatedWaveletTransform import UndecimatedWaveletTransform
+from mrpro_lambda.operators.WaveletTransform import WaveletTransform
 
 __all__ = [
     "BandLimitOp",
     "CartesianAcquisitionOp",
     "CirculantGramOp",
     "ConvolutionalDictionaryOp",
+    "CorrelationTransform",
+    "FilterBankTransform",
     "FirstComponentOp",
     "GeneralizedGradientOp",
     "GradientOp",
@@ -31,12 +39,16 @@ __all__ = [
     "IdentityTransform",
     "LowPassOp",
     "ModulationOp",
+    "OrthonormalWaveletTransform",
     "StackedTransform",
     "ToeplitzGramOp",
     "Transform",
+    "UndecimatedWaveletTransform",
+    "WaveletTransform",
     "acquisition_factors",
     "functionals",
     "gram_operator",
     "low_resolution_phase",
+    "orthogonal_wavelet",
     "with_true_adjoint",
 ]

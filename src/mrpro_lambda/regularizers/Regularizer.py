@@ -91,12 +91,7 @@ class Regularizer(torch.nn.Module):
                     'Regularizers that are added must be of one unknown, the image, but that of '
                     f'{type(part).__name__} is synthesized: got {type(self).__name__} + {type(other).__name__}.'
                 )
-        parts = (self, other)
-        return SumRegularizer(
-            StackedTransform([part.transform_op for part in parts]),
-            StackedNorm([part.coefficient_norm for part in parts], [part.transform_op.n_rows for part in parts]),
-            (*self.map_of_row, *(self.n_maps + m for m in other.map_of_row)),
-        )
+        return SumRegularizer((self, other))
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
         """Return the part of the image that is not synthesized, `None` if there is none."""
@@ -263,6 +258,40 @@ class Regularizer(torch.nn.Module):
 
 class SumRegularizer(Regularizer):
     """Sum of regularizers of one unknown, what ``a + b`` returns."""
+
+    parts: tuple[Regularizer, ...]
+    """Regularizers that are added."""
+
+    def __init__(self, parts: Sequence[Regularizer]) -> None:
+        """Initialize the regularizer.
+
+        Parameters
+        ----------
+        parts
+            Regularizers of the image.
+        """
+        flat = [p for part in parts for p in (part.parts if isinstance(part, SumRegularizer) else (part,))]
+        transforms = [part.transform_op for part in flat]
+        super().__init__(
+            StackedTransform(transforms),
+            StackedNorm([part.coefficient_norm for part in flat], [op.n_rows for op in transforms]),
+            [sum(p.n_maps for p in flat[:i]) + m for i, part in enumerate(flat) for m in part.map_of_row],
+        )
+        # a tuple, as the operators are those of the stack already
+        self.parts = tuple(flat)
+
+    @property
+    def n_maps(self) -> int:
+        """Number of Lambda maps of all."""
+        return sum(part.n_maps for part in self.parts)
+
+    def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
+        """Let each part bring its maps to its coefficients."""
+        if all(type(part).expand is Regularizer.expand for part in self.parts):
+            return super().expand(lambda_map, img)  # a view where possible
+        self.transform_op.coefficient_shape(img.shape)
+        maps = lambda_map.split([part.n_maps for part in self.parts])
+        return torch.cat([part.expand(x, img) for part, x in zip(self.parts, maps, strict=True)])
 
     @classmethod
     def examples(cls) -> Mapping[str, Regularizer]:

@@ -130,7 +130,10 @@ class ADMMIteration(Iteration[ADMMState]):
         self.penalty = rounded_penalty(ratio)
         self._system = CirculantSystem(problem, bound.transfer / self.penalty.to(torch.float64))
         if not self._system.positive:
-            raise ValueError('ADMM needs k-space data at the zero frequency of each image: use PDHG.')
+            raise ValueError(
+                'ADMM needs k-space data at the zero frequency of each image, and at all that the transform does not '
+                'pass: use PDHG.'
+            )
         # rounding errors at frequencies without data must not reach the solve, which divides by the penalty there
         sampled = (bound.transfer > 0).to(start.dtype.to_real())
         with torch.enable_grad():
@@ -233,7 +236,9 @@ def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor) -> torch.Tensor:
         threshold = threshold.square().sum(-1).sqrt()
     elif img.is_complex():
         threshold = 2**0.5 * threshold
-    threshold_norm, primal_norm = _norm(threshold, axes), _norm(coefficients, axes)
+    # those without weight have no dual variable: the approximation of wavelets is most of their norm
+    weighted = torch.where(threshold > 0, coefficients, 0)
+    threshold_norm, primal_norm = _norm(threshold, axes), _norm(weighted, axes)
     # without regularization or without structure any positive penalty will do
     defined = (threshold_norm > 0) & (primal_norm > 0)
     return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)

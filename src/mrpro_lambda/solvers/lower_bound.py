@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import torch
 
@@ -16,6 +16,8 @@ _ROUNDS, _STEPS, _LAST_STEPS = 5, 10, 60
 """Rounds of the repair of a dual pair, steps of conjugate gradients in each, and steps after them."""
 _EXCESS = 0.0025
 """How far the repair lets a dual variable leave its ball: the final scaling costs as much of the regularization."""
+_SMALLEST = 1e-7
+"""Smallest value of the symbol of a transform to invert, relative to the largest: 2e-7 for gradients of 5000 pixels."""
 _REFINEMENTS, _EXACT_STEPS = 4, 100
 """The same where no Fourier transform solves the optimality condition, at most."""
 
@@ -113,16 +115,17 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
     regularizer = problem.regularizer
     residual = pair.residual(problem)
     transform_op = regularizer.transform_op
-    if isinstance(transform_op, IdentityTransform):
+    positive = bool((problem.threshold > 0).all())
+    if isinstance(transform_op, IdentityTransform) and (positive or regularizer.synthesis_op is not None):
         return pair._replace(regularizer=pair.regularizer - regularizer.transform(residual))
     spatial = {d for d in (-3, -2, -1) if residual.shape[d] > 1}
-    if regularizer.circulant and spatial <= {*regularizer.dim} and bool((problem.threshold > 0).all()):
-        null_space = _null_space(problem)
-        if null_space is None:
-            return pair._replace(regularizer=pair.regularizer - transform_op(transform_op.solve_normal(residual))[0])
+    null_space = _null_space(problem) if positive and regularizer.circulant else None
+    if null_space == 'none':
+        return pair._replace(regularizer=pair.regularizer - transform_op(transform_op.solve_normal(residual))[0])
+    if null_space == 'constants' and spatial <= {*regularizer.dim}:
         # the null space are constants, for each part that the transform couples
         axes = tuple(sorted({*regularizer.dim, -3, -2, -1} | ({-4} if problem.rhs.shape[-4] == 1 else set())))
-        response = problem.forward(null_space)
+        response = problem.forward(_constants(problem))
         curvature = problem.adjoint(response)
         total = problem.synthesize(curvature).sum(axes, keepdim=True)
         size = problem.circulant_bound.transfer.amax() * problem.rhs.numel() / total.numel()
@@ -135,12 +138,23 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
     return _solved_to_rounding(problem.double, unknown.to(precision), exact)
 
 
-def _null_space(problem: Problem) -> torch.Tensor | None:
-    r"""Return an unknown whose image is 1 everywhere in the null space of :math:`K`, `None` if nothing is in it."""
+def _null_space(problem: Problem) -> Literal['none', 'constants', 'more']:
+    r"""Tell what is in the null space of :math:`K`, or so close to it that its pseudo-inverse is of no use."""
+    transform_op = problem.regularizer.transform_op
+    if transform_op.n_components is not None:
+        image = problem.regularizer.transform(_constants(problem))
+        return 'constants' if bool((image.abs() < 1e-6).all()) else 'none'
+    symbol = problem.regularizer.symbol(problem.rhs.shape, problem.rhs.device)
+    small = symbol.flatten() <= _SMALLEST * symbol.amax()
+    if not bool(small.any()):
+        return 'none'
+    return 'constants' if bool(small[0] & ~small[1:].any()) else 'more'
+
+
+def _constants(problem: Problem) -> torch.Tensor:
+    """Return an unknown whose image is 1 everywhere."""
     img = torch.ones_like(problem.rhs)
-    constant = img if problem.regularizer.synthesis_op is None else problem.analyze(img)
-    image = problem.regularizer.transform(constant)
-    return constant if bool((image.abs() < 1e-6).all()) else None
+    return img if problem.regularizer.synthesis_op is None else problem.analyze(img)
 
 
 def _solved_to_rounding(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
