@@ -52,9 +52,7 @@ class Continuation:
         return Problem.create(self.solver.regularizer, self.data, self.data_term, self.initial_image, lambda_map)
 
     @torch.no_grad()
-    def solve(
-        self, lambda_map: float | Sequence[float] | torch.Tensor, *, n_iterations: int | None = None
-    ) -> Solution:
+    def solve(self, lambda_map: float | Sequence[float] | torch.Tensor, *, n_iterations: int | None = None) -> Solution:
         """Solve with the next Lambda map, see `Solver.solve`.
 
         Parameters
