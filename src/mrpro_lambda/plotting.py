@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -132,6 +132,49 @@ def plot_lambda_map(
     img = _one_slice(img, 'img')
     figure, axes = _figure(img.shape, 1, 1, panel=1.6 * _PANEL)
     _show_map(axes[0][0], img, lambda_map, noise_std, _window(img) if window is None else window, title)
+    return figure
+
+
+def plot_sweep(report: Mapping[str, Any]) -> Figure:
+    """Plot what a rule that chooses the weight found: its criterion, and the L-curve, with the weight it chose.
+
+    Parameters
+    ----------
+    report
+        Report of a `~mrpro_lambda.weighting.AutomaticWeight`. Each image of a batch has a curve of its own.
+
+    Returns
+    -------
+        Figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    names = ('factor', 'criterion', 'residual', 'regularization')
+    columns = {name: torch.tensor(report['sweep'][name], dtype=torch.float64) for name in names}
+    columns = {name: values.reshape(-1, values.shape[-1]) for name, values in columns.items()}
+    chosen = torch.tensor(report['factor'], dtype=torch.float64).flatten()
+    figure = Figure(figsize=(3 * _PANEL, 1.3 * _PANEL), layout=ConstrainedLayoutEngine())
+    left, right = figure.subplots(1, 2)
+    labels = {
+        'sure': 'estimated error / noise',
+        'discrepancy': 'log (residual / target)',
+        'l-curve': 'minus curvature of the L-curve',
+    }
+    for i, factor in enumerate(chosen):
+        color = f'C{i % 10}'
+        x, y, residual, regularization = (columns[name][i] for name in names)
+        left.plot(x, y, '.-', color=color)
+        left.axvline(factor.item(), color=color, linestyle=':')
+        right.plot(residual, regularization, '.-', color=color)
+        nearest = (x / factor).log().abs().argmin()
+        right.plot(residual[nearest], regularization[nearest], 'o', color=color, fillstyle='none', markersize=10)
+    if report['rule'] == 'discrepancy':
+        left.axhline(0, color='black', linewidth=0.5)
+    left.set(xscale='log', xlabel='weight / noise level', ylabel=labels.get(report['rule'], 'criterion'))
+    right.set(xscale='log', yscale='log', xlabel='residual / noise', ylabel='regularization')
+    title = f'{chosen[0]:.3g} times the noise level' if len(chosen) == 1 else f'{len(chosen)} images'
+    left.set_title(f'{report["rule"]}: {title}', fontsize=_TITLE_SIZE)
     return figure
 
 

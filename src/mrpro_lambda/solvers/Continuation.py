@@ -63,8 +63,5 @@ class Continuation:
             Take this number of iterations. `None`: stop where the solver does.
         """
         solver = self.solver if n_iterations is None else self.solver.replace(n_iterations=n_iterations)
-        iteration = solver.iteration(self.problem(lambda_map))
-        # the image of the last solution may be the memory of its state
-        state = None if self._state is None else iteration.owned(self._state)
-        solution, self._state = solver._solution(iteration, state)
+        solution, self._state = solver.resume(self.problem(lambda_map), self._state)
         return solution

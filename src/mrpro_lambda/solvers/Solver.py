@@ -219,11 +219,24 @@ class Solver(torch.nn.Module, ABC):
             Image, objective, certified gap, number of iterations, and why the solver stopped.
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
-        return self._solution(self.iteration(problem), None, progress=progress)[0]
+        return self.resume(problem, progress=progress)[0]
 
-    def _solution(self, iteration: Iteration, state: Any, *, progress: bool = False) -> tuple[Solution, Any]:  # noqa: ANN401
-        """Solve from a state that the caller gives away, or from the start, and return the state that is reached."""
-        problem = iteration.problem
+    @torch.no_grad()
+    def resume(self, problem: Problem, state: Any = None, *, progress: bool = False) -> tuple[Solution, Any]:  # noqa: ANN401
+        """Solve a problem from a state of the iteration, and return the state that is reached as well.
+
+        Parameters
+        ----------
+        problem
+            Problem.
+        state
+            State that the same algorithm has reached for the same scan with any Lambda map. `None`: the start.
+        progress
+            Show a progress bar.
+        """
+        iteration = self.iteration(problem)
+        # the image of the last solution may be the memory of its state
+        state = None if state is None else iteration.owned(state)
         state, found, n_iterations, reason = self._iterate(iteration, state, certify=True, progress=progress)
         if found is None or not bool(found.objective.isfinite().all()):
             raise RuntimeError(

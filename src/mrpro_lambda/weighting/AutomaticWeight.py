@@ -175,9 +175,16 @@ class AutomaticWeight(Weight):
                 f'the tolerance of {self.tolerance:g} in {self.max_iterations} iterations.',
                 stacklevel=4,
             )
-        columns = points._asdict() | {'criterion': self.criterion(points)}
-        if not self.needs_degrees:
-            del columns['degrees_of_freedom']
+        columns = {
+            'factor': points.factor,
+            'criterion': self.criterion(points),
+            'residual': points.residual,
+            'regularization': points.regularization,
+            'relative_gap': points.relative_gap,
+            'n_iterations': points.n_iterations,
+        }
+        if self.needs_degrees:
+            columns['degrees_of_freedom'] = points.degrees_of_freedom
         return {
             'rule': self.name,
             'factor': _plain(factor),

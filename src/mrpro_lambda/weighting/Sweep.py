@@ -9,7 +9,7 @@ import torch
 
 from mrpro_lambda.data_terms import LeastSquares
 from mrpro_lambda.solvers.Continuation import Continuation
-from mrpro_lambda.solvers.Solver import Solver
+from mrpro_lambda.solvers.Solver import Solution, Solver
 from mrpro_lambda.weighting.Scan import Scan
 
 _STEP = 0.1
@@ -122,7 +122,7 @@ class Sweep:
         """What was measured, with ascending factors for each image."""
         return SweepPoint.stack(self._points)
 
-    def solve(self, factor: torch.Tensor | float) -> None:
+    def solve(self, factor: torch.Tensor | float) -> Solution:
         """Solve with a weight in units of the noise, a number or one for each image."""
         solution = self._main.solve(self.lambda_map(factor))
         (response,) = self._op(solution.img)
@@ -149,3 +149,4 @@ class Sweep:
                 torch.full_like(energy, solution.n_iterations, dtype=torch.int64),
             )
         )
+        return solution
