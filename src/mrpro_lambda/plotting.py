@@ -151,8 +151,7 @@ def plot_sweep(report: Mapping[str, Any]) -> Figure:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     names = ('factor', 'criterion', 'residual', 'regularization')
-    columns = {name: torch.tensor(report['sweep'][name], dtype=torch.float64) for name in names}
-    columns = {name: values.reshape(-1, values.shape[-1]) for name, values in columns.items()}
+    columns = {name: _rows(report['sweep'][name]) for name in names}
     chosen = torch.tensor(report['factor'], dtype=torch.float64).flatten()
     figure = Figure(figsize=(3 * _PANEL, 1.3 * _PANEL), layout=ConstrainedLayoutEngine())
     left, right = figure.subplots(1, 2)
@@ -292,6 +291,13 @@ def plot_filter_maps(
         _show_map(row[3], img, values, noise_std, _window(img), titles[2], region, limits)
         titles = ['', '', '']  # columns are named once
     return figure
+
+
+def _rows(values: Sequence[Any]) -> torch.Tensor:
+    """Return numbers of a report with a row for each image; JSON has null in the place of NaN and Inf."""
+    if values and isinstance(values[0], Sequence):
+        return torch.cat([_rows(row) for row in values])
+    return torch.tensor([[math.nan if value is None else value for value in values]], dtype=torch.float64)
 
 
 def _one_slice(img: torch.Tensor, name: str) -> torch.Tensor:

@@ -13,7 +13,11 @@ from mrpro_lambda.solvers.Solver import Solution, Solver
 from mrpro_lambda.weighting.Scan import Scan
 
 _STEP = 0.1
-"""Length of the finite difference relative to the noise. Steps from 0.01 to 1 give the same weights."""
+"""Length of the finite difference relative to the noise.
+
+For a brain, steps of 0.01 and 0.1 gave 0.592 and 0.596 of the degrees of freedom, a step of 1 gave 0.66 and the exact
+derivative of the minimizer 0.594. That one would need an elementwise norm and a small gap.
+"""
 
 
 class SweepPoint(NamedTuple):
