@@ -9,7 +9,7 @@ import torch
 from matplotlib.colors import LogNorm
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import ConvolutionalDictionaryOp
-from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_filters, plot_lambda_map
+from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_filters, plot_lambda_map, plot_sweep
 
 
 @pytest.fixture
@@ -251,3 +251,21 @@ def test_invalid_filters_and_maps(synthesis: dict[str, Any]) -> None:
         plot_filter_maps(**(synthesis | {'img': torch.ones(8, 8)}), indices=[0])
     with pytest.raises(ValueError, match='map must have the shape of the image'):
         plot_filter_maps(**(synthesis | {'lambda_map': torch.ones(3, 8, 8)}), indices=[0])
+
+
+@pytest.mark.parametrize('rule', ['sure', 'discrepancy', 'l-curve'])
+@pytest.mark.parametrize('n_images', [1, 2])
+def test_sweep(rule: str, n_images: int) -> None:
+    """A curve for each image, and where it was chosen."""
+    names = ('factor', 'criterion', 'residual', 'regularization')
+    sweep: dict[str, Any] = {name: [1.0, 2.0, 4.0] for name in names}
+    sweep['criterion'] = [math.inf, 0.5, None if rule == 'l-curve' else math.inf]  # as JSON knows no Inf
+    factor: Any = 2.1
+    if n_images > 1:
+        sweep, factor = {name: [values] * n_images for name, values in sweep.items()}, [2.1, 3.9]
+    figure = plot_sweep({'rule': rule, 'factor': factor, 'sweep': sweep})
+    left, right = figure.axes
+    assert [np.size(line.get_xdata()) for line in left.lines[: 2 * n_images : 2]] == [3] * n_images
+    assert [np.ravel(line.get_xdata())[0] for line in right.lines[1::2]] == [2.0, 4.0][:n_images]
+    assert left.get_title().startswith(rule)
+    figure.canvas.draw()

@@ -18,6 +18,8 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
 from mrpro_lambda.raw_data import read_kdata
 from mrpro_lambda.reconstruct import Settings, choose_model, choose_upsampling, reconstruct, reconstruct_file
+from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction
+from mrpro_lambda.weighting import Discrepancy, LCurve, Sure
 
 from tests.raw_file import LINES, N_X, N_Y, WriteRaw, simulate_kspace, write_raw
 
@@ -58,8 +60,9 @@ SCANS: dict[str, dict[str, Any]] = {
         Settings(max_iterations=20),
         Settings(weight=0.5, whitening='none', upsample=1.5),
         Settings(method='cdl', weight=1.0, dictionary='k16-9x9-low', max_iterations=20, noise_std=0.1),
+        Settings(weight='sure', max_iterations=50),
     ],
-    ids=['network', 'weight', 'dictionary'],
+    ids=['network', 'weight', 'dictionary', 'rule'],
 )
 def test_same_image_from_the_command_line_and_from_python(
     scan: str, settings: Settings, raw: WriteRaw, tmp_path: Path
@@ -99,6 +102,30 @@ def test_choice_of_weights_and_grid(method: Any, sampled: float | None, name: st
     assert choose_upsampling(name, sampled) == upsampling
     assert choose_upsampling('tv-variable-density', sampled) == 1
     assert choose_upsampling(None, sampled) == choose_upsampling('file.safetensors', sampled) == 1
+
+
+@pytest.mark.parametrize('rule', ['sure', 'discrepancy', 'l-curve'])
+def test_weight_by_a_rule(rule: Any, raw: WriteRaw, tmp_path: Path) -> None:
+    """The weight is that of the rule alone, and what it tried is written."""
+    file, folder = raw(lines=LINES), tmp_path / 'out'
+    options = ['--weight', rule, '--noise-std', '0.1', '--csm', 'none']
+    assert main(['reconstruct', str(file), '--output', str(folder), *options]) == 0
+    report = json.loads((folder / 'sweep.json').read_text('utf-8'))
+    assert report == json.loads((folder / 'report.json').read_text('utf-8'))['weight']
+    assert report['rule'] == rule
+    assert (folder / 'sweep.png').stat().st_size > 1000
+    kdata = read_kdata(file, 'cartesian')
+    expected = AdaptiveTotalVariationReconstruction(
+        kdata,
+        csm=None,
+        regularization_dim=(-2, -1),
+        regularization_weight={'sure': Sure, 'discrepancy': Discrepancy, 'l-curve': LCurve}[rule](),
+        noise_std=0.1,
+    )
+    solution = expected.solve(kdata)
+    assert solution.weight_report == expected.weight_report is not None
+    assert solution.weight_report['factor'] == pytest.approx(report['factor'], rel=1e-3)
+    assert solution.lambda_map.flatten().tolist() == pytest.approx([0.1 * c for c in report['factor']], rel=1e-3)
 
 
 def test_result(raw: WriteRaw) -> None:
@@ -151,6 +178,7 @@ def test_readout_of_another_trajectory_keeps_its_oversampling(raw: WriteRaw) -> 
     [
         ({'method': 'wavelet'}, r"method must be one of \['tv', 'cdl'\], got 'wavelet'"),
         ({'weight': -1}, 'weight must be a finite number of at least 0, got -1'),
+        ({'weight': 'best'}, r"of at least 0 or one of \['sure', 'discrepancy', 'l-curve'\], got 'best'"),
         ({'weight': float('nan')}, 'weight must be a finite number'),
         ({'noise_std': 0.0}, 'noise_std must be a finite number above 0, got 0.0'),
         ({'upsample': 0.5}, 'upsample must be a finite number of at least 1, got 0.5'),

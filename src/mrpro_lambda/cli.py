@@ -21,10 +21,10 @@ import torch
 from mrpro_lambda import __version__
 from mrpro_lambda.demo import metrics_table, run_demo
 from mrpro_lambda.dictionary import list_dictionaries
-from mrpro_lambda.export import output_folder, write_images, write_report
+from mrpro_lambda.export import output_folder, write_images, write_report, write_sweep
 from mrpro_lambda.pretrained import list_pretrained
 from mrpro_lambda.raw_data import TRAJECTORIES
-from mrpro_lambda.reconstruct import Csm, Method, Settings, Whitening, reconstruct_file
+from mrpro_lambda.reconstruct import Csm, Method, Rule, Settings, Whitening, reconstruct_file
 from mrpro_lambda.training.dictionary import learn_from_config
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -101,6 +101,16 @@ def _seed(text: str) -> int:
     return value
 
 
+def _weight(text: str) -> float | str:
+    """Read a number or the name of a rule."""
+    if text in get_args(Rule):
+        return text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'must be a number or one of {get_args(Rule)}, got {text!r}') from error
+
+
 def _parser() -> argparse.ArgumentParser:
     """Create the parser of all commands."""
     parser = _Parser(prog='mrpro-lambda', description='MR image reconstruction with learned regularization maps.')
@@ -126,7 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     rec.add_argument('--dictionary', metavar='NAME_OR_PATH', help='filters for cdl; default: those of the weights')
     how = rec.add_mutually_exclusive_group()
     how.add_argument('--model', metavar='NAME_OR_PATH', help='trained weights; default: chosen from the sampling')
-    how.add_argument('--weight', type=float, metavar='C', help='one weight instead: C times the noise')
+    how.add_argument(
+        '--weight',
+        type=_weight,
+        metavar='C',
+        help=f'one weight instead: C times the noise, or by {", ".join(get_args(Rule))}',
+    )
     rec.add_argument('--noise-std', type=float, metavar='S', help='noise level, default: estimated from the data')
     rec.add_argument('--noise-file', metavar='FILE', help="noise measurement for prewhitening; 'none': no prewhitening")
     rec.add_argument('--whitening', choices=get_args(Whitening), help='noise weights from the air, default: auto')
@@ -223,6 +238,7 @@ def _reconstruct(args: argparse.Namespace) -> int:
         )
         if not write_images(folder, result, complex_image=args.complex):
             result.notes.append("No PNG without matplotlib: pip install 'mrpro-lambda[plot]'.")
+        write_sweep(folder, result)
         text = write_report(folder / 'report.json', result, time.perf_counter() - start)
     _say(f'{text}\n{"output":16}{args.output}')
     return _code(result.solution.reason)

@@ -9,9 +9,10 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 if sys.platform != 'win32':
     import fcntl
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from mrpro.data import IData, IHeader
 
-from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_lambda_map
+from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_lambda_map, plot_sweep
 from mrpro_lambda.reconstruct import Reconstructed
 
 _SHOWN_FILTERS = 6
@@ -168,6 +169,32 @@ def write_images(folder: Path, result: Reconstructed, *, complex_image: bool = F
     return True
 
 
+def write_sweep(folder: Path, result: Reconstructed) -> bool:
+    """Write what a rule found at the weights that it tried, `sweep.json` and `sweep.png`. Other weights have none.
+
+    Parameters
+    ----------
+    folder
+        Existing folder.
+    result
+        Result of a reconstruction.
+
+    Returns
+    -------
+        Whether the figure was written. It is left out if matplotlib is not installed.
+    """
+    report = result.report['weight']
+    if report is None:
+        return False
+    (folder / 'sweep.json').write_text(json_text(report), 'utf-8')
+    try:
+        figure = plot_sweep(report)
+    except ImportError:
+        return False
+    figure.savefig(folder / 'sweep.png', dpi=150)
+    return True
+
+
 def write_report(path: Path, result: Reconstructed, seconds: float) -> str:
     """Write the report of a result as JSON, and return a summary for people.
 
@@ -201,6 +228,7 @@ def write_report(path: Path, result: Reconstructed, seconds: float) -> str:
         + (f', {relative_noise:.2f} times the root mean square of the image' if relative_noise is not None else ''),
         'whitening': report['whitening'],
         'model': report['model'],
+        'weight': _weight(report['weight']),
         'trained for': report['card'].get('acquisition', ''),
         'and noise': report['card'].get('noise', ''),
         'iterations': solution.n_iterations,
@@ -224,6 +252,17 @@ def json_text(value: object) -> str:
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+
+
+def _weight(report: Mapping[str, Any] | None) -> str:
+    """Tell which weight a rule has found."""
+    if report is None:
+        return ''
+    factors = report['factor'] if isinstance(report['factor'], list) else [report['factor']]
+    flat = torch.tensor(factors, dtype=torch.float64).flatten()
+    number = f'{flat.min():.3g}' + (f' to {flat.max():.3g}' if len(flat) > 1 else '')
+    end = ' (AT THE END OF THOSE TRIED)' if report['at_end'] else ''
+    return f'{number} times the noise level, found by {report["rule"]}{end}'
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -28,12 +29,15 @@ from mrpro_lambda.reconstruction import (
     prewhiten,
 )
 from mrpro_lambda.solvers import Solution
+from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
 
 Method = Literal['tv', 'cdl']
 Whitening = Literal['auto', 'background', 'none']
 Csm = Literal['inati', 'walsh', 'none']
+Rule = Literal['sure', 'discrepancy', 'l-curve']
 
 _CSM = {'inati': CsmData.from_idata_inati, 'walsh': CsmData.from_idata_walsh, 'none': None}
+_RULES: dict[Rule, Callable[[], AutomaticWeight]] = {'sure': Sure, 'discrepancy': Discrepancy, 'l-curve': LCurve}
 _DICTIONARY = 'k32-9x9-medium'
 _FULLY_SAMPLED = 0.9
 """Fraction of the points of the measured band above which data count as fully sampled."""
@@ -54,8 +58,8 @@ class Settings:
     """Total variation or convolutional dictionary. `None`: that of the model, and total variation without one."""
     model: str | Path | None = None
     """Name of pretrained weights, or a file of weights. `None`: `choose_model`, unless there is a weight."""
-    weight: Annotated[float, Range(0)] | None = None
-    """One weight in place of a network, relative to the noise level."""
+    weight: Annotated[float, Range(0)] | Rule | None = None
+    """One weight in place of a network, relative to the noise level, or the rule that finds it on the scan."""
     dictionary: str | Path | None = None
     """Name of a dictionary, or a file. `None`: that of the weights, or `k32-9x9-medium` with one weight."""
     noise_std: Annotated[float, Range(0, above=True)] | None = None
@@ -79,7 +83,7 @@ class Settings:
         """Check the settings."""
         check_fields(self)
         if self.model is not None and self.weight is not None:
-            raise ValueError(f'Give either model or weight, got model={str(self.model)!r} and weight={self.weight:g}.')
+            raise ValueError(f'Give either model or weight, got model={str(self.model)!r} and weight={self.weight!r}.')
         if self.dictionary is not None and self.method != 'cdl' and (self.method is not None or self.model is None):
             raise ValueError(f"A dictionary needs the method 'cdl', got {self.method!r} and {str(self.dictionary)!r}.")
 
@@ -334,9 +338,13 @@ def _reconstruct(
     else:
         if settings.weight is None:
             raise ValueError('Without weights of a network, there must be a weight.')
-        options['regularization_weight'] = settings.weight * noise_std
         name = 'dictionary' if settings.method == 'cdl' else 'total variation'
-        name += f' with {settings.weight:g} times the noise level'
+        if isinstance(settings.weight, str):
+            options['regularization_weight'] = _RULES[settings.weight]()
+            name += f' with one weight, found by {settings.weight}'
+        else:
+            options['regularization_weight'] = settings.weight * noise_std
+            name += f' with {settings.weight:g} times the noise level'
         if settings.method == 'cdl':
             filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
             reconstruction = AdaptiveDictionaryReconstruction(
@@ -370,6 +378,7 @@ def _reconstruct(
         'prewhitened': noise is not None,
         'whitening': ' and '.join(whitening) or 'none',
         'noise_given': settings.noise_std is not None,
+        'weight': None if result.weight_report is None else dict(result.weight_report),
         'settings': {
             'max_iterations': settings.max_iterations,
             'tolerance': settings.tolerance,

@@ -59,7 +59,7 @@ def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
         ({'regularization_weight': [0.1, 0.1, 0.1]}, r'n_maps=1, got shape \(3, 1, 1'),
         ({'regularization_weight': [0.1, -0.1]}, r'must be finite and not negative, got .* shape \(2,\), smallest'),
         ({'regularization_weight': 0.1j}, 'must hold real numbers, got torch.complex64'),
-        ({'regularization_weight': 'strong'}, 'must be a number, a sequence of numbers or a tensor, got str'),
+        ({'regularization_weight': 'strong'}, 'must be a number, a sequence of numbers, a tensor or a Weight, got str'),
         ({'regularization_dim': (-7, -1)}, r'must be axes of the image, got regularization_dim=\(-7, -1\) for 5 axes'),
         ({'regularization_dim': (0.5,)}, r'regularization_dim must hold axes, got regularization_dim=\(0.5,\)'),
     ],

@@ -17,6 +17,7 @@ from mrpro_lambda.regularizers.DictionarySparsity import DictionarySparsity
 from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Solver import Solver
+from mrpro_lambda.weighting.Weight import Weight
 
 
 class AdaptiveDictionaryReconstruction(LearnedReconstruction):
@@ -27,8 +28,8 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         x_{low} &= (I + \beta \nabla^H \nabla)^{-1} x_0 \\
         s &= \arg\min_s \frac{1}{2} \|A D s - (y - A x_{low})\|_2^2 + \|\Lambda \cdot s\|_1
 
-    The weight :math:`\Lambda` is a number, one number for each filter, a map for each filter, or a network that chooses
-    the maps. The problem is solved to a certified tolerance.
+    The weight :math:`\Lambda` is a number, one number for each filter, a map for each filter, a rule that finds a
+    number, or a network that chooses the maps. The problem is solved to a certified tolerance.
 
     References
     ----------
@@ -48,7 +49,7 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         max_iterations: int = 1000,
         tolerance: float = 1e-2,
         beta: float = 4.0,
-        regularization_weight: float | Sequence[float] | torch.Tensor | None = None,
+        regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
         lambda_net: LambdaNet | None = None,
         boundary: DictionaryBoundary = 'circular',
         noise_std: float | None = None,
@@ -80,7 +81,9 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         beta
             Strength :math:`\beta` of the low-pass filter of the smooth part.
         regularization_weight
-            A number, one number for each filter, or a map of shape `(n_filters, *other, 1, z, y, x)`.
+            A number, one number for each filter, or a map of shape `(n_filters, *other, 1, z, y, x)`. Or a rule that
+            finds one number on the scan, such as `~mrpro_lambda.weighting.Sure`, or another
+            `~mrpro_lambda.weighting.Weight`.
         lambda_net
             Network that chooses the maps, in place of `regularization_weight`.
         boundary

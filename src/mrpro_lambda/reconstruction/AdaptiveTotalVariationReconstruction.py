@@ -19,13 +19,15 @@ from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
+from mrpro_lambda.weighting.Weight import Weight
 
 
 class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
     r"""Total variation reconstruction :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot \nabla x\|_1`.
 
     The weight :math:`\Lambda` is a number, one number for each group of directions (space, and time or any other axis),
-    a map, or a network that chooses the map [KOF2023]_. The problem is solved to a certified tolerance.
+    a map, a rule that finds a number, or a network that chooses the map [KOF2023]_. The problem is solved to a
+    certified tolerance.
 
     It takes the place of mrpro's `~mrpro.algorithms.reconstruction.TotalVariationRegularizedReconstruction`. A weight
     of that class corresponds to half of it here, as its data term has no factor 1/2.
@@ -47,7 +49,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         max_iterations: int = 1000,
         tolerance: float = 1e-2,
         regularization_dim: Sequence[int],
-        regularization_weight: float | Sequence[float] | torch.Tensor | None = None,
+        regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
         lambda_net: LambdaNet | None = None,
         boundary: Boundary = 'circular',
         band_limit: bool = True,
@@ -79,7 +81,8 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         regularization_weight
             A number, one number for each group of directions, or a map of shape `(n_maps, *other, 1, z, y, x)`.
             Directions are grouped as in `~mrpro_lambda.regularizers.TotalVariation`. As many numbers as axes, as in
-            mrpro, make each axis a group of its own.
+            mrpro, make each axis a group of its own. Or a rule that finds the weight on the scan, such as
+            `~mrpro_lambda.weighting.Sure`, or another `~mrpro_lambda.weighting.Weight`.
         lambda_net
             Network that chooses the map, in place of `regularization_weight`.
         boundary
@@ -114,7 +117,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
             regularization_dim = tuple(normalize_index(ndim, d) - ndim for d in regularization_dim)
         regularizer = TotalVariation(regularization_dim, boundary=boundary)
         weight = check_weight(regularization_weight)
-        weight_shape = () if weight is None else weight.shape
+        weight_shape = weight.shape if isinstance(weight, torch.Tensor) else ()
         if weight_shape == (len(regularizer.dim),) != (regularizer.n_maps,):
             regularizer = TotalVariation(regularization_dim, groups=[(d,) for d in regularizer.dim], boundary=boundary)
         solver: Solver

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from mrpro.algorithms.reconstruction import DirectReconstruction
@@ -29,6 +29,7 @@ from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
 from mrpro_lambda.solvers.Solver import Solution
+from mrpro_lambda.weighting.Weight import Weight, WeightChoice
 
 
 class LearnedSolution(NamedTuple):
@@ -46,6 +47,8 @@ class LearnedSolution(NamedTuple):
     """Result of the solver, with its certificate."""
     noise_weight: torch.Tensor | None = None
     """Weights of the samples, see `~mrpro_lambda.reconstruction.estimate_noise_weight`, if the noise was whitened."""
+    weight_report: Mapping[str, Any] | None = None
+    """What a rule that chose the weight found, see `~mrpro_lambda.weighting.AutomaticWeight`."""
 
 
 class LearnedReconstruction(DirectReconstruction):
@@ -64,6 +67,8 @@ class LearnedReconstruction(DirectReconstruction):
 
     certificate: Solution | None
     """Result of the solver in the last call, with the shape of the image alone, on the meta device."""
+    weight_report: Mapping[str, Any] | None
+    """What a rule that chose the weight found in the last call, `None` for other weights."""
 
     def __init__(
         self,
@@ -74,7 +79,7 @@ class LearnedReconstruction(DirectReconstruction):
         dcf: DcfData | DensityCompensationOp | None = None,
         *,
         model: LambdaMapModel,
-        regularization_weight: float | Sequence[float] | torch.Tensor | None = None,
+        regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
         noise_std: float | None = None,
         whiten_background: bool = False,
         progress: bool = False,
@@ -99,7 +104,8 @@ class LearnedReconstruction(DirectReconstruction):
             Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
         regularization_weight
             Weight for a model without a network: a number, one number for each map of the regularizer, or a map of
-            shape `(n_maps, *other, 1, z, y, x)`.
+            shape `(n_maps, *other, 1, z, y, x)`. Or a `~mrpro_lambda.weighting.Weight`, for example a rule that finds
+            the weight on the scan.
         noise_std
             Standard deviation of the complex noise of a k-space sample, for networks that use it. If `None`, it is 1
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
@@ -120,9 +126,11 @@ class LearnedReconstruction(DirectReconstruction):
         if csm is not None and not callable(csm) and not isinstance(csm, CsmData):
             raise TypeError(f'csm must be CsmData, a SensitivityOp, a function or None, got {type(csm).__name__}.')
         weight = check_weight(regularization_weight)
-        if (weight is None) == (model.lambda_net is None):
+        if (weight is None) == (model.weight is None):
             given = 'neither' if weight is None else 'both'
             raise ValueError(f'Give either regularization_weight or lambda_net, the network of the model, got {given}.')
+        if isinstance(weight, Weight):
+            model = LambdaMapModel(weight, model.solver, band_limit=model.band_limit)
         noise_std = check_noise_std(noise_std)
         if kdata is not None:
             check_kdata(kdata)
@@ -148,6 +156,7 @@ class LearnedReconstruction(DirectReconstruction):
         self.whiten_background = whiten_background
         self.progress = progress
         self.certificate = None
+        self.weight_report = None
 
     def forward(self, kdata: KData) -> IData:
         """Apply the reconstruction, with the errors and warnings of `solve`.
@@ -199,11 +208,11 @@ class LearnedReconstruction(DirectReconstruction):
                 f'shape {tuple(kdata.data.shape)}: {error}'
             ) from error
         noise_std = self._noise_std(kdata)
-        lambda_map = self._lambda_map(initial_image, noise_std)
         data, noise_weight = kdata.data, None
         if self.whiten_background:
             noise_weight = estimate_noise_weight(kdata)
             data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
+        lambda_map, self.weight_report = self._choose(data, acquisition_op, initial_image, noise_std)
         solution = self.model.solve(
             data, acquisition_op, initial_image, lambda_map=lambda_map, progress=self.progress
         ).solution
@@ -232,6 +241,7 @@ class LearnedReconstruction(DirectReconstruction):
             noise_std,
             solution,
             noise_weight,
+            self.weight_report,
         )
 
     def recalculate_fourierop(self, kdata: KData) -> Self:
@@ -255,17 +265,25 @@ class LearnedReconstruction(DirectReconstruction):
             return self.noise_std
         return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
 
-    def _lambda_map(self, initial_image: torch.Tensor, noise_std: float | None) -> torch.Tensor:
-        """Return the Lambda map of the weight that was given, or of the network.
+    def _choose(
+        self,
+        data: torch.Tensor,
+        acquisition_op: LinearOperator,
+        initial_image: torch.Tensor,
+        noise_std: float | None,
+    ) -> WeightChoice:
+        """Return the Lambda map of the weight that was given, of a rule, or of the network.
 
         Networks know samples that were acquired once. With `n` averages, the initial image has the noise of their mean
         and the data term is `n` times that of the mean.
         """
-        if self.regularization_weight is not None:
-            return self.model.solver.regularizer.lambda_map(self.regularization_weight, initial_image)
+        if isinstance(self.regularization_weight, torch.Tensor):
+            return WeightChoice(self.model.solver.regularizer.lambda_map(self.regularization_weight, initial_image))
+        if self.model.weight is not None and self.model.weight.uses_data:
+            return self.model.choose(data, acquisition_op, initial_image, noise_std)
         count = sample_multiplicity(self.fourier_op)
         n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
-        return n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n))
+        return WeightChoice(n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n)))
 
 
 def _checked(function: Callable[[IData], CsmData]) -> Callable[[IData], CsmData]:

@@ -12,6 +12,7 @@ from mrpro.operators import SensitivityOp
 
 from mrpro_lambda.checks import check_broadcast, check_tensor, check_type
 from mrpro_lambda.regularizers.Regularizer import Regularizer
+from mrpro_lambda.weighting.Weight import Weight
 
 
 def check_kdata(kdata: KData) -> None:
@@ -86,15 +87,16 @@ def check_noise_std(noise_std: Any) -> float | None:  # noqa: ANN401
     return value
 
 
-def check_weight(weight: float | Sequence[float] | torch.Tensor | None) -> torch.Tensor | None:
-    """Return a weight as a tensor, after checking that it holds real, finite, non-negative numbers."""
-    if weight is None:
-        return None
+def check_weight(weight: float | Sequence[float] | torch.Tensor | Weight | None) -> torch.Tensor | Weight | None:
+    """Return numbers as a tensor, after checking that they are real, finite and not negative, others as they are."""
+    if weight is None or isinstance(weight, Weight):
+        return weight
     try:
         tensor = torch.as_tensor(weight)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
-            f'regularization_weight must be a number, a sequence of numbers or a tensor, got {type(weight).__name__}: '
+            f'regularization_weight must be a number, a sequence of numbers, a tensor or a Weight, got '
+            f'{type(weight).__name__}: '
             f'{error}.'
         ) from error
     what = f'got {tensor.dtype}, shape {tuple(tensor.shape)}'
@@ -108,10 +110,10 @@ def check_weight(weight: float | Sequence[float] | torch.Tensor | None) -> torch
 
 
 def check_weight_shape(
-    regularizer: Regularizer, weight: torch.Tensor | None, kdata: KData | None, *, combined: bool
+    regularizer: Regularizer, weight: torch.Tensor | Weight | None, kdata: KData | None, *, combined: bool
 ) -> None:
     """Raise an error if a weight does not fit the image of k-space data, which has one coil if it is combined."""
-    if kdata is None or weight is None:
+    if kdata is None or not isinstance(weight, torch.Tensor):
         return
     other, n_coils = kdata.data.shape[:-4], kdata.data.shape[-4]
     shape = (*other, 1 if combined else n_coils, *kdata.header.recon_matrix.zyx)

@@ -219,18 +219,34 @@ class Solver(torch.nn.Module, ABC):
             Image, objective, certified gap, number of iterations, and why the solver stopped.
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
+        return self.resume(problem, progress=progress)[0]
+
+    @torch.no_grad()
+    def resume(self, problem: Problem, state: Any = None, *, progress: bool = False) -> tuple[Solution, Any]:  # noqa: ANN401
+        """Solve a problem from a state of the iteration, and return the state that is reached as well.
+
+        Parameters
+        ----------
+        problem
+            Problem.
+        state
+            State that the same algorithm has reached for the same scan with any Lambda map. `None`: the start.
+        progress
+            Show a progress bar.
+        """
         iteration = self.iteration(problem)
-        state, found, n_iterations, reason = self._iterate(iteration, certify=True, progress=progress)
+        # the image of the last solution may be the memory of its state
+        state = None if state is None else iteration.owned(state)
+        state, found, n_iterations, reason = self._iterate(iteration, state, certify=True, progress=progress)
         if found is None or not bool(found.objective.isfinite().all()):
             raise RuntimeError(
-                f'The iterations have overflowed for data of shape {tuple(data.shape)}: scale initial image and Lambda '
-                'map to the size of the data.'
+                f'The iterations have overflowed for data of shape {tuple(problem.data.shape)}: scale initial image '
+                'and Lambda map to the size of the data.'
             )
         coefficients = problem.scale * state.primal if problem.has_dictionary else None
         objective, gap = (problem.scale**2 * value[..., 0, 0, 0, 0] for value in (found.objective, found.gap))
-        img = problem.image(state.primal)
-        return Solution(
-            img,
+        solution = Solution(
+            problem.image(state.primal),
             objective,
             gap,
             found.relative_gap,
@@ -239,13 +255,20 @@ class Solver(torch.nn.Module, ABC):
             found.relative_estimate,
             coefficients,
         )
+        return solution, state
 
     @torch.no_grad()
     def _iterate(
-        self, iteration: Iteration, *, certify: bool, progress: bool = False
+        self,
+        iteration: Iteration,
+        state: Any = None,  # noqa: ANN401
+        *,
+        certify: bool,
+        progress: bool = False,
     ) -> tuple[Any, Certificate | None, int, Reason]:
         """Iterate in place until the number of iterations or the tolerance is reached."""
-        state = iteration.owned(iteration.init())
+        if state is None:
+            state = iteration.owned(iteration.init())
         to_tolerance = self.n_iterations is None
         limit = self.n_iterations or self.max_iterations or 0
         done, bound_from, repair_from, estimate_until = 0, 0.0, 0.0, math.inf

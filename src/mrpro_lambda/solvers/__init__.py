@@ -11,6 +11,7 @@ from mrpro_lambda.solvers.backward import (
 )
 from mrpro_lambda.solvers.certificate import Certificate, certificate
 from mrpro_lambda.solvers.ConjugateGradient import ConjugateGradient
+from mrpro_lambda.solvers.Continuation import Continuation
 from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.PDHG import PDHG
@@ -24,6 +25,7 @@ __all__ = [
     "Certificate",
     "CheckpointedBackward",
     "ConjugateGradient",
+    "Continuation",
     "FISTA",
     "FullBackward",
     "ImplicitBackward",

@@ -58,6 +58,11 @@ class Weight(torch.nn.Module, ABC):
         """Whether the noise level is needed. Others ignore it."""
         return False
 
+    @property
+    def uses_data(self) -> bool:
+        """Whether data and acquisition operator are needed, as of rules that reconstruct."""
+        return False
+
     def check_solver(self, solver: Solver) -> None:
         """Raise an error if the weight can not give the maps of the regularizer of a solver."""
 
