@@ -51,8 +51,8 @@ def circulant_bound(
     For a single-coil Cartesian acquisition it is the Gram operator itself, unless the regularizer couples images that
     are sampled differently. With coil sensitivities it is a multiple of the identity. For non-Cartesian acquisitions it
     is the circulant operator next to the Toeplitz operator :math:`F^H F` [CHA1988]_, the sampling density, times the
-    smallest factor that makes it a bound, estimated by a power iteration. Images that the regularizer does not couple
-    have bounds of their own.
+    smallest factor that makes it a bound, estimated by the method of Lanczos. Images that the regularizer does not
+    couple have bounds of their own.
 
     Parameters
     ----------
