@@ -7,9 +7,9 @@ and, against the best weight there, in the foreground; and the duration of the c
     python benchmarks/automatic_weights.py --data-root DIR --regularizer tv --output FILE.json
 
 Images are those of persons that were not used in training, every `--every`-th of them, or with `--training` those of
-training persons. Images are solved for to a certified gap of 1 %, those of the dictionary to 2 % or 80 iterations. With `--grid`, for regularizers that take long, all
-rules look at one sweep over the grid of the best weight, and qualities between its weights are interpolated. Prints
-tables in Markdown.
+training persons. Images are solved for to a certified gap of 1 %, those of the dictionary to 2 % or 80 iterations. With
+`--grid`, for regularizers that take long, all rules look at one sweep over the grid of the best weight, and qualities
+between its weights are interpolated. Prints tables in Markdown.
 """
 
 from __future__ import annotations

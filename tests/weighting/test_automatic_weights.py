@@ -11,13 +11,13 @@ from mrpro_lambda import weighting
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import TotalVariation
-from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Solver
+from mrpro_lambda.solvers import ADMM, Solver
 from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Scan, Sure, Sweep, SweepPoint
 from mrpro_lambda.weighting.AutomaticWeight import vertex
 
 from tests.regularizers.cases import CASES
 from tests.regularizers.cases import Case as RegularizerCase
-from tests.solvers.cases import DICTIONARY, mask
+from tests.solvers.cases import DICTIONARY, SOLVERS, mask
 
 RULES: dict[str, Any] = {
     'sure': Sure,
@@ -171,7 +171,7 @@ def test_coupled_images_share_a_weight(create: Any) -> None:
 @pytest.mark.parametrize('case', CASES.values(), ids=CASES)
 def test_each_regularizer(case: RegularizerCase) -> None:
     """A rule asks for nothing but a regularizer and a solver that takes it."""
-    solver = next(s for s in (ADMM, PDHG, FISTA) if s.refusal(case.regularizer) is None)
+    solver = next(s for s in SOLVERS if s.refusal(case.regularizer) is None)
     one = scan(solver(case.regularizer, max_iterations=100), shape=(1, *case.shape[1:]))
     ratios = [1.0 + k for k in range(case.regularizer.n_maps)]
     choice = Sure(n_weights=4, n_refinements=1, low=0.1, high=2.0, ratios=ratios).choose(one)

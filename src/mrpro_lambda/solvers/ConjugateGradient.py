@@ -97,7 +97,14 @@ class ConjugateGradientIteration(Iteration[ConjugateGradientState]):
 
     def init(self) -> ConjugateGradientState:
         """Start from the initial image."""
-        start = self.problem.start
+        return self._from(self.problem.start)
+
+    def resumed(self, state: ConjugateGradientState) -> ConjugateGradientState:
+        """Start from the image that was reached: residual and direction are those of another map."""
+        return self.owned(self._from(state.primal))
+
+    def _from(self, start: torch.Tensor) -> ConjugateGradientState:
+        """Return the state at a value of the unknown."""
         residual = self._rhs - self._normal(start)
         return ConjugateGradientState(start, residual, residual, self.problem.inner(residual, residual))
 

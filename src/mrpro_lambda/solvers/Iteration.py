@@ -117,6 +117,10 @@ class Iteration(ABC, Generic[State]):
         """Return a copy of a state that shares no memory with the problem or within itself, for `step_`."""
         return type(state)(*(tensor.detach().clone() for tensor in state))
 
+    def resumed(self, state: State) -> State:
+        """Return a copy of a state to go on from that was reached for the same scan with another Lambda map."""
+        return self.owned(state)
+
     def run(self, state: State, start: int, n_iterations: int) -> State:
         """Take steps in place, on a state that the caller owns."""
         for index in range(start, start + n_iterations):

@@ -236,7 +236,7 @@ class Solver(torch.nn.Module, ABC):
         """
         iteration = self.iteration(problem)
         # the image of the last solution may be the memory of its state
-        state = None if state is None else iteration.owned(state)
+        state = None if state is None else iteration.resumed(state)
         state, found, n_iterations, reason = self._iterate(iteration, state, certify=True, progress=progress)
         if found is None or not bool(found.objective.isfinite().all()):
             raise RuntimeError(
