@@ -95,8 +95,8 @@ def test_fully_sampled_file(raw: WriteRaw, weights: Path, tmp_path: Path, capsys
     for matrix in (kdata.header.encoding_matrix, kdata.header.recon_matrix):
         matrix.y, matrix.x = 2 * N_Y, 2 * N_X
     model, _ = load_weights(weights / 'tv-low-field.safetensors')
-    model.solver.max_iterations, model.solver.tolerance = 1000, 1e-2
-    expected = LearnedReconstruction(kdata, csm=None, model=model, whiten_background=True).solve(kdata)
+    model.solver = model.solver.replace(max_iterations=1000, tolerance=1e-2)
+    expected = LearnedReconstruction(kdata, csm=None, model=model.phase_aware(), whiten_background=True).solve(kdata)
     assert report['whitening'] == 'background'
     assert report['noise_std'] == pytest.approx(expected.noise_std)
     np.testing.assert_allclose(image(output), expected.idata.data.abs()[:, 0, 0], rtol=1e-4, atol=1e-5)
@@ -124,6 +124,7 @@ def test_undersampled_file_and_one_weight(raw: WriteRaw, tmp_path: Path) -> None
     assert report['settings']['upsample'] == 1
 
     options = ['--weight', '0.5', '--noise-std', '0.1', '--tolerance', '1e-4', '--max-iterations', '500', '--complex']
+    options += ['--phase', 'off']
     report = reconstruct(file, tmp_path / 'scalar', *options)
     assert report['noise_std'] == 0.1
     assert report['card'] == {}
@@ -152,9 +153,9 @@ def test_dictionary_network(dictionary: str | None, raw: WriteRaw, weights: Path
     assert {'filters.png', 'image.png', 'lambda_maps/'} <= set(report['files'])
     filters = None if dictionary is None else load_dictionary(dictionary).filters
     model, _ = load_weights(weights / 'cdl-v3.safetensors', filters)
-    model.solver.max_iterations, model.solver.tolerance = 30, 1e-2
+    model.solver = model.solver.replace(max_iterations=30, tolerance=1e-2)
     with pytest.warns(UserWarning, match='not reached its tolerance'):
-        expected = LearnedReconstruction(read(file), csm=None, model=model).solve(read(file))
+        expected = LearnedReconstruction(read(file), csm=None, model=model.phase_aware()).solve(read(file))
     assert report['noise_std'] == pytest.approx(expected.noise_std)
     np.testing.assert_allclose(image(tmp_path / 'out'), expected.idata.data.abs()[:, 0, 0], rtol=1e-3, atol=1e-4)
 
@@ -171,7 +172,7 @@ def test_dictionary_network_for_low_resolution(raw: WriteRaw, weights: Path, tmp
 
 def test_dictionary_and_one_weight(raw: WriteRaw, tmp_path: Path) -> None:
     file = raw(lines=LINES)
-    options = ['--method', 'cdl', '--weight', '0.5', '--noise-std', '0.1']
+    options = ['--method', 'cdl', '--weight', '0.5', '--noise-std', '0.1', '--phase', 'off']
     report = reconstruct(file, tmp_path / 'out', *options, '--dictionary', 'k16-11x11-medium')
     assert report['method'] == 'cdl'
     assert report['dictionary'] == 'k16-11x11-medium'

@@ -108,7 +108,7 @@ def test_choice_of_weights_and_grid(method: Any, sampled: float | None, name: st
 def test_weight_by_a_rule(rule: Any, raw: WriteRaw, tmp_path: Path) -> None:
     """The weight is that of the rule alone, and what it tried is written."""
     file, folder = raw(lines=LINES), tmp_path / 'out'
-    options = ['--weight', rule, '--noise-std', '0.1', '--csm', 'none']
+    options = ['--weight', rule, '--noise-std', '0.1', '--csm', 'none', '--phase', 'off']
     assert main(['reconstruct', str(file), '--output', str(folder), *options]) == 0
     report = json.loads((folder / 'sweep.json').read_text('utf-8'))
     assert report == json.loads((folder / 'report.json').read_text('utf-8'))['weight']
@@ -224,3 +224,18 @@ def test_invalid_arguments(raw: WriteRaw) -> None:
         reconstruct_file(raw(), noise_file='missing.h5')
     with pytest.raises(ValueError, match=r'noise of 1 coil\(s\), or be left out'):
         reconstruct(kdata, noise=KNoise(NOISE[:, :, None, None]))
+
+
+def test_phase_is_that_of_images_and_not_of_series(raw: WriteRaw) -> None:
+    """By default; what was asked for is done."""
+    kdata = KData.from_file(raw(lines=LINES), KTrajectoryCartesian())
+    series = kdata.clone()
+    series.header.acq_info.idx.contrast = torch.tensor([0, 1]).reshape(2, 1, 1, 1, 1)
+    cases: list[tuple[KData, Any, str]] = [(kdata, 'auto', 'on'), (series, 'auto', 'off'), (kdata, 'off', 'off')]
+    for data, phase, expected in cases:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            result = reconstruct(data, Settings(weight=0.5, noise_std=0.1, phase=phase, max_iterations=10))
+        assert result.report['settings']['phase'] == expected
+    with pytest.raises(ValueError, match='phase must be'):
+        Settings(phase='yes')  # type: ignore[arg-type]

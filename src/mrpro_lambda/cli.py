@@ -24,7 +24,7 @@ from mrpro_lambda.dictionary import list_dictionaries
 from mrpro_lambda.export import output_folder, write_images, write_report, write_sweep
 from mrpro_lambda.pretrained import list_pretrained
 from mrpro_lambda.raw_data import TRAJECTORIES
-from mrpro_lambda.reconstruct import Csm, Method, Rule, Settings, Whitening, reconstruct_file
+from mrpro_lambda.reconstruct import Csm, Method, Phase, Rule, Settings, Whitening, reconstruct_file
 from mrpro_lambda.training.dictionary import learn_from_config
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -147,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     rec.add_argument('--whitening', choices=get_args(Whitening), help='noise weights from the air, default: auto')
     rec.add_argument('--trajectory', choices=TRAJECTORIES, default='cartesian', help='default: %(default)s')
     rec.add_argument('--csm', choices=get_args(Csm), help='coil sensitivities, default: inati, or none for one coil')
+    rec.add_argument('--phase', choices=get_args(Phase), help='phase-aware, default: on for images without series')
     rec.add_argument('--upsample', type=float, metavar='F', help='F times finer grid, default: 2 or 1')
     rec.add_argument('--device', choices=('cpu', 'cuda'), help='default: cpu')
     rec.add_argument('--tolerance', type=float, metavar='T', help='relative certified gap, default: %(default)s')

@@ -34,6 +34,7 @@ from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
 Method = Literal['tv', 'cdl']
 Whitening = Literal['auto', 'background', 'none']
 Csm = Literal['inati', 'walsh', 'none']
+Phase = Literal['auto', 'on', 'off']
 Rule = Literal['sure', 'discrepancy', 'l-curve']
 
 _CSM = {'inati': CsmData.from_idata_inati, 'walsh': CsmData.from_idata_walsh, 'none': None}
@@ -70,6 +71,10 @@ class Settings:
     can be measured, for Cartesian data that are fully sampled and have no noise measurement."""
     csm: Csm | None = None
     """Coil sensitivities; `'none'` reconstructs each coil on its own. `None`: `'inati'`, or `'none'` for one coil."""
+    phase: Phase = 'auto'
+    """Whether real and imaginary part of the demodulated image are regularized apart, see
+    `~mrpro_lambda.regularizers.PhaseAware`. `'auto'`: for an image or slices, but not for contrasts, cardiac phases,
+    repetitions and sets, whose phases may differ. It is wrong where the phase is what is imaged."""
     upsample: Annotated[float, Range(1)] | None = None
     """Refinement of the grid of the image in the plane. `None`: `choose_upsampling`."""
     device: Literal['cpu', 'cuda'] = 'cpu'
@@ -354,6 +359,9 @@ def _reconstruct(
             reconstruction = AdaptiveTotalVariationReconstruction(
                 kdata, fourier_op, _CSM[csm], regularization_dim=(-2, -1), **common, **options
             )
+    phase_aware = settings.phase == 'on' or (settings.phase == 'auto' and _is_anatomical(kdata))
+    if phase_aware:
+        reconstruction.model = reconstruction.model.phase_aware()
     result = reconstruction.to(settings.device).solve(kdata)
     dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
     solution = result.solution
@@ -383,6 +391,7 @@ def _reconstruct(
             'max_iterations': settings.max_iterations,
             'tolerance': settings.tolerance,
             'csm': csm,
+            'phase': 'on' if phase_aware else 'off',
             'upsample': refinement,
         },
         'image_shape': list(solution.img.shape),
@@ -415,6 +424,15 @@ def _whiten_background(kdata: KData, settings: Settings, sampled: float | None, 
             raise
         return False
     return True
+
+
+def _is_anatomical(kdata: KData) -> bool:
+    """Tell whether there are images or slices only, as far as the counters of the data say."""
+    counters = kdata.header.acq_info.idx
+    return all(
+        torch.as_tensor(getattr(counters, name)).unique().numel() == 1
+        for name in ('contrast', 'phase', 'repetition', 'set')
+    )
 
 
 def _check_finite(name: str, values: torch.Tensor, advice: str) -> None:

@@ -124,4 +124,4 @@ def test_norm_of_both_parts_together() -> None:
     modulus = TotalVariation((-2, -1), complex_modulus=True)
     with pytest.raises(ValueError, match='a norm that treats them separately, got GroupNorm and imaginary_factor=2'):
         PhaseAware(modulus, imaginary_factor=2)
-    assert PhaseAware(modulus).n_maps == 1
+    assert PhaseAware(modulus, imaginary_factor=1.0).n_maps == 1

@@ -12,6 +12,7 @@ from mrpro_lambda.models.Model import Model, ModelSolution
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.regularizers.PhaseAware import PhaseAware
 from mrpro_lambda.solvers.Solver import Solver
 from mrpro_lambda.weighting.as_weight import as_weight
 from mrpro_lambda.weighting.NetworkWeight import NetworkWeight
@@ -77,6 +78,18 @@ class LambdaMapModel(Model):
     def uses_noise_level(self) -> bool:
         """Whether the weight needs the noise level."""
         return self.weight is not None and self.weight.uses_noise_level
+
+    def phase_aware(self, imaginary_factor: float = 2.0) -> LambdaMapModel:
+        """Return the same model for real and imaginary part of the demodulated image, without another training.
+
+        Parameters
+        ----------
+        imaginary_factor
+            Weights of the imaginary part relative to those of the real part, see
+            `~mrpro_lambda.regularizers.PhaseAware`.
+        """
+        regularizer = PhaseAware(self.solver.regularizer, imaginary_factor=imaginary_factor)
+        return type(self)(self.weight, self.solver.with_regularizer(regularizer), band_limit=self.band_limit)
 
     def forward(
         self,

@@ -18,8 +18,8 @@ def low_resolution_phase(
     r"""Return :math:`e^{i \varphi}` for the phase :math:`\varphi` of the center of the k-space of an image.
 
     The center is a Gaussian window. In air the phase is that of the noise and of aliasing: there the result is 1, as
-    the noise would be made real by it. The object is where the magnitude, averaged over 9 voxels along each axis, is
-    above the threshold of Otsu [OTS1979]_, with a margin of 4 voxels.
+    the noise would be made real by it. The object is where the logarithm of the magnitude, averaged over 9 voxels along
+    each axis, is above the threshold of Otsu [OTS1979]_, with a margin of 4 voxels.
 
     Parameters
     ----------
@@ -59,7 +59,11 @@ def low_resolution_phase(
     averaged = img.abs()
     for d in dim:
         averaged = _windows(averaged, d, _SMOOTHING, largest=False)
-    inside = (averaged > _otsu(averaged, dim)).to(averaged.dtype)
+    # of logarithms: bright fat or blood is not the object, and the levels of noise and of aliasing are far below it
+    level = (
+        averaged.clamp_min(1e-6 * averaged.amax(dim, keepdim=True)).clamp_min(torch.finfo(averaged.dtype).tiny).log()
+    )
+    inside = (level > _otsu(level, dim)).to(averaged.dtype)
     for d in dim:
         inside = _windows(inside, d, _MARGIN, largest=True)
     return torch.where(inside > 0, phase, 1)
@@ -77,7 +81,7 @@ def _windows(x: torch.Tensor, dim: int, size: int, *, largest: bool) -> torch.Te
 
 
 def _otsu(x: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
-    """Return the threshold that separates two classes of non-negative numbers best, for each image."""
+    """Return the threshold that separates two classes of numbers best, for each image."""
     last = tuple(range(-len(dim), 0))
     values = x.movedim(dim, last).flatten(-len(dim)).double().sort(-1).values
     n = values.shape[-1]
