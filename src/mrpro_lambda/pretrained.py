@@ -27,6 +27,8 @@ _SHA256: dict[str, str] = {
     'cdl-v2-low-field': 'b74792470c17c2bdfbda890a92497c1371976314182eaee7c252803ff60cbbb2',
     'cdl-v3': 'a09b6c4650396b33465e34731afcb62bc34fab80dae21396928a7dd9a9848f51',
     'cdl-v3-low-field': '801fc835fa0b11ac06216da91b03d0bce48d9ed6ec2dfdb82a959abb0a27e84d',
+    'tgv-low-field': 'f534946b47df3bebfbdc04ae905c7200d6fdb4fb379b3428c4901d85126ce117',
+    'tgv-variable-density': '11a7a6a4db0968551632119b85dd77a9e50dafcb56b01b347b3ef25aa77c49e9',
     'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',
     'tv-variable-density': 'c5dd42298c73eb72fb55f4c390f8aea9a1a3fe9793c33a8a261fc3cbce973d1b',
 }
