@@ -291,7 +291,8 @@ class Solver(torch.nn.Module, ABC):
                 if last or done >= bound_from:
                     found = certificate_of_state(iteration, state, 'plain').tightened(found)
                     bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
-                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= 2 * self.tolerance
+                near = 2 if self.regularizer.transform_op.n_components is None else 4  # the estimate of a slope is late
+                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= near * self.tolerance
                 # for the coefficients of a dictionary it gains less than as many iterations do
                 pays = not provable and likely and done >= repair_from
                 if found.relative_gap > self.tolerance and (last or pays):
