@@ -89,7 +89,7 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
 
     table: dict[str, Call] = {
         'TotalVariation': (TotalVariation, {'dim': (-2, -1), 'groups': ((-2,), (-1,)), 'boundary': 'circular'}),
-        'TotalVariation.transform': (tv.transform, {'img': img}),
+        'TotalVariation.transform': (tv.transform, {'unknown': img}),
         'TotalVariation.lambda_map': (tv.lambda_map, {'weight': maps[1], 'img': img}),
         'DictionarySparsity': (DictionarySparsity, {'filters': filters, 'boundary': 'circular', 'beta': 2.0}),
         'DictionarySparsity.offset': (sparsity.offset, {'initial_image': img}),

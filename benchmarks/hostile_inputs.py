@@ -27,6 +27,7 @@ import mrpro
 import mrpro_lambda
 import torch
 from mrpro.data import CsmData, KData, KNoise
+from mrpro_lambda.solvers import Solution
 from tqdm import tqdm
 
 from hostile_calls import Call, calls
@@ -134,6 +135,9 @@ def spoils(value: Any) -> dict[str, Spoil]:  # noqa: ANN401
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
     """Iterate over the numbers of a result."""
+    if isinstance(value, Solution):
+        # gaps and estimates are bounds that were found by some iterations: each precision has its own, and both hold
+        value = (value.img, value.objective, value.coefficients)
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, float):

@@ -17,7 +17,6 @@ from tests.solvers.cases import (
     REFUSED,
     SOLVERS,
     TV,
-    UNUSUAL_OPTIONS,
     SolverClass,
     all_solvers,
     clipping_solvers,
@@ -54,7 +53,7 @@ def test_signs_survive_packing(shape: tuple[int, ...], dtype: torch.dtype) -> No
 def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: bool) -> None:
     """State by state, with and without a record of the activity."""
     case = get_case(name)
-    options = UNUSUAL_OPTIONS[cls] if unusual else {}
+    options = cls.examples() if unusual else {}
     iteration = cls(case.regularizer, n_iterations=1, **options).iteration(case.problem)
     state = iteration.init()
     in_place, recorded = (iteration.owned(iteration.init()) for _ in range(2))
@@ -193,7 +192,7 @@ def test_invalid_parameters(cls: SolverClass, name: str, values: tuple[float, ..
 
 
 @pytest.mark.parametrize(
-    ('cls', 'name', 'value'), [(cls, *option) for cls in SOLVERS for option in UNUSUAL_OPTIONS[cls].items()]
+    ('cls', 'name', 'value'), [(cls, *option) for cls in SOLVERS for option in cls.examples().items()]
 )
 def test_parameters_change_the_way_and_not_the_minimizer(cls: SolverClass, name: str, value: float) -> None:
     case = default_case(cls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -89,6 +90,11 @@ class ADMM(Solver):
             raise ValueError(f'over_relaxation must be in (0, 2), got {over_relaxation=}.')
         self.penalty_factor = penalty_factor
         self.over_relaxation = over_relaxation
+
+    @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return parameters for the tests."""
+        return {'penalty_factor': 0.4, 'over_relaxation': 1.3}
 
     @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:

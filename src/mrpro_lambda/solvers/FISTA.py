@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -86,6 +87,11 @@ class FISTA(Solver):
         if not momentum > 2:
             raise ValueError(f'momentum must be above 2, got {momentum=}.')
         self.momentum = momentum
+
+    @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return parameters for the tests."""
+        return {'momentum': 12.0}
 
     @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:

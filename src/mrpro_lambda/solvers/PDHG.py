@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -93,6 +94,11 @@ class PDHG(Solver):
         check_number('relaxation', relaxation, 0, 1)
         self.step_ratio = step_ratio
         self.relaxation = relaxation
+
+    @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return parameters for the tests."""
+        return {'step_ratio': 0.3, 'relaxation': 0.6}
 
     @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:
