@@ -39,7 +39,7 @@ BAD = ('obscure error', 'not finite', 'silently wrong', 'hang')
 _PACKAGES = tuple(str(Path(package.__file__ or '').parent) for package in (mrpro_lambda, mrpro))
 _LINEAR = ('.forward', '.adjoint', '.transform', '.offset')
 _OPERATORS = ('Op.', 'TotalVariation.', 'DictionarySparsity.', 'UNet.')
-_UNLOOKED = {'L21Norm', 'relative_mse'}
+_UNLOOKED = {'relative_mse'}
 """Functions that hand NaN and Inf on, and may overflow, as they do not look at numbers."""
 _SIGNALS = {'data', 'kdata', 'initial_image', 'img', 'images'}
 _COUNTS = {'n_iterations', 'max_iterations', 'n_steps', 'n_sweeps'}

@@ -18,6 +18,7 @@ LAYERS: dict[str, set[str]] = {
     'checks': set(),
     'operators': {'checks'},
     'norms': {'checks', 'operators'},
+    'functionals': {'checks', 'operators', 'norms'},
     'data_terms': {'checks', 'operators'},
     'nets': {'checks'},
     'metrics': {'checks'},
@@ -56,6 +57,7 @@ MRPRO: dict[str, set[str]] = {
     'checks': set(),
     'operators': {'mrpro.operators', 'mrpro.utils'},
     'norms': set(),
+    'functionals': {'mrpro.operators'},
     'data_terms': {'mrpro.operators'},
     'nets': set(),
     'metrics': {'mrpro.operators'},
@@ -84,6 +86,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
     'operators': {'pywt'},
     'norms': set(),
+    'functionals': set(),
     'data_terms': set(),
     'nets': set(),
     'metrics': {'scipy', 'skimage'},
@@ -322,10 +325,10 @@ def test_no_import_cycle() -> None:
 GOOD_SOURCES: Sources = {
     '__init__.py': 'from importlib.metadata import version',
     'operators/__init__.py': (
-        'from mrpro_lambda.operators import functionals\nfrom mrpro_lambda.operators.GradientOp import GradientOp'
+        'from mrpro_lambda.operators import wavelets\nfrom mrpro_lambda.operators.GradientOp import GradientOp'
     ),
     'operators/GradientOp.py': 'import torch\nfrom mrpro.operators import LinearOperator',
-    'operators/functionals/__init__.py': '',
+    'operators/wavelets/__init__.py': '',
     'nets/__init__.py': 'from mrpro_lambda.nets.UNet import UNet',
     'nets/UNet.py': 'from collections.abc import Sequence\nfrom torch.nn import Module\nfrom einops import rearrange',
     'regularizers/__init__.py': 'from mrpro_lambda.operators import GradientOp\nfrom ..operators.GradientOp import X',
@@ -351,7 +354,7 @@ def test_checks_accept_good_sources() -> None:
         ('operators/Bad.py', 'from mrpro_lambda.regularizers import TotalVariation'),
         ('operators/Bad.py', 'from mrpro_lambda import regularizers'),
         ('operators/Bad.py', 'from ..regularizers import TotalVariation'),
-        ('operators/functionals/Bad.py', 'from ...regularizers import TotalVariation'),
+        ('operators/wavelets/Bad.py', 'from ...regularizers import TotalVariation'),
         ('operators/Bad.py', 'from .. import regularizers'),
         ('operators/Bad.py', 'import mrpro_lambda.solvers'),
         ('operators/Bad.py', 'from mrpro.data import KData'),
