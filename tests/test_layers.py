@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     'regularizers': {'checks', 'operators', 'norms'},
     'solvers': {'checks', 'operators', 'norms', 'data_terms', 'regularizers'},
     'weighting': {'checks', 'data_terms', 'nets', 'solvers'},
-    'models': {'checks', 'operators', 'nets', 'solvers', 'weighting'},
+    'models': {'checks', 'data_terms', 'nets', 'solvers', 'weighting'},
     'recipes': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models'},
     'dictionary': {'checks', 'operators'},
     'datasets': {'operators', 'models'},

@@ -11,7 +11,7 @@ from mrpro_lambda import weighting
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, TotalGeneralizedVariation, TotalVariation
 from mrpro_lambda.solvers import ADMM, Solver
 from mrpro_lambda.weighting import (
     AutomaticWeight,
@@ -53,6 +53,10 @@ def varied(weight: Weight) -> Weight:
 
 def create_example(cls: type[Weight], name: str, n_maps: int) -> Weight:
     return varied(cls.examples(n_maps)[name])
+
+
+def responses() -> Weight:
+    return NetworkWeight.examples(1)['network of responses']
 
 
 def fits(weight: Weight, solver: Solver) -> bool:
@@ -264,6 +268,11 @@ def test_invalid_weights(value: Any, error: type[Exception], message: str) -> No
         (lambda: LambdaMapModel(LearnedNumbers(3), SOLVER), r'3 learned number\(s\), but TotalVariation needs 1'),
         (lambda: LambdaMapModel(NumberNet(3), TWO_MAPS), r'gives 3 number\(s\), but TotalVariation needs 2'),
         (lambda: scan(SOLVER).measured(), 'needs data and acquisition_op'),
+        (lambda: LambdaMapModel(responses(), SOLVER), 'needs a dictionary, got TotalVariation'),
+        (
+            lambda: LambdaMapModel(responses(), ADMM(TotalGeneralizedVariation((-2, -1)), n_iterations=1)),
+            'needs a dictionary, got TotalGeneralizedVariation',
+        ),
     ],
 )
 def test_errors(create: Any, message: str) -> None:

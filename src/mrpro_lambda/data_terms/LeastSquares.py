@@ -50,11 +50,6 @@ class LeastSquares(DataTerm):
         check_type('acquisition_op', acquisition, (LinearOperator, DataTerm))
         return acquisition if isinstance(acquisition, DataTerm) else cls(acquisition)
 
-    @property
-    def quadratic(self) -> bool:
-        """Whether it is least squares, which it is."""
-        return True
-
     @cached_property
     def gram(self) -> LinearOperator:
         """Gram operator."""

@@ -31,7 +31,9 @@ class ADMMState(NamedTuple):
 class ADMM(Solver):
     r"""Over-relaxed linearized ADMM for :math:`\min_x \frac{1}{2}\|Ax-y\|_2^2 + \|\Lambda\cdot Kx\|_1` [BOY2011]_.
 
-    With a circulant :math:`C \ge A^H A` and :math:`P = C + \mu L`, where the circulant :math:`L \ge K^H K`,
+    For an image that is synthesized, :math:`A S` takes the place of :math:`A`; the iteration for the coefficients of a
+    dictionary is another one, see `DictionaryADMMIteration`. With a circulant :math:`C \ge A^H A` and
+    :math:`P = C + \mu L`, where the circulant :math:`L \ge K^H K`,
 
     .. math::
 

@@ -23,10 +23,11 @@ class PDHGState(NamedTuple):
 
     primal: torch.Tensor
     relaxed: torch.Tensor
-    """Extrapolated image."""
+    """Extrapolated unknown."""
     residual: torch.Tensor
-    r"""The dual variable of the data term, :math:`A^H p`, or its Fourier transform."""
+    r"""The dual variable of the data term as an image, :math:`A^H p`, or its Fourier transform."""
     dual: torch.Tensor
+    r"""Dual variable of the regularizer."""
 
 
 class PDHG(Solver):
@@ -41,7 +42,8 @@ class PDHG(Solver):
         x_{n+1} &= x_n - \tau (A^H p_{n+1} + K^H q_{n+1}) \\
         \bar x_{n+1} &= x_{n+1} + \theta (x_{n+1} - x_n)
 
-    This is the algorithm of TV-Lambda [KOF2023]_. The dual variable :math:`p` is needed as :math:`A^H p` only, so
+    For an image that is synthesized, :math:`A S` takes the place of :math:`A`. This is the algorithm of TV-Lambda
+    [KOF2023]_. The dual variable :math:`p` is needed as :math:`A^H p` only, so
     that the iteration uses the Gram operator and no k-space array; the iterates are the same.
 
     References

@@ -25,11 +25,12 @@ _LARGEST_WEIGHT = 1e12
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_1`.
+    r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`.
 
-    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer,
-    :math:`B = A S`, for example with coefficients of a dictionary, and :math:`y` the data without those of the smooth
-    part. A phase-aware regularizer has another multiplication of the image by a phase between :math:`A` and :math:`S`.
+    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or the image is synthesized from it,
+    :math:`B = A S`: of coefficients of a dictionary, where :math:`y` are the data without those of the smooth part, or
+    of the image and a vector field. A phase-aware regularizer has a multiplication of the image by a phase between
+    :math:`A` and :math:`S`.
 
     The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only. Data so
     small or large that their squares would leave the range of single precision are divided by a power of two, as are
@@ -42,7 +43,7 @@ class Problem:
     data: torch.Tensor
     r""":math:`y`."""
     start: torch.Tensor
-    """Where the iteration starts, for example the initial image."""
+    """Unknown to start from, for example the initial image."""
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
     rhs: torch.Tensor

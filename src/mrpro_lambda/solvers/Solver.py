@@ -61,7 +61,7 @@ class Solution(NamedTuple):
 
 
 class Solver(torch.nn.Module, ABC):
-    r"""A solver of :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1`.
+    r"""A solver of :math:`\min_u \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`, see `Problem`.
 
     With `n_iterations` it is a fixed unrolled network, differentiable with respect to the Lambda map, the data and the
     initial image. With `max_iterations` and `tolerance` it stops on its certificate; then `ImplicitBackward`

@@ -140,8 +140,8 @@ class ImplicitBackward(Backward):
 
     The solution is a fixed point of a step. With the activity pattern there, the step is a linear map, whose transpose
     is applied until the sum of its powers has converged. The gradient is that of the minimizer, and means nothing
-    before the iterations have converged: then it is refused. The minimizer does not depend on the initial image of a
-    total variation, which therefore gets no gradient. The regularizer must be elementwise, and the gradient can not be
+    before the iterations have converged: then it is refused. The minimizer does not depend on the unknown to
+    start from, which therefore gets no gradient. The regularizer must be elementwise, and the gradient can not be
     differentiated again.
     """
 
