@@ -24,7 +24,7 @@ from mrpro_lambda.solvers import ActiveSetBackward, FullBackward, TruncatedBackw
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.solvers.cases import BACKWARDS, exact_backward
+from tests.solvers.cases import BACKWARDS
 from tests.solvers.random_problems import (
     KINDS,
     N_ITERATIONS,
@@ -64,7 +64,7 @@ def main() -> None:
                     continue
                 if backward is ActiveSetBackward and not case.regularizer.elementwise:
                     continue
-                found = problem_gradients(cls, case, exact_backward(backward, N_ITERATIONS))
+                found = problem_gradients(cls, case, backward.exact(N_ITERATIONS))
                 errors[cls.__name__, backward.__name__] += gradient_errors(found, reference)
             if case.regularizer.elementwise:
                 errors[cls.__name__, 'ImplicitBackward'] += implicit_gradient_errors(cls, case)

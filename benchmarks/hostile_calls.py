@@ -12,6 +12,7 @@ import torch
 from mrpro.data import AcqIdx, AcqInfo, CsmData, IHeader, KData, KHeader, KNoise, KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp
 from mrpro_lambda import dictionary, interpretation, metrics, pretrained, solvers
+from mrpro_lambda.functionals import WeightedTotalVariation
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
 from mrpro_lambda.nets.inputs import ImageInput, NetworkInput, NoiseLevelInput, ResponsesInput
@@ -22,7 +23,6 @@ from mrpro_lambda.operators import (
     GradientOp,
     LowPassOp,
 )
-from mrpro_lambda.operators.functionals import L21Norm, WeightedTotalVariation
 from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
@@ -89,7 +89,7 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
 
     table: dict[str, Call] = {
         'TotalVariation': (TotalVariation, {'dim': (-2, -1), 'groups': ((-2,), (-1,)), 'boundary': 'circular'}),
-        'TotalVariation.transform': (tv.transform, {'img': img}),
+        'TotalVariation.transform': (tv.transform, {'unknown': img}),
         'TotalVariation.lambda_map': (tv.lambda_map, {'weight': maps[1], 'img': img}),
         'DictionarySparsity': (DictionarySparsity, {'filters': filters, 'boundary': 'circular', 'beta': 2.0}),
         'DictionarySparsity.offset': (sparsity.offset, {'initial_image': img}),
@@ -106,9 +106,6 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
         'ConvolutionalDictionaryOp.adjoint': (sparsity.synthesis_op.adjoint, {'x': img}),
         'LowPassOp': (LowPassOp, {'beta': 2.0, 'dim': (-2, -1)}),
         'LowPassOp.forward': (LowPassOp(2.0, (-2, -1)), {'x': img}),
-        'L21Norm': (lambda x, sigma, **o: L21Norm(**o).prox(x, sigma), {
-            'x': differences, 'sigma': 0.3, 'weight': 0.5, 'group_dim': 0, 'target': None,
-        }),
         'WeightedTotalVariation': (lambda x, sigma, **o: WeightedTotalVariation(**o).prox(x, sigma), {
             'x': img, 'sigma': 0.3, 'weight': 0.5, 'dim': (-2, -1), 'tolerance': 1e-2, 'max_iterations': 300,
         }),

@@ -197,7 +197,7 @@ def run(args: Namespace) -> Iterator[str]:
 
 NOTES = """Cells: seconds, minimum / median / maximum, (iterations) and how many times faster than the first row.
 `> t s`: not reached in the time budget, the last column tells where it was then. The clock includes what a call needs
-before it iterates: power iteration and Toeplitz kernel for non-Cartesian data, inverses; for mrpro with balanced steps
+before it iterates: norm and Toeplitz kernel for non-Cartesian data, inverses; for mrpro with balanced steps
 the norm is given. Times of PDHG and ADMM are those of whole calls with that number of iterations. mrpro's default steps
 are 0.97 / L^2 each, balanced ones 0.97 / L, for the norm L of the stacked operator (acquisition not scaled to norm 1).
 The objective holds the noise energy, which no image can remove: it makes relative objectives look small.

@@ -25,7 +25,7 @@ LAYERS: dict[str, set[str]] = {
     'regularizers': {'checks', 'operators', 'norms'},
     'solvers': {'checks', 'operators', 'norms', 'data_terms', 'regularizers'},
     'weighting': {'checks', 'data_terms', 'nets', 'solvers'},
-    'models': {'checks', 'operators', 'nets', 'solvers', 'weighting'},
+    'models': {'checks', 'data_terms', 'nets', 'regularizers', 'solvers', 'weighting'},
     'recipes': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models'},
     'dictionary': {'checks', 'operators'},
     'datasets': {'operators', 'models'},
@@ -322,10 +322,10 @@ def test_no_import_cycle() -> None:
 GOOD_SOURCES: Sources = {
     '__init__.py': 'from importlib.metadata import version',
     'operators/__init__.py': (
-        'from mrpro_lambda.operators import functionals\nfrom mrpro_lambda.operators.GradientOp import GradientOp'
+        'from mrpro_lambda.operators import wavelets\nfrom mrpro_lambda.operators.GradientOp import GradientOp'
     ),
     'operators/GradientOp.py': 'import torch\nfrom mrpro.operators import LinearOperator',
-    'operators/functionals/__init__.py': '',
+    'operators/wavelets/__init__.py': '',
     'nets/__init__.py': 'from mrpro_lambda.nets.UNet import UNet',
     'nets/UNet.py': 'from collections.abc import Sequence\nfrom torch.nn import Module\nfrom einops import rearrange',
     'regularizers/__init__.py': 'from mrpro_lambda.operators import GradientOp\nfrom ..operators.GradientOp import X',
@@ -351,7 +351,7 @@ def test_checks_accept_good_sources() -> None:
         ('operators/Bad.py', 'from mrpro_lambda.regularizers import TotalVariation'),
         ('operators/Bad.py', 'from mrpro_lambda import regularizers'),
         ('operators/Bad.py', 'from ..regularizers import TotalVariation'),
-        ('operators/functionals/Bad.py', 'from ...regularizers import TotalVariation'),
+        ('operators/wavelets/Bad.py', 'from ...regularizers import TotalVariation'),
         ('operators/Bad.py', 'from .. import regularizers'),
         ('operators/Bad.py', 'import mrpro_lambda.solvers'),
         ('operators/Bad.py', 'from mrpro.data import KData'),

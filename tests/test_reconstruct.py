@@ -124,6 +124,7 @@ def test_weight_by_a_rule(rule: Any, raw: WriteRaw, tmp_path: Path) -> None:
     )
     solution = expected.solve(kdata)
     assert solution.weight_report == expected.weight_report is not None
+    assert solution.weight_report is not None
     assert solution.weight_report['factor'] == pytest.approx(report['factor'], rel=1e-3)
     assert solution.lambda_map.flatten().tolist() == pytest.approx([0.1 * c for c in report['factor']], rel=1e-3)
 

@@ -74,11 +74,11 @@ def test_norm(
     filters_shape: tuple[int, ...], shape: tuple[int, ...], boundary: DictionaryBoundary, filter_dtype: torch.dtype
 ) -> None:
     """It is the largest singular value for the circular boundary, and above it for zeros beyond the border."""
-    op, coefficients, _ = create(filters_shape, shape, boundary, filter_dtype)
+    op, coefficients, img = create(filters_shape, shape, boundary, filter_dtype)
     basis = torch.eye(coefficients[:, :1, :1].numel(), dtype=torch.complex128)
     columns = [op(column.reshape(coefficients[:, :1, :1].shape))[0].flatten() for column in basis]
     largest = torch.linalg.matrix_norm(torch.stack(columns, -1), 2).square().item()
-    norm_squared = op.norm_squared(shape).item()
+    norm_squared = op.on_grid(img).energy().amax().item()
     if boundary == 'circular':
         assert norm_squared == pytest.approx(largest, rel=1e-12)
     else:
@@ -88,7 +88,7 @@ def test_norm(
 def test_weighted_norm() -> None:
     """It is that of a circulant operator behind the dictionary, with a transfer function that is the square of it."""
     shape = (1, 1, 4, 5)
-    op, coefficients, _ = create((2, 3, 3), shape, 'circular')
+    op, coefficients, img = create((2, 3, 3), shape, 'circular')
     weight = RandomGenerator(1).float64_tensor((4, 5), 0.0, 2.0)
     basis = torch.eye(coefficients.numel(), dtype=torch.complex128)
     columns = [
@@ -96,7 +96,7 @@ def test_weighted_norm() -> None:
         for column in basis
     ]
     largest = torch.linalg.matrix_norm(torch.stack([column.flatten() for column in columns], -1) * 20**0.5, 2)
-    assert op.norm_squared(shape, weight).item() == pytest.approx(largest.square().item() / 20, rel=1e-12)
+    assert (op.on_grid(img).energy() * weight).amax().item() == pytest.approx(largest.square().item() / 20, rel=1e-12)
 
 
 @all_boundaries

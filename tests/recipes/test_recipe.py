@@ -13,12 +13,13 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.models import LambdaMapModel, Model
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.pretrained import load_weights, load_weights_with_recipe, save_weights
-from mrpro_lambda.recipes import DictionaryRecipe, Recipe, TotalVariationRecipe
+from mrpro_lambda.recipes import DictionaryRecipe, LambdaRecipe, Recipe, TotalVariationRecipe
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.weighting import LearnedNumbers, NetworkWeight, NumberNet
 
 SMALL: dict[str, Any] = {'n_features': 2, 'n_resolutions': 2, 'padding': 3, 'n_iterations': 4, 'max_iterations': 6}
 KINDS: dict[str, Any] = {'network': NetworkWeight, 'numbers': LearnedNumbers, 'number_net': NumberNet}
+METHODS = Recipe.methods()
 all_kinds = pytest.mark.parametrize('kind', KINDS)
 
 
@@ -84,7 +85,7 @@ def test_a_new_method_is_one_class(tmp_path: Path) -> None:
 
 
 @all_kinds
-@pytest.mark.parametrize('method', ['tv', 'cdl'])
+@pytest.mark.parametrize('method', [name for name, cls in METHODS.items() if issubclass(cls, LambdaRecipe)])
 def test_weights_of_each_kind_are_stored(method: str, kind: Any, tmp_path: Path) -> None:
     recipe = Recipe.from_dict(SMALL | {'method': method, 'weight': kind, 'noise_level': True, 'initial_scale': 0.3})
     given = filters() if recipe.takes_filters else None

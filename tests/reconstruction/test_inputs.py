@@ -117,5 +117,5 @@ def test_dependent_coils() -> None:
 @pytest.mark.parametrize('weight', [0, 0.0, [0.1, 0], torch.tensor(2), torch.zeros(1, 1)])
 def test_valid_weights(weight: Any) -> None:
     tensor = check_weight(weight)
-    assert tensor is not None
+    assert isinstance(tensor, torch.Tensor)
     assert torch.equal(tensor, torch.as_tensor(weight))

@@ -23,21 +23,7 @@ from mrpro_lambda.regularizers import (
     TotalVariation,
     WaveletSparsity,
 )
-from mrpro_lambda.solvers import (
-    ADMM,
-    FISTA,
-    PDHG,
-    ActiveSetBackward,
-    Backward,
-    CheckpointedBackward,
-    ConjugateGradient,
-    FullBackward,
-    ImplicitBackward,
-    Problem,
-    Solution,
-    Solver,
-    TruncatedBackward,
-)
+from mrpro_lambda.solvers import Backward, ImplicitBackward, Problem, Solution, Solver
 
 from tests.regularizers.cases import concrete_subclasses, orthonormal_filters
 
@@ -265,35 +251,17 @@ def get_case(name: str) -> Case:
     return _CASES[name]()
 
 
-SolverClass = Callable[..., Solver]
+SolverClass = Any
+"""Class of a solver, whose own parameters are not known here."""
 SOLVERS: list[Any] = concrete_subclasses(Solver, mrpro_lambda.solvers)
 REFUSED: set[tuple[SolverClass, str]] = {
     (cls, name) for cls in SOLVERS for name in _CASES if cls.refusal(get_case(name).regularizer) is not None
 }
 """Problems that a solver can not solve and says so."""
-UNUSUAL_OPTIONS: dict[SolverClass, dict[str, float]] = {
-    PDHG: {'step_ratio': 0.3, 'relaxation': 0.6},
-    ADMM: {'penalty_factor': 0.4, 'over_relaxation': 1.3},
-    FISTA: {'momentum': 12.0},
-    ConjugateGradient: {},
-}
-"""Parameters that are not the default."""
-
-_EXACT: dict[type[Backward], Callable[[int], Backward]] = {
-    FullBackward: lambda _: FullBackward(),
-    TruncatedBackward: TruncatedBackward,
-    CheckpointedBackward: lambda _: CheckpointedBackward(3),
-    ActiveSetBackward: lambda _: ActiveSetBackward(),
-}
 BACKWARDS: list[type[Backward]] = [
     backward for backward in concrete_subclasses(Backward, mrpro_lambda.solvers) if backward is not ImplicitBackward
 ]
 """Ways to differentiate the iterations. `ImplicitBackward` differentiates their limit."""
-
-
-def exact_backward(cls: type[Backward], n_iterations: int) -> Backward:
-    """Create a way to differentiate that many iterations without approximation."""
-    return _EXACT[cls](n_iterations)
 
 
 def default_case(cls: SolverClass, n_coils: int = 3) -> Case:

@@ -27,12 +27,10 @@ from tests.solvers.cases import (
     REFUSED,
     SOLVERS,
     TV,
-    UNUSUAL_OPTIONS,
     Case,
     SolverClass,
     all_solvers,
     default_case,
-    exact_backward,
     get_case,
     mask,
     solver_case_parameters,
@@ -72,7 +70,7 @@ def test_all_ways_give_the_same_gradient(cls: SolverClass, name: str, backward: 
     if backward is ActiveSetBackward and not case.regularizer.elementwise:
         pytest.skip('refused')
     reference = gradients(cls, case, FullBackward())
-    found = gradients(cls, case, exact_backward(backward, 13))
+    found = gradients(cls, case, backward.exact(13))
     for field, expected, value in zip(Gradients._fields, reference, found, strict=True):
         assert_close(value, expected, field, 1e-4 if case.single_precision else 1e-9)
 
@@ -83,8 +81,8 @@ def test_gradient_with_other_parameters(cls: SolverClass, backward: type[Backwar
     case = default_case(cls, 1)
     if backward is ActiveSetBackward and not case.regularizer.elementwise:
         pytest.skip('refused')
-    reference = gradients(cls, case, FullBackward(), **UNUSUAL_OPTIONS[cls])
-    found = gradients(cls, case, exact_backward(backward, 13), **UNUSUAL_OPTIONS[cls])
+    reference = gradients(cls, case, FullBackward(), **cls.examples())
+    found = gradients(cls, case, backward.exact(13), **cls.examples())
     for field, expected, value in zip(Gradients._fields, reference, found, strict=True):
         assert_close(value, expected, field)
 
@@ -95,8 +93,8 @@ def test_image_with_and_without_gradient_is_the_same(cls: SolverClass, backward:
     case = default_case(cls)
     if backward is ActiveSetBackward and not case.regularizer.elementwise:
         pytest.skip('refused')
-    solver = cls(case.regularizer, n_iterations=13, backward=exact_backward(backward, 13))
-    img = gradients(cls, case, exact_backward(backward, 13)).img
+    solver = cls(case.regularizer, n_iterations=13, backward=backward.exact(13))
+    img = gradients(cls, case, backward.exact(13)).img
     assert relative_image_difference(solver(*case[1:]), img) < 1e-13
 
 
@@ -175,7 +173,7 @@ def tiny_case(regularizer: Regularizer, dtype: torch.dtype) -> Case:
 def test_gradcheck(cls: SolverClass, regularizer: Regularizer, dtype: torch.dtype, backward: type[Backward]) -> None:
     """The gradient with respect to the map is that of finite differences."""
     case = tiny_case(regularizer, dtype)
-    solver = cls(case.regularizer, n_iterations=6, backward=exact_backward(backward, 6))
+    solver = cls(case.regularizer, n_iterations=6, backward=backward.exact(6))
 
     def image(lambda_map: torch.Tensor) -> torch.Tensor:
         return solver(*case[1:4], lambda_map)
@@ -323,7 +321,7 @@ def test_cuda(cls: SolverClass, backward: type[Backward]) -> None:
         case.initial_image.cuda(),
         case.lambda_map.cuda(),
     )
-    found = gradients(cls, on_gpu, exact_backward(backward, 13))
+    found = gradients(cls, on_gpu, backward.exact(13))
     case.acquisition_op.cpu()
     for value, reference in zip(found, expected, strict=True):
         assert value.is_cuda

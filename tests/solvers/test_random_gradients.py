@@ -3,7 +3,7 @@
 import pytest
 from mrpro_lambda.solvers import ActiveSetBackward, Backward, FullBackward, TruncatedBackward
 
-from tests.solvers.cases import BACKWARDS, exact_backward
+from tests.solvers.cases import BACKWARDS
 from tests.solvers.random_problems import (
     KINDS,
     N_ITERATIONS,
@@ -25,7 +25,7 @@ def test_gradients_of_random_problems(kind: str, seed: int) -> None:
         reference = problem_gradients(cls, case, FullBackward())
         for way in WAYS:
             if way is not ActiveSetBackward or case.regularizer.elementwise:
-                found = problem_gradients(cls, case, exact_backward(way, N_ITERATIONS))
+                found = problem_gradients(cls, case, way.exact(N_ITERATIONS))
                 assert max(gradient_errors(found, reference)) < 1e-9, (cls, way)
 
 

@@ -1,6 +1,8 @@
 """The loop that all solvers share: when it stops, what it leaves alone, and what it refuses."""
 
+import inspect
 import math
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 from mrpro.operators import IdentityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.operators.real_parts import real_parts, weights_of_parts
-from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem
+from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem, Solver
 from mrpro_lambda.solvers.certificate import certificate_of_state
 from mrpro_lambda.solvers.Iteration import pack_signs, unpack_signs
 
@@ -17,7 +19,6 @@ from tests.solvers.cases import (
     REFUSED,
     SOLVERS,
     TV,
-    UNUSUAL_OPTIONS,
     SolverClass,
     all_solvers,
     clipping_solvers,
@@ -54,7 +55,7 @@ def test_signs_survive_packing(shape: tuple[int, ...], dtype: torch.dtype) -> No
 def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: bool) -> None:
     """State by state, with and without a record of the activity."""
     case = get_case(name)
-    options = UNUSUAL_OPTIONS[cls] if unusual else {}
+    options = cls.examples() if unusual else {}
     iteration = cls(case.regularizer, n_iterations=1, **options).iteration(case.problem)
     state = iteration.init()
     in_place, recorded = (iteration.owned(iteration.init()) for _ in range(2))
@@ -192,8 +193,35 @@ def test_invalid_parameters(cls: SolverClass, name: str, values: tuple[float, ..
             cls(default_case(cls).regularizer, n_iterations=3, **{name: value})
 
 
+@all_solvers
+def test_each_own_parameter_has_an_example(cls: SolverClass) -> None:
+    """Other than its default, so that the tests try it."""
+    shared = set(inspect.signature(Solver).parameters)
+    own = {name: p.default for name, p in inspect.signature(cls).parameters.items() if name not in shared}
+    assert cls.examples().keys() == own.keys()
+    assert all(cls.examples()[name] != default for name, default in own.items())
+
+
+@pytest.mark.parametrize('n_coils', [1, 3])
+@all_solvers
+def test_data_of_another_shape_are_refused(cls: SolverClass, n_coils: int) -> None:
+    """Those that broadcast, too: they would be another problem."""
+    case = default_case(cls, n_coils)
+    solver = cls(case.regularizer, n_iterations=3)
+    shape = re.escape(str(tuple(case.data.shape)))
+    for data in (
+        case.data[0],
+        case.data[..., :1],
+        case.data.new_ones(()),
+        *([case.data[:, :1]] if n_coils > 1 else []),
+    ):
+        for run in (solver, solver.solve):
+            with pytest.raises(ValueError, match=f'{shape}|must have the axes|shape of A.H data'):
+                run(data, *case[2:])
+
+
 @pytest.mark.parametrize(
-    ('cls', 'name', 'value'), [(cls, *option) for cls in SOLVERS for option in UNUSUAL_OPTIONS[cls].items()]
+    ('cls', 'name', 'value'), [(cls, *option) for cls in SOLVERS for option in cls.examples().items()]
 )
 def test_parameters_change_the_way_and_not_the_minimizer(cls: SolverClass, name: str, value: float) -> None:
     case = default_case(cls)
@@ -251,7 +279,7 @@ def test_admm_refuses_the_zero_boundary_and_names_pdhg() -> None:
 @pytest.mark.parametrize('name', ['single coil', 'three coils', 'dynamic', 'isotropic complex modulus'])
 def test_fista_refuses_regularizers_of_the_image_and_names_other_solvers(name: str) -> None:
     assert (FISTA, name) in REFUSED
-    with pytest.raises(ValueError, match=r'synthesis regularizer .* got TotalVariation: use ADMM or PDHG'):
+    with pytest.raises(ValueError, match='of a dictionary, got TotalVariation of an image: use ADMM or PDHG'):
         FISTA(get_case(name).regularizer, n_iterations=3)
 
 

@@ -1,5 +1,6 @@
 """Rules that find one weight on the scan itself."""
 
+import copy
 import json
 from typing import Any
 
@@ -15,17 +16,14 @@ from mrpro_lambda.solvers import ADMM, Solver
 from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Scan, Sure, Sweep, SweepPoint
 from mrpro_lambda.weighting.AutomaticWeight import vertex
 
-from tests.regularizers.cases import CASES
+from tests.regularizers.cases import CASES, concrete_subclasses
 from tests.regularizers.cases import Case as RegularizerCase
 from tests.solvers.cases import DICTIONARY, SOLVERS, mask
 
-RULES: dict[str, Any] = {
-    'sure': Sure,
-    'discrepancy': Discrepancy,
-    'classical discrepancy': lambda **options: Discrepancy(correction=False, **options),
-    'l-curve': LCurve,
+RULES = {
+    name: weight for cls in concrete_subclasses(AutomaticWeight, weighting) for name, weight in cls.examples(1).items()
 }
-all_rules = pytest.mark.parametrize('create', RULES.values(), ids=RULES)
+all_rules = pytest.mark.parametrize('rule', RULES.values(), ids=RULES)
 TV, SHAPE, SIGMA = TotalVariation((-2, -1)), (1, 1, 1, 16, 14), 0.3
 
 
@@ -70,9 +68,13 @@ def residual(scan: Scan, img: torch.Tensor) -> float:
     return ((acquisition_op(img)[0] - data).abs().square().sum() / (SIGMA**2 * n_samples)).item()
 
 
-def test_each_rule_is_tested() -> None:
-    found = {v for v in vars(weighting).values() if isinstance(v, type) and issubclass(v, AutomaticWeight)}
-    assert found - {type(create()) for create in RULES.values()} == {AutomaticWeight}
+def with_options(rule: AutomaticWeight, **options: float) -> AutomaticWeight:
+    """Return the same rule with other options."""
+    rule = copy.copy(rule)
+    for name, value in options.items():
+        assert hasattr(rule, name)
+        setattr(rule, name, value)
+    return rule
 
 
 @pytest.mark.parametrize('solver', [ADMM(TV, max_iterations=1), ADMM(DICTIONARY, max_iterations=1)])
@@ -122,9 +124,9 @@ def test_discrepancy_reaches_its_target(correction: bool) -> None:
 
 
 @all_rules
-def test_scale_equivariance(create: Any) -> None:
+def test_scale_equivariance(rule: AutomaticWeight) -> None:
     """Data in other units give the weight in these units."""
-    one, rule = scan(), create(n_weights=7)
+    one, rule = scan(), with_options(rule, n_weights=7)
     for scale in (2.0**-20, 1e3):
         scaled = one._replace(
             data=scale * one.measured()[0], initial_image=scale * one.initial_image, noise_std=scale * SIGMA
@@ -133,19 +135,19 @@ def test_scale_equivariance(create: Any) -> None:
 
 
 @all_rules
-def test_the_same_scan_gives_the_same_weight_and_report(create: Any) -> None:
-    first, second = (create().choose(scan()) for _ in range(2))
+def test_the_same_scan_gives_the_same_weight_and_report(rule: AutomaticWeight) -> None:
+    first, second = (rule.choose(scan()) for _ in range(2))
     assert torch.equal(first.lambda_map, second.lambda_map)
     assert json.dumps(first.report) == json.dumps(second.report)
 
 
 @all_rules
-def test_images_of_a_batch_have_their_own_weights(create: Any) -> None:
+def test_images_of_a_batch_have_their_own_weights(rule: AutomaticWeight) -> None:
     """As if they were alone, up to the tolerance, as they stop together. Also with noise levels of their own."""
     shape, noise_std = (2, *SHAPE[1:]), torch.tensor([0.15, 0.4], dtype=torch.float64).reshape(2, 1, 1, 1, 1)
     one = scan(shape=shape, noise_std=noise_std)
     data, acquisition_op = one.measured()
-    rule = create(tolerance=1e-5, max_iterations=5000, n_weights=8, low=0.05)
+    rule = with_options(rule, tolerance=1e-5, max_iterations=5000, n_weights=8, low=0.05)
     choice = rule.choose(one)
     assert choice.lambda_map.shape == (1, 2, 1, 1, 1, 1)
     assert choice.report is not None
@@ -157,10 +159,10 @@ def test_images_of_a_batch_have_their_own_weights(create: Any) -> None:
 
 
 @all_rules
-def test_coupled_images_share_a_weight(create: Any) -> None:
+def test_coupled_images_share_a_weight(rule: AutomaticWeight) -> None:
     """Those of a series with differences in time."""
     solver = ADMM(TotalVariation((-5, -2, -1)), max_iterations=1000)
-    choice = create(n_weights=5).choose(scan(solver, shape=(3, 1, 1, 8, 7)))
+    choice = with_options(rule, n_weights=5).choose(scan(solver, shape=(3, 1, 1, 8, 7)))
     assert choice.lambda_map.shape == (2, 1, 1, 1, 1, 1)  # one map for space, one for time
     assert choice.lambda_map[0].equal(choice.lambda_map[1])
     assert choice.report is not None

@@ -1,6 +1,7 @@
 """What chooses the Lambda map of a scan."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +10,8 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda import weighting
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
-from mrpro_lambda.nets.inputs import ImageInput, ResponsesInput
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, TotalGeneralizedVariation, TotalVariation
 from mrpro_lambda.solvers import ADMM, Solver
 from mrpro_lambda.weighting import (
     AutomaticWeight,
@@ -25,6 +25,8 @@ from mrpro_lambda.weighting import (
     WeightChoice,
     as_weight,
 )
+
+from tests.regularizers.cases import concrete_subclasses
 
 SHAPE = (3, 1, 1, 18, 14)
 NOISE = torch.tensor([0.1, 0.3, 0.2], dtype=torch.float64).reshape(3, 1, 1, 1, 1)
@@ -49,22 +51,31 @@ def varied(weight: Weight) -> Weight:
     return weight.double()
 
 
-def network(**options: Any) -> Weight:
-    inputs = options.pop('inputs', [ImageInput('signal_to_noise')])
-    return varied(NetworkWeight(LambdaNet(UNet(2, 1, 1, n_features=2, n_resolutions=2), inputs, padding=3, **options)))
+def create_example(cls: type[Weight], name: str, n_maps: int) -> Weight:
+    return varied(cls.examples(n_maps)[name])
 
 
-# of each weight that is relative to the scan: how it is made, and a solver with a regularizer that it is for
+def responses() -> Weight:
+    return NetworkWeight.examples(1)['network of responses']
+
+
+def fits(weight: Weight, solver: Solver) -> bool:
+    try:
+        weight.check_solver(solver)
+    except ValueError:
+        return False
+    return True
+
+
+WEIGHTS = concrete_subclasses(Weight, weighting)
+SOLVERS = {'one map': SOLVER, 'two maps': TWO_MAPS, 'dictionary': DICTIONARY}
+# of each example of a weight that is relative to the scan, rules apart: how it is made, and a solver that it is for
 RELATIVE: dict[str, tuple[Callable[[], Weight], Solver]] = {
-    'noise': (lambda: NoiseWeight(1.3), SOLVER),
-    'noise, each map': (lambda: NoiseWeight([1.3, 0.4]), TWO_MAPS),
-    'network': (network, SOLVER),
-    'network of the image': (lambda: network(inputs=[ImageInput('magnitude')]), SOLVER),
-    'network of responses': (lambda: network(inputs=[ResponsesInput('signal_to_noise', None, True)]), DICTIONARY),
-    'learned numbers': (lambda: LearnedNumbers(2, [0.3, 2.0]).double(), TWO_MAPS),
-    'learned numbers, intensity': (lambda: LearnedNumbers(1, 0.1, noise_level=False).double(), SOLVER),
-    'number net': (lambda: varied(NumberNet(2, 3)), TWO_MAPS),
-    'number net, intensity': (lambda: varied(NumberNet(4, 3, noise_level=False, initial_scale=0.02)), DICTIONARY),
+    f'{name}, {kind}': (partial(create_example, cls, name, solver.regularizer.n_maps), solver)
+    for cls in WEIGHTS
+    for kind, solver in SOLVERS.items()
+    for name, weight in cls.examples(solver.regularizer.n_maps).items()
+    if weight.relative and not isinstance(weight, AutomaticWeight) and fits(weight, solver)
 }
 all_relative = pytest.mark.parametrize(('create', 'solver'), RELATIVE.values(), ids=RELATIVE)
 
@@ -84,11 +95,12 @@ def scan(
     return Scan(None, None, scale * (image() if img is None else img), noise_std, solver)
 
 
-def test_each_weight_is_tested() -> None:
-    """A new weight has to show up in the table, or be one that does not scale with the scan, or a rule."""
-    found = {value for value in vars(weighting).values() if isinstance(value, type) and issubclass(value, Weight)}
-    found = {value for value in found if not issubclass(value, AutomaticWeight)}  # in test_automatic_weights
-    assert found - {type(create()) for create, _ in RELATIVE.values()} == {Weight, GivenWeight}
+@pytest.mark.parametrize('cls', WEIGHTS)
+def test_each_weight_describes_itself(cls: type[Weight]) -> None:
+    """By small examples, of which each is for one of the solvers here."""
+    for weights in zip(*(cls.examples(s.regularizer.n_maps).values() for s in SOLVERS.values()), strict=True):
+        assert all(type(weight) is cls for weight in weights)
+        assert any(fits(weight, solver) for weight, solver in zip(weights, SOLVERS.values(), strict=True))
 
 
 @all_relative
@@ -170,7 +182,7 @@ def test_start_from(create: Any, solver: Solver) -> None:
 
 def test_permutation_of_the_filters() -> None:
     """The maps of a network that sees each response by itself (V3) go with the filters."""
-    create, _ = RELATIVE['network of responses']
+    create, _ = RELATIVE['network of responses, dictionary']
     order, weight = [2, 0, 3, 1], create()
     permuted = ADMM(DictionarySparsity(filters()[order], beta=2.0), n_iterations=5)
     torch.testing.assert_close(weight(scan(permuted)), weight(scan(DICTIONARY))[order], rtol=1e-10, atol=0)
@@ -211,7 +223,7 @@ def test_number_net_depends_on_its_generator_only() -> None:
 
 def test_as_weight() -> None:
     """All that a user may give."""
-    weight = network()
+    weight = NoiseWeight(1.0)
     assert as_weight(weight) is weight
     net = LambdaNet(UNet(2, 2, 1, n_features=2))
     found = as_weight(net)
@@ -256,6 +268,11 @@ def test_invalid_weights(value: Any, error: type[Exception], message: str) -> No
         (lambda: LambdaMapModel(LearnedNumbers(3), SOLVER), r'3 learned number\(s\), but TotalVariation needs 1'),
         (lambda: LambdaMapModel(NumberNet(3), TWO_MAPS), r'gives 3 number\(s\), but TotalVariation needs 2'),
         (lambda: scan(SOLVER).measured(), 'needs data and acquisition_op'),
+        (lambda: LambdaMapModel(responses(), SOLVER), 'needs a dictionary, got TotalVariation'),
+        (
+            lambda: LambdaMapModel(responses(), ADMM(TotalGeneralizedVariation((-2, -1)), n_iterations=1)),
+            'needs a dictionary, got TotalGeneralizedVariation',
+        ),
     ],
 )
 def test_errors(create: Any, message: str) -> None:

@@ -19,11 +19,6 @@ class DataTerm(ABC):
     acquisition_op: LinearOperator
     """Acquisition operator :math:`A`, from images to data."""
 
-    @property
-    @abstractmethod
-    def quadratic(self) -> bool:
-        """Whether it is least squares, so that the data enter as :math:`A^H y` and the reverse pass is linear."""
-
     @abstractmethod
     def modulated(self, modulation: torch.Tensor) -> Self:
         """Return the data term for :math:`A M`, with a multiplication :math:`M` of the image."""

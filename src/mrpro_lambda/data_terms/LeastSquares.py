@@ -42,6 +42,7 @@ class LeastSquares(DataTerm):
         check_type('acquisition_op', acquisition_op, LinearOperator)
         self.acquisition_op = with_true_adjoint(acquisition_op)
         self._found: dict[tuple, torch.Tensor | CirculantBound] = {}
+        self._data_shapes: dict[tuple, tuple[int, ...]] = {}
 
     @classmethod
     def of(cls, acquisition: LinearOperator | DataTerm) -> DataTerm:
@@ -49,15 +50,18 @@ class LeastSquares(DataTerm):
         check_type('acquisition_op', acquisition, (LinearOperator, DataTerm))
         return acquisition if isinstance(acquisition, DataTerm) else cls(acquisition)
 
-    @property
-    def quadratic(self) -> bool:
-        """Whether it is least squares, which it is."""
-        return True
-
     @cached_property
     def gram(self) -> LinearOperator:
         """Gram operator."""
         return gram_operator(self.acquisition_op)
+
+    @torch.no_grad()
+    def data_shape(self, img: torch.Tensor) -> tuple[int, ...]:
+        """Return the shape of the data of an image."""
+        key = _key(img)
+        if key not in self._data_shapes:
+            self._data_shapes[key] = tuple(self.acquisition_op(img)[0].shape)
+        return self._data_shapes[key]
 
     def norm(self, img: torch.Tensor, coupled_dim: tuple[int, ...] = ()) -> torch.Tensor:
         """Return an upper bound of the norm of the Gram operator, see `gram_norm`."""

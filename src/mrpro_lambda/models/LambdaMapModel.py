@@ -8,10 +8,9 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_tensor, check_type
+from mrpro_lambda.data_terms import LeastSquares
 from mrpro_lambda.models.Model import Model, ModelSolution
 from mrpro_lambda.nets.LambdaNet import LambdaNet
-from mrpro_lambda.operators.BandLimitOp import BandLimitOp
-from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.regularizers.PhaseAware import PhaseAware
 from mrpro_lambda.solvers.Solver import Solver
 from mrpro_lambda.weighting.as_weight import as_weight
@@ -115,7 +114,8 @@ class LambdaMapModel(Model):
             Image, shape `(*other, coils, z, y, x)`.
         """
         choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
-        return self._limit(self.solver(data, acquisition_op, initial_image, choice.lambda_map), acquisition_op)
+        data_term = LeastSquares(acquisition_op)
+        return self._limit(self.solver(data, data_term, initial_image, choice.lambda_map), data_term)
 
     @torch.no_grad()
     def solve(
@@ -133,8 +133,9 @@ class LambdaMapModel(Model):
         The certificate is that of the convex problem, before the image is limited to the measured band.
         """
         choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
-        solution = self.solver.solve(data, acquisition_op, initial_image, choice.lambda_map, progress=progress)
-        img = self._limit(solution.img, acquisition_op)
+        data_term = LeastSquares(acquisition_op)
+        solution = self.solver.solve(data, data_term, initial_image, choice.lambda_map, progress=progress)
+        img = self._limit(solution.img, data_term)
         return ModelSolution(img, choice.lambda_map, solution._replace(img=img), choice.report)
 
     def choose(
@@ -189,9 +190,9 @@ class LambdaMapModel(Model):
         if isinstance(earlier, LambdaMapModel) and self.weight is not None and earlier.weight is not None:
             self.weight.start_from(earlier.weight)
 
-    def _limit(self, img: torch.Tensor, acquisition_op: LinearOperator) -> torch.Tensor:
+    def _limit(self, img: torch.Tensor, data_term: LeastSquares) -> torch.Tensor:
         """Limit an image to the measured band."""
         if not self.band_limit:
             return img
-        band_limit_op = BandLimitOp.from_gram(gram_operator(acquisition_op), self.solver.regularizer.dim)
+        band_limit_op = data_term.band_limit_op(self.solver.regularizer.dim)
         return img if band_limit_op is None else band_limit_op(img)[0]

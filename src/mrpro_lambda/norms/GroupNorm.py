@@ -55,7 +55,9 @@ class GroupNorm(Norm):
 
     def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Return the weighted norms; that of a group stands at its first row, 0 at the others."""
-        norm = threshold * self._squared(coefficients).sqrt().sum(-1)
+        squared = self._squared(coefficients)
+        # the square root has no derivative at 0, where that of the norm may be taken as 0
+        norm = threshold * torch.where(squared > 0, torch.where(squared > 0, squared, 1).sqrt(), 0).sum(-1)
         if self.group_of_row is not None:
             norm[[g in self.group_of_row[:i] for i, g in enumerate(self.group_of_row)]] = 0
         return norm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -99,21 +98,6 @@ class ConvolutionalDictionaryOp(LinearOperator):
         spectrum = spectrum.reshape(len(spectrum), *(1,) * (img.ndim - len(dim)), *spectrum.shape[1:])
         direct = filters if direct_is_faster(filters, img) else None
         return GridDictionary(spectrum, img.shape, dim, grid, real=real, direct_filters=direct)
-
-    def norm_squared(self, shape: Sequence[int], weight: torch.Tensor | float = 1.0) -> torch.Tensor:
-        r"""Return :math:`\max_\omega w(\omega) \sum_k |\hat d_k(\omega)|^2`.
-
-        Without weight it is :math:`\|D\|_2^2` for the circular boundary, and an upper bound of it for `zero`.
-
-        Parameters
-        ----------
-        shape
-            Shape of the image.
-        weight
-            Weights in the order of `torch.fft.fftn`, broadcastable to the image.
-        """
-        img = torch.empty(1, dtype=self.filters.dtype.to_complex(), device=self.filters.device).expand(*shape)
-        return (self.on_grid(img).energy() * weight).amax()
 
 
 def check_filters(filters: torch.Tensor) -> None:

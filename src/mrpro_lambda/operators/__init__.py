@@ -1,6 +1,5 @@
 """Linear operators that the methods need and mrpro lacks."""
 
-from mrpro_lambda.operators import functionals
 from mrpro_lambda.operators.acquisition_factors import acquisition_factors, with_true_adjoint
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
@@ -46,7 +45,6 @@ __all__ = [
     "UndecimatedWaveletTransform",
     "WaveletTransform",
     "acquisition_factors",
-    "functionals",
     "gram_operator",
     "low_resolution_phase",
     "orthogonal_wavelet",

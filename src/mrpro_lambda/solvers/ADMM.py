@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -30,7 +31,9 @@ class ADMMState(NamedTuple):
 class ADMM(Solver):
     r"""Over-relaxed linearized ADMM for :math:`\min_x \frac{1}{2}\|Ax-y\|_2^2 + \|\Lambda\cdot Kx\|_1` [BOY2011]_.
 
-    With a circulant :math:`C \ge A^H A` and :math:`P = C + \mu L`, where the circulant :math:`L \ge K^H K`,
+    For an image that is synthesized, :math:`A S` takes the place of :math:`A`; the iteration for the coefficients of a
+    dictionary is another one, see `DictionaryADMMIteration`. With a circulant :math:`C \ge A^H A` and
+    :math:`P = C + \mu L`, where the circulant :math:`L \ge K^H K`,
 
     .. math::
 
@@ -89,6 +92,11 @@ class ADMM(Solver):
             raise ValueError(f'over_relaxation must be in (0, 2), got {over_relaxation=}.')
         self.penalty_factor = penalty_factor
         self.over_relaxation = over_relaxation
+
+    @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return parameters for the tests."""
+        return {'penalty_factor': 0.4, 'over_relaxation': 1.3}
 
     @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:

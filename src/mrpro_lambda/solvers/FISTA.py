@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -37,8 +38,8 @@ class FISTA(Solver):
         s_{n+1} &= \mathrm{shrink}(z_n - \gamma D^H (A^H A D z_n - A^H y), \gamma \Lambda) \\
         z_{n+1} &= s_{n+1} + \frac{n}{n + 1 + a} (s_{n+1} - s_n)
 
-    This is the algorithm of CDL-Lambda [KOF2025]_. It needs a regularizer whose unknowns are the coefficients
-    themselves, such as `~mrpro_lambda.regularizers.DictionarySparsity`.
+    This is the algorithm of CDL-Lambda [KOF2025]_. It needs a regularizer of the coefficients of a
+    dictionary, such as `~mrpro_lambda.regularizers.DictionarySparsity`.
 
     References
     ----------
@@ -64,7 +65,7 @@ class FISTA(Solver):
         Parameters
         ----------
         regularizer
-            Synthesis regularizer.
+            Regularizer of the coefficients of a dictionary.
         n_iterations
             Fixed number of iterations, as in an unrolled network. Excludes `max_iterations` and `tolerance`.
         max_iterations
@@ -79,7 +80,7 @@ class FISTA(Solver):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or the unknowns of the regularizer are not the coefficients.
+            If a parameter is out of its range, or the unknowns of the regularizer are no coefficients of a dictionary.
         """
         super().__init__(regularizer, n_iterations, max_iterations, tolerance, backward)
         check_number('momentum', momentum)
@@ -88,11 +89,16 @@ class FISTA(Solver):
         self.momentum = momentum
 
     @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return parameters for the tests."""
+        return {'momentum': 12.0}
+
+    @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:
         """Tell that only the coefficients of a dictionary are solved for, with a norm that shrinks them."""
         if regularizer.dictionary_op is None:
             return (
-                f'FISTA needs a synthesis regularizer such as DictionarySparsity, got {type(regularizer).__name__}: '
+                f'FISTA solves for coefficients of a dictionary, got {type(regularizer).__name__} of an image: '
                 'use ADMM or PDHG.'
             )
         if regularizer.coefficient_norm.smoothing:

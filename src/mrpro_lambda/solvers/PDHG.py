@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,10 +23,11 @@ class PDHGState(NamedTuple):
 
     primal: torch.Tensor
     relaxed: torch.Tensor
-    """Extrapolated image."""
+    """Extrapolated unknown."""
     residual: torch.Tensor
-    r"""The dual variable of the data term, :math:`A^H p`, or its Fourier transform."""
+    r"""The dual variable of the data term as an image, :math:`A^H p`, or its Fourier transform."""
     dual: torch.Tensor
+    r"""Dual variable of the regularizer."""
 
 
 class PDHG(Solver):
@@ -40,7 +42,8 @@ class PDHG(Solver):
         x_{n+1} &= x_n - \tau (A^H p_{n+1} + K^H q_{n+1}) \\
         \bar x_{n+1} &= x_{n+1} + \theta (x_{n+1} - x_n)
 
-    This is the algorithm of TV-Lambda [KOF2023]_. The dual variable :math:`p` is needed as :math:`A^H p` only, so
+    For an image that is synthesized, :math:`A S` takes the place of :math:`A`. This is the algorithm of TV-Lambda
+    [KOF2023]_. The dual variable :math:`p` is needed as :math:`A^H p` only, so
     that the iteration uses the Gram operator and no k-space array; the iterates are the same.
 
     References
@@ -93,6 +96,11 @@ class PDHG(Solver):
         check_number('relaxation', relaxation, 0, 1)
         self.step_ratio = step_ratio
         self.relaxation = relaxation
+
+    @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return parameters for the tests."""
+        return {'step_ratio': 0.3, 'relaxation': 0.6}
 
     @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:

@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from mrpro.operators import LinearOperator
 
-from mrpro_lambda.checks import check_broadcast, check_tensor, check_type
+from mrpro_lambda.checks import check_tensor, check_type
 from mrpro_lambda.data_terms.circulant_bound import CirculantBound
 from mrpro_lambda.data_terms.DataTerm import DataTerm
 from mrpro_lambda.data_terms.LeastSquares import LeastSquares, double_module, double_tensor
@@ -25,11 +25,12 @@ _LARGEST_WEIGHT = 1e12
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_1`.
+    r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`.
 
-    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or, for a synthesis regularizer,
-    :math:`B = A S`, for example with coefficients of a dictionary, and :math:`y` the data without those of the smooth
-    part. A phase-aware regularizer has another multiplication of the image by a phase between :math:`A` and :math:`S`.
+    The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or the image is synthesized from it,
+    :math:`B = A S`: of coefficients of a dictionary, where :math:`y` are the data without those of the smooth part, or
+    of the image and a vector field. A phase-aware regularizer has a multiplication of the image by a phase between
+    :math:`A` and :math:`S`.
 
     The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only. Data so
     small or large that their squares would leave the range of single precision are divided by a power of two, as are
@@ -42,7 +43,7 @@ class Problem:
     data: torch.Tensor
     r""":math:`y`."""
     start: torch.Tensor
-    """Where the iteration starts, for example the initial image."""
+    """Unknown to start from, for example the initial image."""
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
     rhs: torch.Tensor
@@ -86,9 +87,10 @@ class Problem:
         Raises
         ------
         ValueError
-            If data or initial image hold NaN or Inf, if the data are all zero, if the adjoint of the data has not the
-            shape of the initial image or only one of them is complex, if the Lambda map is not valid or too large for
-            the data, if filters are complex but not the image, or if the norm of coefficients is grouped.
+            If data or initial image hold NaN or Inf, if the data are all zero or have not the shape of those of the
+            initial image, if their adjoint has not the shape of the initial image or only one of them is complex, if
+            the Lambda map is not valid or too large for the data, if filters are complex but not the image, or if the
+            norm of coefficients is grouped.
         """
         check_type('regularizer', regularizer, Regularizer)
         data_term = LeastSquares.of(acquisition_op)
@@ -119,7 +121,7 @@ class Problem:
         offset = regularizer.offset(initial_image)
         if offset is not None:
             (smooth,) = acquisition_op(offset)
-            check_broadcast(data=data, acquired_image=smooth)
+            _check_data_shape(data, smooth.shape)
             data = data - smooth
         (rhs,) = acquisition_op.adjoint(data)
         if rhs.shape != initial_image.shape or rhs.is_complex() != initial_image.is_complex():
@@ -127,6 +129,7 @@ class Problem:
                 'initial_image must have the shape of A^H data, and be complex if and only if that is, got '
                 f'{tuple(initial_image.shape)}, {initial_image.dtype}, and {tuple(rhs.shape)}, {rhs.dtype}.'
             )
+        _check_data_shape(data, data_term.data_shape(initial_image))
         if regularizer.dictionary_op is not None:
             if not regularizer.elementwise:
                 raise ValueError(
@@ -290,3 +293,12 @@ class Problem:
     def adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H`."""
         return self.analyze(self.acquisition_op.adjoint(data)[0])
+
+
+def _check_data_shape(data: torch.Tensor, shape: Sequence[int]) -> None:
+    """Raise an error unless data have the shape of those of an image: they would broadcast to another problem."""
+    if data.shape != tuple(shape):
+        raise ValueError(
+            f'data must have the shape of those of the initial image, got {tuple(data.shape)} instead of '
+            f'{tuple(shape)}.'
+        )

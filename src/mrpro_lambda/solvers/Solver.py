@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
@@ -61,7 +61,7 @@ class Solution(NamedTuple):
 
 
 class Solver(torch.nn.Module, ABC):
-    r"""A solver of :math:`\min_x \frac{1}{2} \|A x - y\|_2^2 + \|\Lambda \cdot K x\|_1`.
+    r"""A solver of :math:`\min_u \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`, see `Problem`.
 
     With `n_iterations` it is a fixed unrolled network, differentiable with respect to the Lambda map, the data and the
     initial image. With `max_iterations` and `tolerance` it stops on its certificate; then `ImplicitBackward`
@@ -106,20 +106,14 @@ class Solver(torch.nn.Module, ABC):
         self.backward = backward
 
     @classmethod
+    def examples(cls) -> Mapping[str, float]:
+        """Return a value other than the default for each parameter of the algorithm, which the tests try."""
+        return {}
+
+    @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:  # noqa: ARG003
         """Tell why the algorithm can not solve problems with a regularizer, `None` if it can."""
         return None
-
-    def with_regularizer(self, regularizer: Regularizer) -> Self:
-        """Return the same solver for another regularizer."""
-        check_type('regularizer', regularizer, Regularizer)
-        if (reason := self.refusal(regularizer)) is not None:
-            raise ValueError(reason)
-        solver = copy.copy(self)
-        solver.__dict__['_modules'] = self._modules | {'regularizer': regularizer}
-        if isinstance(solver.backward, ActiveSetBackward) and not regularizer.elementwise:
-            solver.backward = CheckpointedBackward(8)
-        return solver
 
     def replace(
         self,

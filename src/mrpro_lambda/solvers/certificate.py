@@ -1,4 +1,4 @@
-"""How far an image is from the minimizer, at most."""
+"""How far the objective of an unknown is from its minimum, at most."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Bound = Literal['trivial', 'plain', 'repaired']
 
 
 class Certificate(NamedTuple):
-    """Objectives of images and bounds of their distance to the minimum, one for each image of a batch, in float64."""
+    """Objective and bounds of its distance to the minimum, for each image of a batch, in float64."""
 
     objective: torch.Tensor
-    r"""Value :math:`F(x)`."""
+    r"""Value :math:`F(u)`."""
 
     gap: torch.Tensor
-    r"""Upper bound of :math:`F(x) - \min F`."""
+    r"""Upper bound of :math:`F(u) - \min F`."""
 
     estimate: torch.Tensor
-    r"""Estimate of :math:`F(x) - \min F`, which may be too small."""
+    r"""Estimate of :math:`F(u) - \min F`, which may be too small."""
 
     noise: torch.Tensor
     """Energy of the rounding errors of the data: a relative gap of a smaller objective has no meaning."""

@@ -48,7 +48,7 @@ class DualPair(NamedTuple):
 
 
 def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repair: bool) -> torch.Tensor:
-    r"""Return a lower bound of :math:`\min_u \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|`, for each image.
+    r"""Return a lower bound of :math:`\min_u \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`, for each image.
 
     By duality every pair :math:`(p, q)` with :math:`B^H p + K^H q = 0` and a dual norm :math:`\|q\|_* \le \Lambda` at
     each coefficient has

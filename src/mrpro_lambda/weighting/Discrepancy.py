@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.weighting.AutomaticWeight import AutomaticWeight
 from mrpro_lambda.weighting.Sweep import SweepPoint
+from mrpro_lambda.weighting.Weight import Weight
 
 
 class Discrepancy(AutomaticWeight):
@@ -50,6 +52,11 @@ class Discrepancy(AutomaticWeight):
         check_type('correction', correction, bool)
         check_number('tau', tau, positive=True)
         self.needs_degrees, self.tau = correction, tau
+
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:  # noqa: ARG003
+        """Return the rule with and without the correction."""
+        return {'discrepancy': cls(), 'classical discrepancy': cls(correction=False)}
 
     def criterion(self, points: SweepPoint) -> torch.Tensor:
         """Return the logarithm of the residual relative to its target."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -33,6 +33,16 @@ class GivenWeight(Weight):
         """
         super().__init__()
         self.register_buffer('value', as_numbers('The weight', value))
+
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:
+        """Return a number and one for each map."""
+        return {'given': cls(0.3), 'given, each map': cls([0.3 + i for i in range(n_maps)])}
+
+    @property
+    def relative(self) -> bool:
+        """Whether the map scales with the scan, which it does not."""
+        return False
 
     def choose(self, scan: Scan) -> WeightChoice:
         """Return the map in the shape that the regularizer asks for."""

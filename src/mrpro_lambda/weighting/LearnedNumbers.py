@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -50,6 +50,14 @@ class LearnedNumbers(Weight):
             )
         self.noise_level = noise_level
         self.log_numbers = torch.nn.Parameter(numbers.detach().log().to(torch.float32).expand(n_maps).clone())
+
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:
+        """Return both references."""
+        return {
+            'learned numbers': cls(n_maps, [0.3 + i for i in range(n_maps)]),
+            'learned numbers, intensity': cls(n_maps, 0.1, noise_level=False),
+        }
 
     @property
     def uses_noise_level(self) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mrpro_lambda.checks import check_type
+from mrpro_lambda.nets.inputs import ImageInput, NetworkInput, ResponsesInput
 from mrpro_lambda.nets.LambdaNet import LambdaNet
+from mrpro_lambda.nets.UNet import UNet
 from mrpro_lambda.solvers.Solver import Solver
 from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight, WeightChoice
@@ -28,6 +32,20 @@ class NetworkWeight(Weight):
         check_type('lambda_net', lambda_net, LambdaNet)
         self.lambda_net = lambda_net
 
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:
+        """Return networks of the image, and one of the responses of the filters of a dictionary."""
+
+        def network(network_input: NetworkInput, n_channels_out: int, initial_scale: float = 1.0) -> LambdaNet:
+            backbone = UNet(2, 1, n_channels_out, n_features=2, n_resolutions=2)
+            return LambdaNet(backbone, [network_input], padding=3, initial_scale=initial_scale)
+
+        return {
+            'network': cls(network(ImageInput('signal_to_noise'), n_maps)),
+            'network of the image': cls(network(ImageInput('magnitude'), n_maps, 0.05)),
+            'network of responses': cls(network(ResponsesInput('signal_to_noise', None, True), 1)),
+        }
+
     @property
     def uses_noise_level(self) -> bool:
         """Whether the network uses the noise level."""
@@ -37,9 +55,9 @@ class NetworkWeight(Weight):
         """Return the map of the network."""
         net, regularizer = self.lambda_net, scan.solver.regularizer
         responses = None
-        if net.uses_responses and regularizer.synthesis_op is not None:
+        if net.uses_responses and regularizer.dictionary_op is not None:
             smooth = regularizer.offset(scan.initial_image) if net.high_pass else None
-            (responses,) = regularizer.synthesis_op.adjoint(
+            (responses,) = regularizer.dictionary_op.adjoint(
                 scan.initial_image if smooth is None else scan.initial_image - smooth
             )
         return WeightChoice(net(scan.initial_image, scan.noise_std if self.uses_noise_level else None, responses))
@@ -47,7 +65,7 @@ class NetworkWeight(Weight):
     def check_solver(self, solver: Solver) -> None:
         """Raise an error if the network needs a dictionary that is not there, or gives another number of maps."""
         net, regularizer = self.lambda_net, solver.regularizer
-        if net.uses_responses and regularizer.synthesis_op is None:
+        if net.uses_responses and regularizer.dictionary_op is None:
             raise ValueError(
                 f'A network for the responses of filters needs a dictionary, got {type(regularizer).__name__}.'
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -41,6 +41,11 @@ class NoiseWeight(Weight):
                 f'{tuple(numbers.shape)}.'
             )
         self.register_buffer('factor', numbers)
+
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:
+        """Return a number and one for each map."""
+        return {'noise': cls(1.3), 'noise, each map': cls([1.3 / (1 + i) for i in range(n_maps)])}
 
     @property
     def uses_noise_level(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch.nn import Conv1d, Conv2d, Conv3d
@@ -88,6 +88,14 @@ class NumberNet(Weight):
             torch.nn.init.zeros_(layer.bias)
         with torch.no_grad():
             self.last.weight.mul_(0.1)  # so that the numbers start alike
+
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:
+        """Return both references."""
+        return {
+            'number net': cls(n_maps, 3),
+            'number net, intensity': cls(n_maps, 3, noise_level=False, initial_scale=0.02),
+        }
 
     @property
     def uses_noise_level(self) -> bool:

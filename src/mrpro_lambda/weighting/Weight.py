@@ -25,10 +25,26 @@ class WeightChoice(NamedTuple):
 class Weight(torch.nn.Module, ABC):
     r"""How strongly to regularize: chooses the map :math:`\Lambda` for a scan.
 
-    A subclass writes `choose`. Apart from given numbers, a weight scales with the scan,
+    A subclass writes `choose`. Unless it is not `relative`, a weight scales with the scan,
     :math:`\Lambda(c y, c x_0, c \sigma) = c \Lambda(y, x_0, \sigma)` for :math:`c > 0`. It treats the images of a batch
     that the regularizer does not couple independently.
     """
+
+    @classmethod
+    def examples(cls, n_maps: int) -> Mapping[str, Weight]:  # noqa: ARG003
+        """Return small weights of this class by their names, which the tests of all weights take.
+
+        Parameters
+        ----------
+        n_maps
+            Number of maps that they may have to give. Those that do not fit are left out, see `check_solver`.
+        """
+        return {cls.__name__: cls()}
+
+    @property
+    def relative(self) -> bool:
+        """Whether the map scales with the scan, and images that are not coupled do not influence each other's."""
+        return True
 
     @abstractmethod
     def choose(self, scan: Scan) -> WeightChoice:

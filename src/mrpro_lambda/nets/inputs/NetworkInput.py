@@ -16,6 +16,11 @@ class NetworkInput(ABC):
     made of an `InputContext`, which knows no units: scale equivariance is no task of an input.
     """
 
+    @classmethod
+    def examples(cls) -> tuple[NetworkInput, ...]:
+        """Return some of this class, which the tests of all inputs take."""
+        return (cls(),)
+
     @property
     @abstractmethod
     def name(self) -> str:

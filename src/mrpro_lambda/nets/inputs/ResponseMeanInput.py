@@ -31,6 +31,11 @@ class ResponseMeanInput(NetworkInput):
                 f'{self.responses}.'
             )
 
+    @classmethod
+    def examples(cls) -> tuple[NetworkInput, ...]:
+        """Return the mean of each feature without sign."""
+        return (cls(ResponsesInput('magnitude')), cls(ResponsesInput('signal_to_noise', of_high_pass=True)))
+
     @property
     def name(self) -> str:
         """Return what the input shows."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.nets.inputs.InputContext import InputContext, Unit
-from mrpro_lambda.nets.inputs.SignalInput import SignalInput
+from mrpro_lambda.nets.inputs.NetworkInput import NetworkInput
+from mrpro_lambda.nets.inputs.SignalInput import Features, SignalInput
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class ResponsesInput(SignalInput):
         check_type('of_high_pass', self.of_high_pass, bool)
         if self.n_filters is not None:
             check_number('n_filters', self.n_filters, 1, integer=True)
+
+    @classmethod
+    def examples(cls) -> tuple[NetworkInput, ...]:
+        """Return each by itself and all jointly, with each feature."""
+        return (*super().examples(), *(cls(features, 3, True) for features in get_args(Features)))
 
     @property
     def name(self) -> str:

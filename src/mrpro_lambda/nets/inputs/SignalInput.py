@@ -37,6 +37,11 @@ class SignalInput(NetworkInput):
         if self.features not in get_args(Features):
             raise ValueError(f'features must be one of {get_args(Features)}, got features={self.features!r}.')
 
+    @classmethod
+    def examples(cls) -> tuple[NetworkInput, ...]:
+        """Return one with each feature."""
+        return tuple(cls(features) for features in get_args(Features))
+
     @abstractmethod
     def signals(self, context: InputContext, unit: Unit) -> torch.Tensor:
         """Return the signals relative to a unit, shape `(n, *image)`."""

@@ -9,6 +9,7 @@ import torch
 from mrpro.operators.Functional import ProximableFunctional, throw_if_negative_or_complex
 
 from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
+from mrpro_lambda.norms import GroupNorm, L1Norm, Norm
 from mrpro_lambda.operators.GradientOp import Boundary, GradientOp
 
 
@@ -96,15 +97,16 @@ class WeightedTotalVariation(ProximableFunctional):
         if weight.is_complex() or not bool((weight.isfinite() & (weight >= 0)).all()):
             raise ValueError(f'The weight must be real, finite and >= 0, got {weight.dtype}, {tuple(weight.shape)}.')
         self.weight = weight
-        self.isotropic = isotropic
-        self.complex_modulus = complex_modulus
         self.tolerance = tolerance
         self.max_iterations = max_iterations
         self._gradient_op = GradientOp(dim, boundary)
-        directions = range(len(self._gradient_op.dim))
-        spatial = [d for d in directions if isotropic and dim[d] >= -3]
-        self._groups = sorted([*([spatial] if spatial else []), *([d] for d in directions if d not in spatial)])
-        self._group_of_direction = [[d in group for group in self._groups].index(True) for d in directions]
+        # the spatial directions share the group of the first of them
+        spatial = [i for i, d in enumerate(dim) if isotropic and d >= -3]
+        self._first_of_group = [spatial[0] if i in spatial else i for i in range(len(dim))]
+        self._norm: Norm = L1Norm()
+        if isotropic or complex_modulus:
+            groups = sorted(set(self._first_of_group))
+            self._norm = GroupNorm([groups.index(i) for i in self._first_of_group], modulus=complex_modulus)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor]:
         """Compute the weighted total variation.
@@ -123,7 +125,7 @@ class WeightedTotalVariation(ProximableFunctional):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
         """Compute the weighted total variation. Prefer calling the instance."""
         threshold = self._threshold(x, x.dtype.to_real())
-        return ((threshold * self._magnitude(self._gradient_op(x)[0])).sum(),)
+        return (self._norm.value(self._gradient_op(x)[0], threshold).sum(),)
 
     def prox(self, x: torch.Tensor, sigma: torch.Tensor | float = 1.0) -> tuple[torch.Tensor]:
         r"""Apply the proximal mapping, total variation denoising.
@@ -188,7 +190,7 @@ class WeightedTotalVariation(ProximableFunctional):
                 img = gradient_op.add_adjoint_(x.clone(), dual, -1.0)
                 (difference,) = gradient_op(img)
                 inner = (dual.conj() * difference).real.sum()
-                gap = ((threshold * self._magnitude(difference)).sum() - inner).item()
+                gap = (self._norm.value(difference, threshold).sum() - inner).item()
                 if gap <= self.tolerance * scale:
                     return img
                 objective = img.abs().square().sum().item()
@@ -197,7 +199,7 @@ class WeightedTotalVariation(ProximableFunctional):
                 last_objective = objective
             img = gradient_op.add_adjoint_(x.clone(), extrapolated, -1.0)
             ascended = gradient_op.add_forward_(extrapolated.clone(), img, 1 / gradient_op.norm(x.shape) ** 2)
-            previous, dual = dual, self._project(ascended, threshold)
+            previous, dual = dual, self._norm.project(ascended, threshold)
             factor, momentum = momentum - 1, (1 + math.sqrt(1 + 4 * momentum**2)) / 2
             extrapolated = torch.lerp(previous, dual, 1 + factor / momentum)
         raise RuntimeError(
@@ -205,43 +207,26 @@ class WeightedTotalVariation(ProximableFunctional):
             f'{self.max_iterations} iterations, above tolerance={self.tolerance:.1e}: increase max_iterations.'
         )
 
-    def _magnitude(self, difference: torch.Tensor) -> torch.Tensor:
-        """Return the norms that one weight applies to, shape `(n_groups, *img.shape, 1 or 2)`."""
-        parts = torch.view_as_real(difference) if difference.is_complex() else difference.unsqueeze(-1)
-        if self.complex_modulus:
-            parts = torch.linalg.vector_norm(parts, dim=-1, keepdim=True)
-        if len(self._groups) == len(parts):
-            return parts.abs()
-        return torch.stack([torch.linalg.vector_norm(parts[group], dim=0) for group in self._groups])
-
-    def _project(self, dual: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-        """Project to the unit ball of the dual norm times the threshold."""
-        norm = self._magnitude(dual)
-        factor = (threshold / torch.maximum(norm, threshold).clamp_min(1e-300))[self._group_of_direction]
-        if not dual.is_complex():
-            return dual * factor.squeeze(-1)
-        return torch.view_as_complex((torch.view_as_real(dual) * factor).contiguous())
-
     def _threshold(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return the weight of each group, shape `(n_groups or 1, *map, 1)`, after checking it against the image."""
+        """Return the weight of each difference, after checking it against the image."""
         weight = self.weight.to(x.device, dtype)
         if weight.ndim in (0, x.ndim):
             weight = weight.reshape(1, *(weight.shape or (1,) * x.ndim))
-        sizes = (len(self._group_of_direction), *x.shape)
+        sizes = (len(self._first_of_group), *x.shape)
         if weight.ndim != x.ndim + 1 or any(m not in (1, n) for m, n in zip(weight.shape, sizes, strict=True)):
             raise ValueError(
                 f'The weight must be a number or have the axes {sizes[1:]} or {sizes}, where size 1 broadcasts, got '
                 f'shape {tuple(self.weight.shape)} for an image of shape {tuple(x.shape)} and {sizes[0]} direction(s).'
             )
-        if len(weight) > 1:
-            first = weight[[group[0] for group in self._groups]]
-            if self.isotropic and not bool((first[self._group_of_direction] == weight).all()):
-                raise ValueError('Directions that share an isotropic norm must have the same weight.')
-            weight = first
-        return weight.unsqueeze(-1)
+        if len(weight) > 1 and not bool((weight[self._first_of_group] == weight).all()):
+            raise ValueError(
+                'Directions that share an isotropic norm must have the same weight, got different ones in shape '
+                f'{tuple(self.weight.shape)}.'
+            )
+        return weight.expand(sizes)
 
     def _sigma(self, sigma: torch.Tensor | float, x: torch.Tensor) -> torch.Tensor:
-        """Return the checked scaling factor, broadcastable to the norms of the groups."""
+        """Return the checked scaling factor, broadcastable to the image."""
         throw_if_negative_or_complex(sigma)
         sigma = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
         sigma = sigma.reshape((1,) * x.ndim if sigma.numel() == 1 else sigma.shape)
@@ -249,4 +234,4 @@ class WeightedTotalVariation(ProximableFunctional):
         pairs = zip(sigma.shape[::-1], sizes[::-1], strict=False)
         if sigma.ndim > x.ndim or any(m not in (1, n) for m, n in pairs) or not bool(sigma.isfinite().all()):
             raise ValueError(f'sigma must be finite and broadcast to {tuple(sizes)}, got shape {tuple(sigma.shape)}.')
-        return sigma.unsqueeze(-1)
+        return sigma

@@ -6,8 +6,8 @@ from mrpro.algorithms.optimizers import pgd
 from mrpro.operators import IdentityOp, LinearOperator
 from mrpro.operators.functionals import L2NormSquared
 from mrpro.utils import RandomGenerator
+from mrpro_lambda.functionals import WeightedTotalVariation
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.operators.functionals import WeightedTotalVariation
 from mrpro_lambda.operators.GradientOp import Boundary
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
