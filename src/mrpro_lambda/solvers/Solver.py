@@ -115,6 +115,23 @@ class Solver(torch.nn.Module, ABC):
         """Tell why the algorithm can not solve problems with a regularizer, `None` if it can."""
         return None
 
+    def with_regularizer(self, regularizer: Regularizer) -> Self:
+        """Return the same solver for another regularizer.
+
+        Raises
+        ------
+        ValueError
+            If the algorithm can not solve problems with it.
+        """
+        check_type('regularizer', regularizer, Regularizer)
+        if (reason := self.refusal(regularizer)) is not None:
+            raise ValueError(reason)
+        solver = copy.copy(self)
+        solver.__dict__['_modules'] = self._modules | {'regularizer': regularizer}
+        if isinstance(solver.backward, ActiveSetBackward) and not regularizer.elementwise:
+            solver.backward = CheckpointedBackward(8)
+        return solver
+
     def replace(
         self,
         *,
