@@ -130,9 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     rec = add('reconstruct', _reconstruct, 'Reconstruct an ISMRMRD file and write DICOM, NIfTI, PNG and a report.')
     rec.add_argument('file', type=Path, metavar='FILE', help='raw data (ISMRMRD, HDF5)')
     rec.add_argument('--output', type=Path, required=True, metavar='DIR', help='new or empty folder to write')
-    rec.add_argument(
-        '--method', choices=get_args(Method), help='total variation or dictionary; default: that of the model, or tv'
-    )
+    rec.add_argument('--method', choices=get_args(Method), help='what is sparse; default: that of the model, or tv')
     rec.add_argument('--dictionary', metavar='NAME_OR_PATH', help='filters for cdl; default: those of the weights')
     how = rec.add_mutually_exclusive_group()
     how.add_argument('--model', metavar='NAME_OR_PATH', help='trained weights; default: chosen from the sampling')

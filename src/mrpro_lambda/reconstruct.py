@@ -28,10 +28,11 @@ from mrpro_lambda.reconstruction import (
     estimate_noise_weight,
     prewhiten,
 )
-from mrpro_lambda.solvers import Solution
+from mrpro_lambda.regularizers import TotalGeneralizedVariation
+from mrpro_lambda.solvers import ADMM, Solution
 from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
 
-Method = Literal['tv', 'cdl']
+Method = Literal['tv', 'tgv', 'cdl']
 Whitening = Literal['auto', 'background', 'none']
 Csm = Literal['inati', 'walsh', 'none']
 Phase = Literal['auto', 'on', 'off']
@@ -56,7 +57,8 @@ class Settings:
     """
 
     method: Method | None = None
-    """Total variation or convolutional dictionary. `None`: that of the model, and total variation without one."""
+    """Total variation, generalized variation or convolutional dictionary. `None`: that of the model, and total
+    variation without one."""
     model: str | Path | None = None
     """Name of pretrained weights, or a file of weights. `None`: `choose_model`, unless there is a weight."""
     weight: Annotated[float, Range(0)] | Rule | None = None
@@ -139,7 +141,7 @@ def choose_model(method: Method, sampled: float | None) -> str:
     """
     if method == 'cdl':
         return 'cdl-v3-low-field' if _is_fully_sampled(sampled) else 'cdl-v3'
-    return 'tv-low-field' if _is_fully_sampled(sampled) else 'tv-variable-density'
+    return f'{method}-low-field' if _is_fully_sampled(sampled) else f'{method}-variable-density'
 
 
 def choose_upsampling(model: str | None, sampled: float | None) -> float:
@@ -154,7 +156,7 @@ def choose_upsampling(model: str | None, sampled: float | None) -> float:
     sampled
         Sampled fraction of the measured band, see `~mrpro_lambda.raw_data.sampled_fraction`.
     """
-    raises_resolution = model in list_pretrained() and model != 'tv-variable-density'
+    raises_resolution = model in list_pretrained() and not str(model).endswith('variable-density')
     return 2.0 if raises_resolution and _is_fully_sampled(sampled) else 1.0
 
 
@@ -283,11 +285,20 @@ def _load_parts(settings: Settings) -> tuple[_Weights | None, torch.Tensor | Non
     if settings.model is None:
         return None, filters
     weights = _load(settings.model, filters)
-    method = 'tv' if weights.model.solver.regularizer.dictionary_op is None else 'cdl'
-    if settings.method not in (None, method):
-        needed = 'a model with a dictionary' if settings.method == 'cdl' else 'total variation'
-        raise ValueError(f'The method {settings.method!r} needs the weights of {needed}, got {weights.name}.')
+    if settings.method not in (None, _method_of(weights.model)):
+        needed = {'cdl': 'a model with a dictionary', 'tv': 'total variation', 'tgv': 'generalized variation'}
+        raise ValueError(
+            f'The method {settings.method!r} needs the weights of {needed[str(settings.method)]}, got {weights.name}.'
+        )
     return weights, filters
+
+
+def _method_of(model: LambdaMapModel) -> Method:
+    """Return the method of a model."""
+    regularizer = model.solver.regularizer
+    if regularizer.dictionary_op is not None:
+        return 'cdl'
+    return 'tv' if regularizer.transform_op.n_components is None else 'tgv'
 
 
 def _load(name: str | Path, filters: torch.Tensor | None) -> _Weights:
@@ -343,7 +354,8 @@ def _reconstruct(
     else:
         if settings.weight is None:
             raise ValueError('Without weights of a network, there must be a weight.')
-        name = 'dictionary' if settings.method == 'cdl' else 'total variation'
+        names = {'cdl': 'dictionary', 'tgv': 'generalized variation'}
+        name = names.get(str(settings.method), 'total variation')
         if isinstance(settings.weight, str):
             options['regularization_weight'] = _RULES[settings.weight]()
             name += f' with one weight, found by {settings.weight}'
@@ -354,6 +366,17 @@ def _reconstruct(
             filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
             reconstruction = AdaptiveDictionaryReconstruction(
                 kdata, fourier_op, _CSM[csm], filters=filters, **common, **options
+            )
+        elif settings.method == 'tgv':
+            weight = options.pop('regularization_weight')
+            solver = ADMM(TotalGeneralizedVariation((-2, -1)), **options)
+            reconstruction = LearnedReconstruction(
+                kdata,
+                fourier_op,
+                _CSM[csm],
+                model=LambdaMapModel(None, solver),
+                regularization_weight=weight,
+                **common,
             )
         else:
             reconstruction = AdaptiveTotalVariationReconstruction(
@@ -380,7 +403,7 @@ def _reconstruct(
         'sampled_fraction': sampled,
         'factor': factor,
         'model': name,
-        'method': 'tv' if dictionary_op is None else 'cdl',
+        'method': _method_of(reconstruction.model),
         'dictionary': None if settings.dictionary is None else str(settings.dictionary),
         'card': {} if weights is None else weights.card,
         'prewhitened': noise is not None,
