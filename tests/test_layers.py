@@ -39,6 +39,7 @@ LAYERS: dict[str, set[str]] = {
     'reconstruct': {
         'checks',
         'operators',
+        'regularizers',
         'solvers',
         'weighting',
         'models',
