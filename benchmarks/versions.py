@@ -77,7 +77,8 @@ def work() -> None:
             found[f'ADMM to {tolerance:g}, {name}'] = timed(partial(exact.solve, *arguments))
     dictionary = DictionarySparsity(load_dictionary('k32-9x9-medium').filters, beta=4.0)
     small = problems.random_lines(problems.magnitude(160), 1)
-    arguments = (small.data, small.operator, small.initial_image, 0.03)
+    weights = torch.full((), 0.03)
+    arguments = (small.data, small.operator, small.initial_image, weights)
     for algorithm in (FISTA, ADMM):
         calls = [partial(call, algorithm(dictionary, n_iterations=n), *arguments) for n in (2, 18)]
         short, long = (timed(c) for c in calls)
