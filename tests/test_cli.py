@@ -288,7 +288,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--noise-file', 'missing.h5'], 'There is no file missing.h5'),
         (['--noise-std', '0'], 'noise_std must be a finite number above 0, got 0'),
         (['--noise-std', 'nan'], 'noise_std must be a finite number'),
-        (['--weight', '-1'], 'weight must be a finite number of at least 0, got -1'),
+        (['--weight', '-1'], 'weight must be a finite number of at least 0 or one of .*, got -1'),
         (['--weight', 'inf'], 'weight must be a finite number'),
         (['--tolerance', 'abc'], "tolerance: invalid float value: 'abc'"),
         (['--max-iterations', '0'], 'max_iterations must be an integer of at least 1, got 0'),

@@ -177,8 +177,8 @@ def test_readout_of_another_trajectory_keeps_its_oversampling(raw: WriteRaw) -> 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'method': 'wavelet'}, r"method must be one of \['tv', 'cdl'\], got 'wavelet'"),
-        ({'weight': -1}, 'weight must be a finite number of at least 0, got -1'),
+        ({'method': 'wavelet'}, r"method must be one of \['tv', 'tgv', 'cdl'\], got 'wavelet'"),
+        ({'weight': -1}, 'weight must be a finite number of at least 0 or one of .*, got -1'),
         ({'weight': 'best'}, r"of at least 0 or one of \['sure', 'discrepancy', 'l-curve'\], got 'best'"),
         ({'weight': float('nan')}, 'weight must be a finite number'),
         ({'noise_std': 0.0}, 'noise_std must be a finite number above 0, got 0.0'),

@@ -44,7 +44,8 @@ def test_goes_on_from_the_last_state(cls: SolverClass) -> None:
     solver = cls(case.regularizer, max_iterations=20_000, tolerance=1e-4)
     way = Continuation(solver, *case[1:4])
     first, second = way.solve(case.lambda_map), way.solve(case.lambda_map)
-    assert second.n_iterations == 10 < first.n_iterations
+    assert second.n_iterations == 10 <= first.n_iterations
+    assert first.n_iterations > 10 or not case.regularizer.elementwise  # quadratic problems take no more
     image = second.img.clone()
     way.solve(3 * case.lambda_map)
     assert torch.equal(second.img, image)
