@@ -10,7 +10,9 @@ WAY = (8.0, 0.2, 1.0)
 """Weights on the way to the one that is compared."""
 
 
-@solver_case_parameters()
+@solver_case_parameters(
+    'single coil', 'three coils', 'dictionary, three coils', 'generalized variation', 'Tikhonov, single coil'
+)
 def test_way_does_not_matter(cls: SolverClass, name: str) -> None:
     """The last solve has the objective of a cold one, up to the gaps of both."""
     case, expected = get_case(name), solve_exactly(cls, name)
