@@ -228,6 +228,7 @@ def write_report(path: Path, result: Reconstructed, seconds: float) -> str:
         + (f', {relative_noise:.2f} times the root mean square of the image' if relative_noise is not None else ''),
         'whitening': report['whitening'],
         'model': report['model'],
+        'phase': 'real and imaginary part apart (--phase)' if report['settings']['phase'] == 'on' else '',
         'weight': _weight(report['weight']),
         'trained for': report['card'].get('acquisition', ''),
         'and noise': report['card'].get('noise', ''),

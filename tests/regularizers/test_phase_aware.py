@@ -8,7 +8,7 @@ from mrpro.operators import SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.data_terms import LeastSquares
 from mrpro_lambda.operators import CartesianAcquisitionOp, ModulationOp, gram_operator, low_resolution_phase
-from mrpro_lambda.regularizers import DictionarySparsity, PhaseAware, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, PhaseAware, Sparsity, TotalVariation
 from mrpro_lambda.solvers import ADMM, FISTA
 
 from tests.regularizers.cases import orthonormal_filters
@@ -50,6 +50,7 @@ def test_phase_of_each_image_is_that_of_the_image_alone() -> None:
 
 def test_phase_of_zeros_and_of_real_numbers() -> None:
     assert bool((low_resolution_phase(torch.zeros(SHAPE, dtype=torch.complex64), (-2, -1)) == 1).all())
+    assert bool((low_resolution_phase(disk()[..., :1, :1], (-2, -1)).abs() - 1).abs().max() < 1e-6)  # one voxel
     with pytest.raises(ValueError, match=r'needs a complex image, got torch\.float64 of shape'):
         low_resolution_phase(disk(), (-2, -1))
 
@@ -127,3 +128,26 @@ def test_norm_of_both_parts_together() -> None:
     with pytest.raises(ValueError, match='a norm that treats them separately, got GroupNorm and imaginary_factor=2'):
         PhaseAware(modulus, imaginary_factor=2)
     assert PhaseAware(modulus, imaginary_factor=1.0).n_maps == 1
+
+
+def test_sums_are_of_one_unknown() -> None:
+    """A phase-aware sum is one of the sum; added to another one its phase would be lost without a word."""
+    for add in (lambda: PhaseAware(TV) + Sparsity(), lambda: Sparsity() + PhaseAware(TV)):
+        with pytest.raises(ValueError, match='must be of one unknown, the image, but that of PhaseAware is another'):
+            add()
+    assert PhaseAware(TV + Sparsity()).n_maps == 2
+    with pytest.raises(ValueError, match='phase-aware once'):
+        PhaseAware(PhaseAware(TV))
+
+
+def test_data_term_of_a_phase_is_kept() -> None:
+    """As long as the phase is the same, so that a sweep over weights sets up once."""
+    case = get_case('three coils')
+    data_term = LeastSquares(case.acquisition_op)
+    phase = low_resolution_phase(case.initial_image, (-2, -1))
+    first = data_term.modulated(phase)
+    assert data_term.modulated(phase.clone()) is first
+    other = data_term.modulated(phase.conj().resolve_conj())
+    assert other is not first
+    x = case.initial_image
+    torch.testing.assert_close(other.acquisition_op(x)[0], case.acquisition_op(phase.conj() * x)[0])

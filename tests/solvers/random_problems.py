@@ -7,12 +7,16 @@ import torch
 from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
 from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.operators.GeneralizedGradientOp import ClosedBoundary
 from mrpro_lambda.operators.GradientOp import Boundary
 from mrpro_lambda.regularizers import (
     DictionarySparsity,
     FilterSparsity,
+    PhaseAware,
     Regularizer,
     Sparsity,
+    Tikhonov,
+    TotalGeneralizedVariation,
     TotalVariation,
     WaveletSparsity,
 )
@@ -124,7 +128,25 @@ class RandomProblems:
         if kind == 'sum':
             other = (Sparsity(), self.wavelets(), self.filters())[self.integer(0, 2)]
             return self.total_variation(ndim, grouped=self.chance(0.3)) + other
+        if kind == 'Tikhonov':
+            return Tikhonov([(), (-2, -1), (-1,)][self.integer(0, 2)])
+        if kind == 'generalized variation':
+            return self.generalized_variation()
+        if kind == 'phase-aware':
+            inner = (self.total_variation(ndim, grouped=False), self.generalized_variation(), self.dictionary(dtype))
+            regularizer: Regularizer = inner[self.integer(0, 2)]
+            separable = regularizer.coefficient_norm.separable_parts and self.chance(0.8)
+            return PhaseAware(regularizer, imaginary_factor=float(self.uniform(0.2, 5)) if separable else 1.0)
         return self.total_variation(ndim, grouped=kind == 'grouped total variation')
+
+    def generalized_variation(self) -> TotalGeneralizedVariation:
+        """Draw generalized variation in the plane."""
+        return TotalGeneralizedVariation(
+            [(-2, -1), (-1,)][self.integer(0, 1)],
+            boundary=get_args(ClosedBoundary)[self.integer(0, 1)],
+            isotropic=self.chance(0.2),
+            complex_modulus=self.chance(0.2),
+        )
 
     def problem(self, kind: str, *, n_batch: int | None = None, dtype: torch.dtype | None = None) -> Case:
         """Draw a problem.
@@ -139,11 +161,11 @@ class RandomProblems:
             Type of the image, real or complex numbers in double precision by default.
         """
         if dtype is None:
-            dtype = torch.complex128 if self.chance(0.8) else torch.float64
+            dtype = torch.complex128 if self.chance(0.8) or kind == 'phase-aware' else torch.float64
         n_z = self.integer(1, 3) if self.chance(0.3) else 1
         shape = (n_batch or self.integer(1, 3), 1, n_z, self.integer(4, 7), self.integer(4, 7))
         regularizer = self.regularizer(kind, len(shape), dtype)
-        if kind == 'dictionary' and regularizer.dim[0] == -3:
+        if regularizer.dictionary_op is not None and regularizer.dim[0] == -3:
             shape = (*shape[:-3], 3, *shape[-2:])
         acquisition_op = self.acquisition(shape, dtype, self.integer(1, 3))
         img = 0.1 * self.noise(shape, dtype)
@@ -160,7 +182,10 @@ class RandomProblems:
         return Case(regularizer, data, acquisition_op, start, lambda_map)
 
 
-KINDS = ('total variation', 'grouped total variation', 'dictionary', 'sparsity', 'wavelets', 'filters', 'sum')
+KINDS = (
+    *('total variation', 'grouped total variation', 'dictionary', 'sparsity', 'wavelets', 'filters', 'sum', 'Tikhonov'),
+    *('generalized variation', 'phase-aware'),
+)
 
 
 def solvers_of(case: Case) -> list[SolverClass]:

@@ -41,8 +41,10 @@ class LeastSquares(DataTerm):
         """
         check_type('acquisition_op', acquisition_op, LinearOperator)
         self.acquisition_op = with_true_adjoint(acquisition_op)
-        self._found: dict[tuple, torch.Tensor | CirculantBound] = {}
+        self._norms: dict[tuple, torch.Tensor] = {}
+        self._bounds: dict[tuple, CirculantBound] = {}
         self._data_shapes: dict[tuple, tuple[int, ...]] = {}
+        self._modulated: tuple[torch.Tensor, Self] | None = None
 
     @classmethod
     def of(cls, acquisition: LinearOperator | DataTerm) -> DataTerm:
@@ -65,21 +67,17 @@ class LeastSquares(DataTerm):
 
     def norm(self, img: torch.Tensor, coupled_dim: tuple[int, ...] = ()) -> torch.Tensor:
         """Return an upper bound of the norm of the Gram operator, see `gram_norm`."""
-        key = ('norm', *_key(img), coupled_dim)
-        if key not in self._found:
-            self._found[key] = gram_norm(self.gram, img, coupled_dim=coupled_dim)
-        found = self._found[key]
-        assert isinstance(found, torch.Tensor)  # noqa: S101
-        return found
+        key = (*_key(img), coupled_dim)
+        if key not in self._norms:
+            self._norms[key] = gram_norm(self.gram, img, coupled_dim=coupled_dim)
+        return self._norms[key]
 
     def circulant_bound(self, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:
         """Return a circulant upper bound of the Gram operator, see `circulant_bound`."""
-        key = ('bound', *_key(img), coupled_dim)
-        if key not in self._found:
-            self._found[key] = circulant_bound(self.acquisition_op, self.gram, img, coupled_dim)
-        found = self._found[key]
-        assert isinstance(found, CirculantBound)  # noqa: S101
-        return found
+        key = (*_key(img), coupled_dim)
+        if key not in self._bounds:
+            self._bounds[key] = circulant_bound(self.acquisition_op, self.gram, img, coupled_dim)
+        return self._bounds[key]
 
     @cached_property
     def coupled_dim(self) -> tuple[int, ...] | None:
@@ -93,8 +91,13 @@ class LeastSquares(DataTerm):
         return BandLimitOp.from_gram(self.gram, joint_dim)
 
     def modulated(self, modulation: torch.Tensor) -> Self:
-        """Return the data term for images that are multiplied before they are acquired."""
-        return type(self)(self.acquisition_op @ ModulationOp(modulation))
+        """Return the data term for images that are multiplied before they are acquired.
+
+        The last one is kept: the phase of a scan is the same for each weight that is tried.
+        """
+        if self._modulated is None or not _equal(self._modulated[0], modulation):
+            self._modulated = modulation, type(self)(self.acquisition_op @ ModulationOp(modulation))
+        return self._modulated[1]
 
     @cached_property
     def double(self) -> LeastSquares:
@@ -107,6 +110,11 @@ class LeastSquares(DataTerm):
         """Move the Gram operator, whose numbers may be on no device so far."""
         self.__dict__['gram'] = self.gram.to(device)
         return self
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Tell whether two tensors are the same numbers."""
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
 def _key(img: torch.Tensor) -> tuple:

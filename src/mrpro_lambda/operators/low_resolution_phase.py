@@ -85,6 +85,8 @@ def _otsu(x: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
     last = tuple(range(-len(dim), 0))
     values = x.movedim(dim, last).flatten(-len(dim)).double().sort(-1).values
     n = values.shape[-1]
+    if n == 1:  # a single voxel is the object
+        return torch.full_like(x, -torch.inf)
     below = torch.arange(1, n, dtype=torch.float64, device=x.device)
     total = values.cumsum(-1)
     low, high = total[..., :-1] / below, (total[..., -1:] - total[..., :-1]) / (n - below)

@@ -53,9 +53,12 @@ class PhaseAware(Regularizer):
         Raises
         ------
         ValueError
-            If the norm takes both parts together, but they are to have different weights.
+            If the norm takes both parts together, but they are to have different weights, or if the regularizer is
+            phase-aware already.
         """
         check_type('regularizer', regularizer, Regularizer)
+        if isinstance(regularizer, PhaseAware):
+            raise ValueError('A regularizer is phase-aware once, got a PhaseAware of PhaseAware.')
         if imaginary_factor is not None:
             check_number('imaginary_factor', imaginary_factor)
         check_number('width', width, positive=True)
@@ -84,6 +87,11 @@ class PhaseAware(Regularizer):
             ),
             'phase-aware generalized variation': cls(TotalGeneralizedVariation((-2, -1)), imaginary_factor=2.0),
         }
+
+    @property
+    def of_image(self) -> bool:
+        """Whether the unknown is the image itself: it is the demodulated one. ``PhaseAware(a + b)`` adds up."""
+        return False
 
     @property
     def n_maps(self) -> int:

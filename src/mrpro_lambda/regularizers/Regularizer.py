@@ -86,12 +86,17 @@ class Regularizer(torch.nn.Module):
         if not isinstance(other, Regularizer):
             return NotImplemented
         for part in (self, other):
-            if part.synthesis_op is not None or part.transform_op.n_components is not None:
+            if not part.of_image:
                 raise ValueError(
                     'Regularizers that are added must be of one unknown, the image, but that of '
-                    f'{type(part).__name__} is synthesized: got {type(self).__name__} + {type(other).__name__}.'
+                    f'{type(part).__name__} is another one: got {type(self).__name__} + {type(other).__name__}.'
                 )
         return SumRegularizer((self, other))
+
+    @property
+    def of_image(self) -> bool:
+        """Whether the unknown is the image itself."""
+        return self.synthesis_op is None
 
     def offset(self, initial_image: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
         """Return the part of the image that is not synthesized, `None` if there is none."""

@@ -126,8 +126,8 @@ class Solver(torch.nn.Module, ABC):
         check_type('regularizer', regularizer, Regularizer)
         if (reason := self.refusal(regularizer)) is not None:
             raise ValueError(reason)
-        solver = copy.copy(self)
-        solver.__dict__['_modules'] = self._modules | {'regularizer': regularizer}
+        solver = self._copy()
+        solver.regularizer = regularizer
         if isinstance(solver.backward, ActiveSetBackward) and not regularizer.elementwise:
             solver.backward = CheckpointedBackward(8)
         return solver
@@ -157,9 +157,14 @@ class Solver(torch.nn.Module, ABC):
         if n_iterations is None:
             max_iterations = max_iterations or self.max_iterations
             tolerance = self.tolerance if tolerance is None else tolerance
+        solver = self._copy()
+        solver.set_stop(n_iterations, max_iterations, tolerance, backward or self.backward)
+        return solver
+
+    def _copy(self) -> Self:
+        """Return a copy with the same regularizer, but with tables of its own of what belongs to it."""
         solver = copy.copy(self)
         solver.__dict__.update({name: dict(value) for name, value in vars(self).items() if isinstance(value, dict)})
-        solver.set_stop(n_iterations, max_iterations, tolerance, backward or self.backward)
         return solver
 
     @abstractmethod
