@@ -50,7 +50,7 @@ def test_phase_of_each_image_is_that_of_the_image_alone() -> None:
 
 def test_phase_of_zeros_and_of_real_numbers() -> None:
     assert bool((low_resolution_phase(torch.zeros(SHAPE, dtype=torch.complex64), (-2, -1)) == 1).all())
-    voxel = torch.full(SHAPE[:-2] + (1, 1), 3 + 4j)
+    voxel = torch.full((*SHAPE[:-2], 1, 1), 3 + 4j)
     torch.testing.assert_close(low_resolution_phase(voxel, (-2, -1)), voxel / 5)
     with pytest.raises(ValueError, match=r'needs a complex image, got torch\.float64 of shape'):
         low_resolution_phase(disk(), (-2, -1))
