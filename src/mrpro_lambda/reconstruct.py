@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,14 +31,16 @@ from mrpro_lambda.reconstruction import (
 )
 from mrpro_lambda.regularizers import TotalGeneralizedVariation
 from mrpro_lambda.solvers import ADMM, Solution
-from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
+from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, NoiseWeight, Sure
 
 Method = Literal['tv', 'tgv', 'cdl']
 Whitening = Literal['auto', 'background', 'none']
 Csm = Literal['inati', 'walsh', 'none']
 Phase = Literal['auto', 'on', 'off']
 Rule = Literal['sure', 'discrepancy', 'l-curve']
+WeightUnit = Literal['noise', 'image']
 
+_LOGGER = logging.getLogger(__name__)
 _CSM = {'inati': CsmData.from_idata_inati, 'walsh': CsmData.from_idata_walsh, 'none': None}
 _RULES: dict[Rule, Callable[[], AutomaticWeight]] = {'sure': Sure, 'discrepancy': Discrepancy, 'l-curve': LCurve}
 _DICTIONARY = 'k32-9x9-medium'
@@ -60,9 +63,13 @@ class Settings:
     """Total variation, generalized variation or convolutional dictionary. `None`: that of the model, and total
     variation without one."""
     model: str | Path | None = None
-    """Name of pretrained weights, or a file of weights. `None`: `choose_model`, unless there is a weight."""
+    """Name of pretrained weights, or a file of weights. `None`: chosen for the sampling by `choose_model`, unless there
+    is a weight."""
     weight: Annotated[float, Range(0)] | Rule | None = None
-    """One weight in place of a network, relative to the noise level, or the rule that finds it on the scan."""
+    """One weight in place of a network, in the unit of `weight_unit`, or the rule that finds it on the scan."""
+    weight_unit: WeightUnit = 'noise'
+    """Unit of a weight: multiples of the noise level, as `~mrpro_lambda.weighting.NoiseWeight`, or those of the image
+    (of the data, after prewhitening), as a number in Python."""
     dictionary: str | Path | None = None
     """Name of a dictionary, or a file. `None`: that of the weights, or `k32-9x9-medium` with one weight."""
     noise_std: Annotated[float, Range(0, above=True)] | None = None
@@ -78,7 +85,7 @@ class Settings:
     `~mrpro_lambda.regularizers.PhaseAware`. `'auto'`: for an image or slices, but not for contrasts, cardiac phases,
     repetitions and sets, whose phases may differ. It is wrong where the phase is what is imaged."""
     upsample: Annotated[float, Range(1)] | None = None
-    """Refinement of the grid of the image in the plane. `None`: `choose_upsampling`."""
+    """Refinement of the grid of the image in the plane. `None`: 2 or 1, by `choose_upsampling`."""
     device: Literal['cpu', 'cuda'] = 'cpu'
     """Where it is computed."""
     tolerance: Annotated[float, Range(0, above=True)] = 1e-2
@@ -91,6 +98,8 @@ class Settings:
         check_fields(self)
         if self.model is not None and self.weight is not None:
             raise ValueError(f'Give either model or weight, got model={str(self.model)!r} and weight={self.weight!r}.')
+        if self.weight_unit != 'noise' and not isinstance(self.weight, int | float):
+            raise ValueError(f'weight_unit={self.weight_unit!r} needs a number as weight, got {self.weight!r}.')
         if self.dictionary is not None and self.method != 'cdl' and (self.method is not None or self.model is None):
             raise ValueError(f"A dictionary needs the method 'cdl', got {self.method!r} and {str(self.dictionary)!r}.")
 
@@ -359,8 +368,11 @@ def _reconstruct(
         if isinstance(settings.weight, str):
             options['regularization_weight'] = _RULES[settings.weight]()
             name += f' with one weight, found by {settings.weight}'
+        elif settings.weight_unit == 'image':
+            options['regularization_weight'] = factor * settings.weight
+            name += f' with the weight {settings.weight:g} in units of the image'
         else:
-            options['regularization_weight'] = settings.weight * noise_std
+            options['regularization_weight'] = NoiseWeight(settings.weight)
             name += f' with {settings.weight:g} times the noise level'
         if settings.method == 'cdl':
             filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
@@ -385,7 +397,9 @@ def _reconstruct(
     phase_aware = settings.phase == 'on' or (settings.phase == 'auto' and _is_anatomical(kdata))
     if phase_aware:
         reconstruction.model = reconstruction.model.phase_aware()
+    _LOGGER.info('%s, noise level %.4g, coil sensitivities %s, grid finer by %g', name, noise_std, csm, refinement)
     result = reconstruction.to(settings.device).solve(kdata)
+    _LOGGER.info('%d iterations, %s', result.solution.n_iterations, result.solution.reason)
     dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
     solution = result.solution
     _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
