@@ -188,8 +188,8 @@ for name, result in (('scan', scan), ('repeat', repeat), ('folded', folded)):
     print(f'{name}: {result.solution.reason}, noise {ratio:.2f} of the root mean square of the image')
 for contrast, (row, column) in SPOTS.items():
     spot = (y - row).square() + (x - column).square() <= 6.25
-    zero_filled, found = (
+    before, after = (
         ((a.data.abs() - b.data.abs())[0, 0, 0][spot].mean() / (contrast * noise_std / 2)).item()
         for a, b in ((scan.initial_idata, without.initial_idata), (scan.idata, without.idata))
     )
-    print(f'spot of {contrast:g} times the noise: {found:.0%} of its contrast, {zero_filled:.0%} in zero-filled image')
+    print(f'spot of {contrast:g} times the noise: {after:.0%} of its contrast, zero-filled {before:.0%}')

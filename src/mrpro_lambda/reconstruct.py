@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import warnings
 from collections.abc import Callable
@@ -424,9 +425,8 @@ def _reconstruct(
         'whitening': ' and '.join(whitening) or 'none',
         'noise_given': settings.noise_std is not None,
         'weight': None if result.weight_report is None else dict(result.weight_report),
-        'settings': {
-            'max_iterations': settings.max_iterations,
-            'tolerance': settings.tolerance,
+        'settings': _report_of(settings)
+        | {
             'csm': csm,
             'phase': 'on' if phase_aware else 'off',
             'upsample': refinement,
@@ -447,6 +447,12 @@ def _reconstruct(
     return Reconstructed(
         result.idata, result.initial_idata, result.lambda_map, noise_std, solution, dictionary_op, [], report
     )
+
+
+def _report_of(settings: Settings) -> dict[str, Any]:
+    """Return the settings in types that JSON knows."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _whiten_background(kdata: KData, settings: Settings, sampled: float | None, *, prewhitened: bool) -> bool:

@@ -121,6 +121,9 @@ def test_resume(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run(scans, '--output', output, '--resume', '--tolerance', '0.005') == 2
     assert "other settings, it differs in ['tolerance = 0.005', 'tolerance = 0.01']" in capsys.readouterr().err
     assert (output / 'b' / 'report.json').read_bytes() == before
+    (output / 'c' / 'report.json').write_text('{')
+    assert run(scans, '--output', output, '--resume') == 2
+    assert 'report.json is damaged: remove' in capsys.readouterr().err
     os.utime(scans / 'b.h5', (4e9, 4e9))
     assert run(scans, '--output', output, '--resume') == 2
     assert 'holds the result of another or an earlier file b.h5' in capsys.readouterr().err

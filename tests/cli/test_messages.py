@@ -79,6 +79,14 @@ def test_levels_of_messages(run: Run, capsys: pytest.CaptureFixture[str]) -> Non
     assert (logger.level, logger.handlers) == before
 
 
+def test_rule_tells_the_weights_that_it_tries(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run('--weight', 'discrepancy', '--log-level', 'info') == 0
+    lines = capsys.readouterr().err.splitlines()
+    weights = [float(line.split(' of ')[1].split()[0]) for line in lines if 'info: weight of ' in line]
+    assert len(weights) > 2
+    assert weights[:3] == sorted(weights[:3], reverse=True)
+
+
 @pytest.mark.parametrize('shell', ['bash', 'zsh', 'fish'])
 def test_completion(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The script names commands and options, and is one of its shell."""

@@ -216,7 +216,10 @@ def _is_done(path: Path, folder: Path, settings: RunSettings) -> bool:
     different = sorted(set(earlier) ^ set(settings.to_toml().splitlines()))
     if different:
         raise ValueError(f'{folder} holds a result with other settings, it differs in {different}: remove it first.')
-    name = Path(json.loads(report.read_text('utf-8'))['file']).name
+    try:
+        name = Path(json.loads(report.read_text('utf-8'))['file']).name
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{report} is damaged: remove {folder} first ({error!r:.200}).') from error
     if name != path.name or (path.is_file() and path.stat().st_mtime > report.stat().st_mtime):
         raise ValueError(f'{folder} holds the result of another or an earlier file {name}: remove it first.')
     return True

@@ -85,8 +85,16 @@ class _ShowProgress(Callback):
             values = trainer.progress_bar_metrics
             self.progress.update(1, {key: f'{float(value):.4g}' for key, value in values.items()})
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """End, whatever has happened."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """End."""
+        self.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """End at once."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar, if there is one."""
         if self.progress is not None:
             self.progress.close()
             self.progress = None
