@@ -1,7 +1,7 @@
 """One reconstruction for the command line and for Python: from k-space data and settings to an image."""
 
 from mrpro_lambda.reconstruct.Reconstructed import Reconstructed
-from mrpro_lambda.reconstruct.Settings import Csm, Method, Phase, Rule, Settings, Whitening
+from mrpro_lambda.reconstruct.Settings import Csm, Method, Phase, Rule, Settings, WeightUnit, Whitening
 from mrpro_lambda.reconstruct.reconstruct import choose_model, choose_upsampling, reconstruct, reconstruct_file
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     'Reconstructed',
     'Rule',
     'Settings',
+    'WeightUnit',
     'Whitening',
     'choose_model',
     'choose_upsampling',

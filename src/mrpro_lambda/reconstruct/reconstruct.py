@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +31,9 @@ from mrpro_lambda.reconstruction import (
 )
 from mrpro_lambda.regularizers import TotalGeneralizedVariation
 from mrpro_lambda.solvers import ADMM
-from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
+from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, NoiseWeight, Sure
 
+_LOGGER = logging.getLogger(__name__)
 _CSM = {'inati': CsmData.from_idata_inati, 'walsh': CsmData.from_idata_walsh, 'none': None}
 _RULES: dict[Rule, Callable[[], AutomaticWeight]] = {'sure': Sure, 'discrepancy': Discrepancy, 'l-curve': LCurve}
 _DICTIONARY = 'k32-9x9-medium'
@@ -281,8 +284,11 @@ def _reconstruct(
         if isinstance(settings.weight, str):
             options['regularization_weight'] = _RULES[settings.weight]()
             name += f' with one weight, found by {settings.weight}'
+        elif settings.weight_unit == 'image':
+            options['regularization_weight'] = factor * settings.weight
+            name += f' with the weight {settings.weight:g} in units of the image'
         else:
-            options['regularization_weight'] = settings.weight * noise_std
+            options['regularization_weight'] = NoiseWeight(settings.weight)
             name += f' with {settings.weight:g} times the noise level'
         if settings.method == 'cdl':
             filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
@@ -307,7 +313,9 @@ def _reconstruct(
     phase_aware = settings.phase == 'on' or (settings.phase == 'auto' and _is_anatomical(kdata))
     if phase_aware:
         reconstruction.model = reconstruction.model.phase_aware()
+    _LOGGER.info('%s, noise level %.4g, coil sensitivities %s, grid finer by %g', name, noise_std, csm, refinement)
     result = reconstruction.to(settings.device).solve(kdata)
+    _LOGGER.info('%d iterations, %s', result.solution.n_iterations, result.solution.reason)
     dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
     solution = result.solution
     _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
@@ -332,9 +340,8 @@ def _reconstruct(
         'whitening': ' and '.join(whitening) or 'none',
         'noise_given': settings.noise_std is not None,
         'weight': None if result.weight_report is None else dict(result.weight_report),
-        'settings': {
-            'max_iterations': settings.max_iterations,
-            'tolerance': settings.tolerance,
+        'settings': _report_of(settings)
+        | {
             'csm': csm,
             'phase': 'on' if phase_aware else 'off',
             'upsample': refinement,
@@ -355,6 +362,12 @@ def _reconstruct(
     return Reconstructed(
         result.idata, result.initial_idata, result.lambda_map, noise_std, solution, dictionary_op, [], report
     )
+
+
+def _report_of(settings: Settings) -> dict[str, Any]:
+    """Return the settings in types that JSON knows."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _whiten_background(kdata: KData, settings: Settings, sampled: float | None, *, prewhitened: bool) -> bool:

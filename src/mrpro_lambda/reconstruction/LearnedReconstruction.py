@@ -105,8 +105,9 @@ class LearnedReconstruction(DirectReconstruction):
             Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
         regularization_weight
             Weight for a model without a network: a number, one number for each map of the regularizer, or a map of
-            shape `(n_maps, *other, 1, z, y, x)`. Or a `~mrpro_lambda.weighting.Weight`, for example a rule that finds
-            the weight on the scan.
+            shape `(n_maps, *other, 1, z, y, x)`, all in the units of the image. Or a `~mrpro_lambda.weighting.Weight`,
+            for example multiples of the noise level, `~mrpro_lambda.weighting.NoiseWeight`, or a rule that finds the
+            weight on the scan.
         noise_std
             Standard deviation of the complex noise of a k-space sample, for networks that use it. If `None`, it is 1
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.

@@ -277,7 +277,7 @@ class Regularizer(torch.nn.Module):
             missing = len(img_shape) - len(axes)
             fits = all(m in (1, n) for m, n in zip(axes[::-1], img_shape[::-1], strict=False))
             if tuple(n_maps) == (self.n_maps,) and missing > 0 and fits:
-                return f': reshape it to {(*n_maps, *(1,) * missing, *axes)}'
+                return f': give lambda_map.reshape{(*n_maps, *(1,) * missing, *axes)}'
         return ''
 
 
