@@ -117,7 +117,7 @@ def test_coil_sensitivities_that_are_not_finite(
         csm.data[:, 0] = torch.nan
         return csm
 
-    monkeypatch.setitem(mrpro_lambda.reconstruct._CSM, 'walsh', broken)
+    monkeypatch.setitem(mrpro_lambda.reconstruct.reconstruct._CSM, 'walsh', broken)
     file = raw(simulate_kspace(n_coils=2))
     error = fails(capsys, 'reconstruct', file, '--output', tmp_path / 'out', '--csm', 'walsh', '--weight', '1')
     assert 'csm must be finite, got' in error

@@ -144,7 +144,7 @@ def test_errors() -> None:
         FittedToScan(NoiseWeight(1.0))
     for name in ('n_steps', 'n_iterations'):
         with pytest.raises(ValueError, match=f'{name} must be an integer from 1 on, got 0'):
-            FittedToScan(**{name: 0})
+            FittedToScan(**{name: 0})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='seconds must be positive, got nan'):
         FittedToScan(seconds=math.nan)
     with pytest.raises(ValueError, match='lower learning_rate'):
