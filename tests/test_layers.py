@@ -16,6 +16,7 @@ SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 # For each layer, from low to high: the other layers of the package that it imports, no more and no less.
 LAYERS: dict[str, set[str]] = {
     'checks': set(),
+    'cfl': set(),
     'operators': {'checks'},
     'norms': {'checks', 'operators'},
     'functionals': {'checks', 'operators', 'norms'},
@@ -35,7 +36,7 @@ LAYERS: dict[str, set[str]] = {
     'interpretation': {'checks', 'operators', 'metrics', 'regularizers', 'models'},
     'reconstruction': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models', 'recipes'},
     'training': {'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
-    'raw_data': {'operators', 'reconstruction'},
+    'raw_data': {'cfl', 'operators', 'reconstruction'},
     'reconstruct': {
         'checks',
         'operators',
@@ -56,6 +57,7 @@ LAYERS: dict[str, set[str]] = {
 # For each layer: the parts of mrpro that it may import.
 MRPRO: dict[str, set[str]] = {
     'checks': set(),
+    'cfl': set(),
     'operators': {'mrpro.operators', 'mrpro.utils'},
     'norms': set(),
     'functionals': {'mrpro.operators'},
@@ -85,6 +87,7 @@ MRPRO: dict[str, set[str]] = {
 # For each layer: the packages besides mrpro, torch, einops and the standard library that it may import.
 THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
+    'cfl': {'numpy'},
     'operators': {'pywt'},
     'norms': set(),
     'functionals': set(),
@@ -104,7 +107,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     'interpretation': set(),
     'reconstruction': set(),
     'training': {'lightning', 'numpy'},
-    'raw_data': {'h5py'},
+    'raw_data': {'h5py', 'ismrmrd', 'numpy'},
     'reconstruct': set(),
     'export': {'nibabel', 'numpy'},
     'demo': {'dipy', 'matplotlib', 'numpy', 'tqdm'},
@@ -372,7 +375,7 @@ def test_checks_accept_good_sources() -> None:
         ('pretrained.py', 'from mrpro_lambda.cli import main'),
         ('metrics.py', 'from mrpro_lambda.solvers import ADMM'),
         ('reconstruction/Bad.py', 'from mrpro_lambda.raw_data import read_kdata'),
-        ('raw_data.py', 'from mrpro_lambda.reconstruct import reconstruct'),
+        ('raw_data/Bad.py', 'from mrpro_lambda.reconstruct import reconstruct'),
         ('reconstruct.py', 'from mrpro_lambda.export import write_images'),
         ('reconstruct.py', 'import nibabel'),
         ('export.py', 'from mrpro_lambda.demo import run_demo'),
