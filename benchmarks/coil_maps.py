@@ -35,18 +35,17 @@ Maps = Callable[[KData, KData], CsmData]
 """From undersampled and full data to maps."""
 
 
-def masks() -> Iterator[tuple[str, int, torch.Tensor]]:
-    """Yield name, number and mask of each sampling of 96 x 96 points."""
+def masks() -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the name and the mask of each sampling of 96 x 96 points."""
     shape = (96, 96)
     for seed in range(N_MASKS):
         generator = torch.Generator().manual_seed(seed)
-        yield 'random points, R = 4', seed, VariableDensityRandom(4.0, 16 / 96).mask(shape, generator)
-        lines = CartesianLines(4.0, 16).mask(shape, generator)
-        yield 'random lines, R = 4', seed, lines.expand(shape)
+        yield 'random points, R = 4', VariableDensityRandom(4.0, 16 / 96).mask(shape, generator) > 0
+        yield 'random lines, R = 4', CartesianLines(4.0, 16).mask(shape, generator) > 0
         for step in (3, 4):
             regular = torch.zeros(shape, dtype=torch.bool)
             regular[seed::step] = regular[40:56] = True
-            yield f'regular lines, R = {step}', seed, regular
+            yield f'regular lines, R = {step}', regular
 
 
 def undersampled(kdata: KData, mask: torch.Tensor) -> KData:
@@ -93,7 +92,7 @@ def compare(full: KData, candidates: dict[str, Maps], title: str) -> None:
     foreground = foreground_mask(reference)
     weight = WEIGHT * float(reference.max())
     results: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    for sampling, _, mask in masks():
+    for sampling, mask in masks():
         kdata = undersampled(full, mask)
         for name, maps in candidates.items():
             csm = maps(kdata, full)
@@ -166,16 +165,11 @@ def table_of_sigpy(full: KData) -> None:
     """Compare time and result with SigPy."""
     from sigpy.mri.app import EspiritCalib
 
-    images = center_images(full, SpatialDimension(1, 96, 96)).data
     print('\n| grid | seconds | of SigPy | largest difference where the eigenvalue is above 0.95 |\n|---|---|---|---|')
     for n in (96, 192, 256):
-        padding = (n - 96) // 2
-        kspace = torch.nn.functional.pad(full.data[0, :, 0], (padding,) * 4)
-        (coil_images,) = FourierOp(
-            SpatialDimension(1, n, n), SpatialDimension(1, n, n), full.traj
-        ).adjoint(full.data)
-        del images
-        images = coil_images
+        kspace = torch.nn.functional.pad(full.data[0, :, 0], ((n - 96) // 2,) * 4)
+        matrix = SpatialDimension(1, n, n)
+        (coil_images,) = FourierOp(matrix, matrix, full.traj).adjoint(full.data)
         start = time.perf_counter()
         ours = espirit_maps(coil_images)
         seconds = time.perf_counter() - start
