@@ -2,6 +2,7 @@
 
 from mrpro_lambda.reconstruction.AdaptiveDictionaryReconstruction import AdaptiveDictionaryReconstruction
 from mrpro_lambda.reconstruction.AdaptiveTotalVariationReconstruction import AdaptiveTotalVariationReconstruction
+from mrpro_lambda.reconstruction.estimate_noise import NoiseEstimate, estimate_noise
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction, LearnedSolution
@@ -12,6 +13,8 @@ __all__ = [
     "AdaptiveTotalVariationReconstruction",
     "LearnedReconstruction",
     "LearnedSolution",
+    "NoiseEstimate",
+    "estimate_noise",
     "estimate_noise_std",
     "estimate_noise_weight",
     "prewhiten",

@@ -1,0 +1,266 @@
+"""Noise level of k-space data, and where it was seen."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import NamedTuple
+
+import torch
+from mrpro.data import KData
+from mrpro.operators import FastFourierOp, FourierOp, LinearOperator
+from mrpro.operators.CartesianSamplingOp import CartesianMaskingOp
+
+from mrpro_lambda.checks import check_type
+from mrpro_lambda.operators.acquisition_factors import RepeatedSamplingOp, acquisition_factors
+from mrpro_lambda.reconstruction.check_inputs import check_kdata
+from mrpro_lambda.reconstruction.estimate_noise_weight import line_variance, positions_beyond_fov
+from mrpro_lambda.reconstruction.noise_of_calibration import calibration_variance
+from mrpro_lambda.reconstruction.noise_of_dense_samples import dense_variance
+
+_AIR = 1.3
+"""Largest level of a strip of air relative to the smallest one."""
+
+_CORRELATION = 0.15
+"""Largest correlation of neighboring voxels in air, above that of noise by chance."""
+
+_FULL = 0.9
+"""Fraction of the points of a box of k-space above which it counts as fully sampled."""
+
+_N_SAMPLES = 256
+"""Smallest number of samples that a noise level is seen in, for an error of 3 %."""
+
+_N_IMAGES = 4
+"""Largest number of images whose calibration regions are used."""
+
+_EXTENT = 96
+"""Largest extent of a calibration region."""
+
+_AGREEMENT = 1.1
+"""Largest ratio of two levels that are both those of noise."""
+
+
+class NoiseEstimate(NamedTuple):
+    """Noise level of k-space data, and where it was seen."""
+
+    std: float
+    """Standard deviation of the complex noise of a sample, in the units of the data."""
+    source: str
+    """Where it was seen, in words."""
+    reliable: bool
+    """Whether that place is free of signal, as far as the data tell. Otherwise the level is an upper bound."""
+
+
+class _Grid(NamedTuple):
+    """Cartesian data on the smallest box of k-space that holds all samples."""
+
+    mean: torch.Tensor
+    """Means of repeated samples, shape `(images, coils, z, y, x)`, zero where there are none."""
+    count: torch.Tensor
+    """How often each point was sampled, shape `(images or 1, coils or 1, z, y, x)`."""
+    center: tuple[int, ...]
+    """Indices of the center of k-space."""
+    fov: float
+    """Recon field of view along the readout relative to that of the box."""
+
+
+def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> NoiseEstimate:
+    """Estimate the noise level of k-space samples as `estimate_noise_std`, and tell where it was seen.
+
+    Parameters
+    ----------
+    kdata
+        k-space data, before the oversampling of the readout is removed if it is at hand.
+    fourier_op
+        Fourier operator of these data. `None`: made from `kdata`.
+
+    Returns
+    -------
+        Noise level with its source.
+    """
+    check_kdata(kdata)
+    fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
+    check_type('fourier_op', fourier_op, LinearOperator)
+    grid = _grid(kdata, fourier_op)
+    estimates = _of_readouts(kdata)
+    if grid is not None:
+        estimates += [*_of_repeats(kdata, fourier_op), *_of_borders(grid)]
+    # The first kind of place that is free of signal. Coils of different noise, and noise that is not the same in all of
+    # k-space, are seen as they are in air, but not in calibration regions and at the edges of k-space.
+    if not any(estimate.reliable for estimate in estimates):
+        estimates += _of_dense_samples(kdata) if grid is None else _of_calibration(grid)
+    if not any(estimate.reliable for estimate in estimates):
+        estimates += [_of_shells(kdata), *([] if grid is None else _of_corner(grid))]
+    # signal only adds to noise
+    return min(estimates, key=lambda estimate: (not estimate.reliable, estimate.std))
+
+
+def _of_readouts(kdata: KData) -> list[NoiseEstimate]:
+    """See the noise in the air at the ends of the readouts, or beyond the field of view if they are oversampled."""
+    with suppress(ValueError):  # there is no air along the readout
+        variances, line = line_variance(kdata)
+        return [_estimate(variances[line].mean().item(), 'air along the readout', reliable=True)]
+    outside = positions_beyond_fov(kdata)
+    if outside is None or outside.shape[1] < _N_SAMPLES:
+        return []
+    return [_estimate(_variance(outside), 'air beyond the field of view along the readout', reliable=True)]
+
+
+def _of_repeats(kdata: KData, fourier_op: LinearOperator) -> list[NoiseEstimate]:
+    """See the noise in the differences of samples of the same point of k-space."""
+    sampling_op = next((f for f in acquisition_factors(fourier_op) if isinstance(f, RepeatedSamplingOp)), None)
+    if sampling_op is None:
+        return []
+    count = sampling_op.multiplicity().to(kdata.data.device)
+    if not bool((count > 1).any()):
+        return []
+    mean = sampling_op.adjoint(kdata.data / count)[0]
+    freedom = (1 - 1 / count).expand_as(kdata.data).double().sum().item()
+    if freedom < _N_SAMPLES:
+        return []
+    residual = torch.where(count > 1, kdata.data - sampling_op(mean)[0], 0)
+    variance = residual.abs().double().square().sum().item() / freedom
+    return [_estimate(variance, 'repeated samples', reliable=True)]
+
+
+def _of_borders(grid: _Grid) -> list[NoiseEstimate]:
+    """See the noise in the air at the borders of the image, for data that sample a box of k-space.
+
+    The rows at the top and at the bottom hold all positions along the readout, between which the noise may differ.
+    """
+    sampled = grid.count > 0
+    if sampled.double().mean().item() <= _FULL:
+        return []
+    img = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean)[0]
+    n = img.shape[-1]
+    half = min(n, round(1.25 * grid.fov * n)) // 2  # receivers attenuate the ends of an oversampled readout
+    img = img[..., n // 2 - half : n - n // 2 + half]
+    strips = []
+    for dim in (-2, -1):
+        n = img.shape[dim]
+        width = max(1, n // 16)
+        strips += [img.narrow(dim, 0, width), img.narrow(dim, n - width, width)]
+    variances = [_variance(strip.movedim(1, 0).flatten(1)) for strip in strips]
+    chosen = [i for i in (0, 1) if variances[i] <= _AIR**2 * min(variances)] or [variances.index(min(variances))]
+    spread = torch.where(sampled, 1 / grid.count.clamp_min(1), 0).mean().item()
+    variance = sum(variances[i] for i in chosen) / len(chosen) / spread
+    air = all(_is_white(strips[i]) for i in chosen)
+    return [_estimate(variance, 'air at the borders of the image', reliable=air)]
+
+
+def _is_white(strip: torch.Tensor) -> bool:
+    """Tell whether neighbors along x are not correlated, as in noise that is not filtered along the readout."""
+    left, right = strip[..., :-1], strip[..., 1:]
+    energy = strip.abs().square().mean((0, 2, 3, 4))
+    correlation = ((right * left.conj()).mean((0, 2, 3, 4)).abs() / energy.clamp_min(1e-38)).mean().item()
+    return left.numel() > 0 and correlation < _CORRELATION + (left.numel() / left.shape[1]) ** -0.5
+
+
+def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
+    """See the noise in the fully sampled center of k-space, see `calibration_variance`."""
+    sampled = (grid.count > 0).flatten(0, 1).all(0)
+    if not bool(sampled[grid.center]):
+        return []
+    start, stop = list(grid.center), [i + 1 for i in grid.center]
+    growing = [(dim, side) for dim in (-2, -1) for side in (0, 1)]
+    while growing:  # the box grows to all sides by one, until it meets points that were not sampled
+        for dim, side in [*growing]:
+            grown = [*start], [*stop]
+            grown[side][dim] += 2 * side - 1
+            inside = grown[0][dim] >= 0 and grown[1][dim] <= sampled.shape[dim] and stop[dim] - start[dim] < _EXTENT
+            if inside and bool(sampled[grid.center[0], grown[0][-2] : grown[1][-2], grown[0][-1] : grown[1][-1]].all()):
+                start, stop = grown
+            else:
+                growing.remove((dim, side))
+    box = grid.mean[:_N_IMAGES, :, grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
+    variances = calibration_variance(box)
+    if variances is None:
+        return []
+    counts = grid.count[..., grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
+    small, more = (variance / (1 / counts).mean().item() for variance in variances)
+    reliable = 0 < small and more < _AGREEMENT**2 * small
+    return [_estimate(small, 'calibration region', reliable=reliable)] if small > 0 else []
+
+
+def _of_corner(grid: _Grid) -> list[NoiseEstimate]:
+    """See the noise between the edges of an image of the highest frequencies along all axes."""
+    corner = (grid.count > 0).to(grid.mean.real.dtype)
+    for dim in (-3, -2, -1):
+        n, center = corner.shape[dim], grid.center[dim]
+        distance = (torch.arange(n, device=corner.device) - center).abs() / max(1, n - center, center)
+        corner = corner * (distance >= (0.75 if n > 8 else 0)).reshape(-1, *(1,) * (-dim - 1))
+    spread = (corner / grid.count.clamp_min(1)).mean().item()
+    if corner.sum().item() * grid.mean.shape[1] < _N_SAMPLES:
+        return []
+    img = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean * corner)[0]
+    variance = _variance(img.movedim(1, 0).flatten(1)) / spread
+    return [_estimate(variance, 'highest frequencies of the image', reliable=False)]
+
+
+def _of_dense_samples(kdata: KData) -> list[NoiseEstimate]:
+    """See the noise next to the center of a non-Cartesian k-space, see `dense_variance`."""
+    variances = dense_variance(kdata)
+    if variances is None:
+        return []
+    inner, outer = variances
+    return [_estimate((inner + outer) / 2, 'dense samples', reliable=inner < _AGREEMENT**2 * outer)]
+
+
+def _of_shells(kdata: KData) -> NoiseEstimate:
+    """See the noise in the shell of k-space with the smallest level, of 16 with the same number of samples.
+
+    It is noise where the levels of the outer quarter of k-space are the same: those of signal fall.
+    """
+    axes = torch.broadcast_tensors(*_axes(kdata))
+    radius = torch.stack(axes).square().sum(0).expand(*kdata.data.shape[:-4], 1, *kdata.data.shape[-3:]).flatten()
+    samples = kdata.data.movedim(-4, 0).flatten(1)[:, radius.argsort()]
+    shells = [_variance(shell) for shell in samples.tensor_split(min(16, samples.shape[1]), dim=1)]
+    flat = samples.shape[1] >= 16 * _N_SAMPLES and max(shells[12:]) < _AGREEMENT**2 * min(shells)
+    return _estimate(min(shells), 'edges of k-space', reliable=flat)
+
+
+def _grid(kdata: KData, fourier_op: LinearOperator) -> _Grid | None:
+    """Sort Cartesian data, `None` for others."""
+    factors = acquisition_factors(fourier_op)
+    if not any(isinstance(factor, FastFourierOp) for factor in factors):
+        return None
+    first = factors[0]
+    data, count = kdata.data, torch.ones((1,) * 5, device=kdata.data.device)
+    if isinstance(first, RepeatedSamplingOp):
+        count = first.density(count[0, 0, 0, 0, 0])
+        (data,) = first.adjoint(data)
+    elif isinstance(first, torch.Tensor | CartesianMaskingOp):
+        mask = first if isinstance(first, torch.Tensor) else first.mask
+        count = count if mask is None else (mask != 0).to(count.dtype)
+    count = count[(None,) * (5 - count.ndim)]
+    count = count.expand(*count.shape[:-3], *data.shape[-3:]).flatten(0, -5)
+    data = data.flatten(0, -5) / count.clamp_min(1)
+    sampled = (count > 0).flatten(0, 1).any(0)
+    box, center = [], []
+    for dim in (-3, -2, -1):
+        n = sampled.shape[dim]
+        occupied = sampled.movedim(dim, 0).flatten(1).any(1).nonzero()
+        first_index, last_index = (int(occupied[i]) for i in (0, -1))
+        box.append(slice(first_index, last_index + 1))
+        center.append(min(max(n // 2 - first_index, 0), last_index - first_index))
+    header = kdata.header
+    return _Grid(
+        data[..., *box], count[..., *box], tuple(center), min(1.0, header.recon_matrix.x / header.encoding_matrix.x)
+    )
+
+
+def _estimate(variance: float, source: str, *, reliable: bool) -> NoiseEstimate:
+    """Return an estimate from a variance."""
+    return NoiseEstimate(math.sqrt(variance), source, reliable)
+
+
+def _variance(coils: torch.Tensor) -> float:
+    """Return the variance of complex Gaussian noise of shape `(coils, samples)`, the mean over coils."""
+    return coils.abs().median(1).values.double().square().mean().item() / math.log(2)
+
+
+def _axes(kdata: KData) -> list[torch.Tensor]:
+    """Return the k-space coordinates relative to the extent of the encoded k-space, for axes that have one."""
+    size = kdata.header.encoding_matrix
+    axes = ((kdata.traj.kz, size.z), (kdata.traj.ky, size.y), (kdata.traj.kx, size.x))
+    return [k / n for k, n in axes if n > 1]
