@@ -21,7 +21,7 @@ import torch
 from mrpro_lambda import __version__
 from mrpro_lambda.demo import metrics_table, run_demo
 from mrpro_lambda.dictionary import list_dictionaries
-from mrpro_lambda.export import output_folder, write_images, write_report, write_sweep
+from mrpro_lambda.export import ImageFiles, output_folder, write_images, write_report, write_sweep
 from mrpro_lambda.pretrained import list_pretrained
 from mrpro_lambda.raw_data import TRAJECTORIES
 from mrpro_lambda.reconstruct import Csm, Method, Phase, Rule, Settings, Whitening, reconstruct_file
@@ -235,7 +235,8 @@ def _reconstruct(args: argparse.Namespace) -> int:
             noise_file=args.noise_file,
             progress=sys.stderr.isatty(),
         )
-        if not write_images(folder, result, complex_image=args.complex):
+        kinds = ImageFiles().kinds + ('complex',) * args.complex
+        if not write_images(folder, result, ImageFiles(kinds)):
             result.notes.append("No PNG without matplotlib: pip install 'mrpro-lambda[plot]'.")
         write_sweep(folder, result)
         text = write_report(folder / 'report.json', result, time.perf_counter() - start)

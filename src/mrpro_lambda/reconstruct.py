@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from mrpro.data import CsmData, IData, KData, KNoise
+from mrpro.data import CsmData, IData, KData, KHeader, KNoise
 from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
@@ -27,9 +27,11 @@ from mrpro_lambda.reconstruction import (
     estimate_noise_std,
     estimate_noise_weight,
     prewhiten,
+    residual_image,
 )
 from mrpro_lambda.regularizers import TotalGeneralizedVariation
 from mrpro_lambda.solvers import ADMM, Solution
+from mrpro_lambda.summary import summary_html
 from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
 
 Method = Literal['tv', 'tgv', 'cdl']
@@ -114,6 +116,18 @@ class Reconstructed(NamedTuple):
     """What to know about the result: the text of each warning."""
     report: dict[str, Any]
     """What was chosen for the data and found in them, and the certificate, in types that JSON knows."""
+    residual: torch.Tensor | None = None
+    """Residual in units of the noise, see `~mrpro_lambda.reconstruction.residual_image`, of the shape of the image."""
+    kheader: KHeader | None = None
+    """Header of the raw data."""
+
+    def __repr__(self) -> str:
+        """Return a line without the values of the tensors."""
+        return f'Reconstructed(model={self.report["model"]!r}, noise_std={self.noise_std:.4g}, solution={self.solution})'
+
+    def _repr_html_(self) -> str:
+        """Return the middle slice beside the summary, for notebooks."""
+        return summary_html(self.solution.img, self.report | {'notes': self.notes})
 
 
 class _Weights(NamedTuple):
@@ -430,8 +444,21 @@ def _reconstruct(
             'tolerance_reached': solution.reason == 'tolerance reached',
         },
     }
+    acquisition_op, csm_op = reconstruction.fourier_op, reconstruction.csm_op
+    acquisition_op = acquisition_op if csm_op is None else acquisition_op @ csm_op
+    weight = torch.ones(()) if result.noise_weight is None else result.noise_weight
+    residual = residual_image(weight * kdata.data, weight * acquisition_op, solution.img, noise_std)
     return Reconstructed(
-        result.idata, result.initial_idata, result.lambda_map, noise_std, solution, dictionary_op, [], report
+        result.idata,
+        result.initial_idata,
+        result.lambda_map,
+        noise_std,
+        solution,
+        dictionary_op,
+        [],
+        report,
+        residual,
+        kdata.header,
     )
 
 
