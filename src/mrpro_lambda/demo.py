@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mrpro.data import IData, IHeader, SpatialDimension
+from mrpro.data import IHeader, SpatialDimension
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.datasets import AcquisitionSample, SimulatedAcquisitions, VariableDensityRandom
@@ -98,7 +98,7 @@ def run_demo(output: str | Path, *, seed: int = 0, progress: bool = False) -> di
         figure = plot_comparison(titled, target, lambda_map=lambda_map[0], noise_std=noise_std, region=region)
         figure.savefig(folder / 'comparison.png', dpi=150, bbox_inches='tight', pad_inches=0.03)
         header = IHeader(resolution=SpatialDimension(1e-3, 1e-3, 1e-3))
-        write_dicom(folder / 'dicom', IData(learned.img, header))
+        write_dicom(folder / 'dicom', learned.img.abs(), header)
         write_nifti(folder / 'image.nii.gz', learned.img.abs(), header)
     return metrics
 

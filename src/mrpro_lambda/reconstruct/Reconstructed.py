@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from mrpro.data import IData
+from mrpro.data import IData, KHeader
 
 from mrpro_lambda.operators import ConvolutionalDictionaryOp
 from mrpro_lambda.solvers import Solution
+from mrpro_lambda.summary import summary_html
 
 
 class Reconstructed(NamedTuple):
@@ -30,3 +31,15 @@ class Reconstructed(NamedTuple):
     """What to know about the result: the text of each warning."""
     report: dict[str, Any]
     """What was chosen for the data and found in them, and the certificate, in types that JSON knows."""
+    residual: torch.Tensor | None = None
+    """Residual in units of the noise, see `~mrpro_lambda.reconstruction.residual_image`, of the shape of the image."""
+    kheader: KHeader | None = None
+    """Header of the raw data."""
+
+    def __repr__(self) -> str:
+        """Return a line without the values of the tensors."""
+        return f'Reconstructed(model={self.report["model"]!r}, noise_std={self.noise_std:.4g}, solution={self.solution})'
+
+    def _repr_html_(self) -> str:
+        """Return the middle slice beside the summary, for notebooks."""
+        return summary_html(self.solution.img, self.report | {'notes': self.notes})

@@ -51,6 +51,11 @@ class LearnedSolution(NamedTuple):
     weight_report: Mapping[str, Any] | None = None
     """What a rule that chose the weight found, see `~mrpro_lambda.weighting.AutomaticWeight`."""
 
+    def __repr__(self) -> str:
+        """Return a line without the values of the tensors."""
+        shape = tuple(self.lambda_map.shape)
+        return f'LearnedSolution(lambda_map of shape {shape}, noise_std={self.noise_std}, solution={self.solution})'
+
 
 class LearnedReconstruction(DirectReconstruction):
     r"""Reconstruct with a convex solver and a network that chooses the regularization, or with a given weight.
