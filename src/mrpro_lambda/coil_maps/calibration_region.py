@@ -134,7 +134,9 @@ def _radius(points: torch.Tensor, sizes: tuple[int, ...]) -> float:
     axes = [d for d in range(3) if sizes[d] > 1]
     spacing = step[center].median().item()
     reach = [min(_LARGEST_RADIUS, n / 2) for n in sizes]
-    grid = [torch.arange(-floor(2 * r), floor(2 * r) + 1) / 2 if n > 1 else torch.zeros(1) for r, n in zip(reach, sizes)]
+    grid = [
+        torch.arange(-floor(2 * r), floor(2 * r) + 1) / 2 if n > 1 else torch.zeros(1) for r, n in zip(reach, sizes)
+    ]
     test = torch.cartesian_prod(*grid).reshape(-1, 3)
     samples = points.flatten(0, -2)
     samples = samples[samples.norm(dim=-1) <= 1.5 * _LARGEST_RADIUS]

@@ -113,9 +113,7 @@ def find_coil_maps(
     return _from_image(kdata, fourier_op, method)
 
 
-def _estimate(
-    images: IData, method: CoilMapMethod, width: SpatialDimension[int], calibration_width: int
-) -> CsmData:
+def _estimate(images: IData, method: CoilMapMethod, width: SpatialDimension[int], calibration_width: int) -> CsmData:
     """Estimate maps from images of the center of k-space."""
     if method == 'espirit':
         return espirit(images, calibration_width=SpatialDimension(*(min(w, calibration_width) for w in width.zyx)))

@@ -117,7 +117,9 @@ def write_dicom(
     shared.SeriesInstanceUID = generate_uid(entropy_srcs=[*series, 'series'])
     shared.SeriesNumber = number + 100 * (shared.SeriesNumber or 0)
     shared.SeriesDescription = f'mrpro_lambda {meaning.title}'
-    shared.ImageComments = f'{meaning.title}. Made by research software, mrpro_lambda {__version__}: not for clinical use.'
+    shared.ImageComments = (
+        f'{meaning.title}. Made by research software, mrpro_lambda {__version__}: not for clinical use.'
+    )
     shared.DerivationDescription = f'Reconstructed from k-space. {description}'.strip()[:1024]
     shared.BurnedInAnnotation = 'NO'
     shared.LossyImageCompression = '00'

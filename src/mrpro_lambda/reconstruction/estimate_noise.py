@@ -178,7 +178,7 @@ def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
         return []
     counts = grid.count[..., grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
     small, more = (variance / (1 / counts).mean().item() for variance in variances)
-    reliable = 0 < small and more < _AGREEMENT**2 * small
+    reliable = small > 0 and more < _AGREEMENT**2 * small
     return [_estimate(small, 'calibration region', reliable=reliable)] if small > 0 else []
 
 
