@@ -81,7 +81,9 @@ def _dimensions(path: Path) -> list[int]:
     try:
         dimensions = [int(word) for word in lines[lines.index('# Dimensions') + 1].split()]
     except (ValueError, IndexError) as error:
-        raise ValueError(f"{path} is no header of BART: it must have a line of integers after '# Dimensions'.") from error
+        raise ValueError(
+            f"{path} is no header of BART: it must have a line of integers after '# Dimensions'."
+        ) from error
     if not dimensions or min(dimensions) < 1:
         raise ValueError(f'{path} must have positive dimensions, got {dimensions}.')
     return dimensions
