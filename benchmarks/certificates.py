@@ -3,8 +3,8 @@
 Small problems of all kinds, as in `gradients.py`, are drawn from a seed in batches, with scales and weights over many
 decades. The reference of each is the lowest objective that any solver finds in many iterations in double precision.
 From the first iteration on, the gaps that each solver claims, with and without repair of the lower bound, are compared
-with the distance of the objective to the reference. A gap below it is false. Every fifth batch is solved in single
-precision.
+with the distance of the objective to the reference. A gap below it is false. Every fifth batch of each kind is
+solved in single precision.
 
     python benchmarks/certificates.py [--problems N] [--seed SEED] [--data-root DIR]
 
@@ -105,7 +105,7 @@ def random_problems(n_problems: int, seed: int, n_iterations: int) -> int:
     for i in count():
         if n_images >= n_problems:
             break
-        kind, dtype = KINDS[i % len(KINDS)], torch.complex64 if i % 5 == 4 else None
+        kind, dtype = KINDS[i % len(KINDS)], torch.complex64 if i // len(KINDS) % 5 == 4 else None
         random = RandomProblems(seed + i)
         case = scaled_batch(random, random.problem(kind, n_batch=BATCH, dtype=dtype))
         lowest, gap = reference(double_precision(case), n_iterations)

@@ -336,7 +336,7 @@ def test_interrupt_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mrpro_lambda.cli.write_report', interrupt)
+    monkeypatch.setattr('mrpro_lambda.cli.reconstruct.write_report', interrupt)
     assert main(['reconstruct', str(raw()), '--output', str(tmp_path / 'a' / 'b' / 'out')]) == 130
     assert capsys.readouterr().err == 'mrpro-lambda: interrupted\n'
     assert nothing_is_left(tmp_path)
@@ -358,10 +358,20 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each, and the whole card of one of them."""
     assert main(['list']) == 0
-    text = capsys.readouterr().out
-    assert all(name in text and f'test of {name}' in text for name in NAMES)
-    assert all(f'dictionary {name}' in text for name in list_dictionaries())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(NAMES) + len(list_dictionaries()) + 2
+    for name in NAMES:
+        assert any(re.fullmatch(rf'{name} +{name.split("-")[0]} +test of {name}', line) for line in lines)
+    for name, card in list_dictionaries().items():
+        assert any(re.fullmatch(rf'{name} +dictionary +{re.escape(card["data"])}', line) for line in lines)
+    assert main(['list', 'cdl-v3']) == 0
+    assert re.fullmatch(r'cdl-v3\n  purpose: +test of cdl-v3\n', capsys.readouterr().out)
+    assert main(['list', 'k16-9x9-low']) == 0
+    assert all(value in capsys.readouterr().out for value in [list_dictionaries()['k16-9x9-low']['license']])
+    assert "no weights and no dictionary 'tv'" in fails(capsys, 'list', 'tv')
+
     assert main(['list', '--json']) == 0
     cards = json.loads(capsys.readouterr().out)
     assert {name: card for name, card in cards.items() if not name.startswith('dictionary ')} == {
@@ -369,6 +379,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     }
     for name in list_dictionaries():
         assert cards[f'dictionary {name}']['license']
+    assert main(['list', 'cdl-v3', '--json']) == 0
+    assert json.loads(capsys.readouterr().out) == {'cdl-v3': cards['cdl-v3']}
 
 
 def test_learn_dictionary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -424,7 +436,7 @@ def test_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def test_train_without_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr('mrpro_lambda.cli.TrainingConfig.from_toml', lambda *_: None)
+    monkeypatch.setattr('mrpro_lambda.cli.train.TrainingConfig.from_toml', lambda *_: None)
     monkeypatch.delitem(sys.modules, 'mrpro_lambda.training.train', raising=False)
     monkeypatch.setitem(sys.modules, 'lightning', None)
     assert "install 'mrpro-lambda[train]'" in fails(capsys, 'train', '--config', 'a.toml', '--output', tmp_path / 'out')

@@ -35,7 +35,7 @@ def test_signals_leave_nothing(
     code: int,
 ) -> None:
     handler = signal.getsignal(number)
-    monkeypatch.setattr('mrpro_lambda.cli.write_report', lambda *_: os.kill(os.getpid(), number))
+    monkeypatch.setattr('mrpro_lambda.cli.reconstruct.write_report', lambda *_: os.kill(os.getpid(), number))
     assert main(['reconstruct', str(raw()), '--output', str(tmp_path / 'a' / 'out'), '--weight', '1']) == code
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert nothing_is_left(tmp_path)
@@ -60,7 +60,7 @@ def test_signals_that_a_library_swallows(
             raise error('expected str')
         return {}
 
-    monkeypatch.setattr('mrpro_lambda.cli.run_demo', swallow)
+    monkeypatch.setattr('mrpro_lambda.cli.demo.run_demo', swallow)
     assert main(['demo']) == code
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -72,7 +72,7 @@ def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         return {}
 
-    monkeypatch.setattr('mrpro_lambda.cli.run_demo', demo)
+    monkeypatch.setattr('mrpro_lambda.cli.demo.run_demo', demo)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert main(['demo']) == 0
@@ -87,7 +87,7 @@ def test_exit_codes_of_others(monkeypatch: pytest.MonkeyPatch, code: Any, expect
     def leave(*_: object, **__: object) -> None:
         raise SystemExit(code)
 
-    monkeypatch.setattr('mrpro_lambda.cli.run_demo', leave)
+    monkeypatch.setattr('mrpro_lambda.cli.demo.run_demo', leave)
     assert main(['demo']) == expected
 
 
@@ -117,7 +117,7 @@ def test_coil_sensitivities_that_are_not_finite(
         csm.data[:, 0] = torch.nan
         return csm
 
-    monkeypatch.setitem(mrpro_lambda.reconstruct._CSM, 'walsh', broken)
+    monkeypatch.setitem(mrpro_lambda.reconstruct.reconstruct._CSM, 'walsh', broken)
     file = raw(simulate_kspace(n_coils=2))
     error = fails(capsys, 'reconstruct', file, '--output', tmp_path / 'out', '--csm', 'walsh', '--weight', '1')
     assert 'csm must be finite, got' in error

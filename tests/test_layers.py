@@ -16,6 +16,7 @@ SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 # For each layer, from low to high: the other layers of the package that it imports, no more and no less.
 LAYERS: dict[str, set[str]] = {
     'checks': set(),
+    'progress': set(),
     'operators': {'checks'},
     'norms': {'checks', 'operators'},
     'functionals': {'checks', 'operators', 'norms'},
@@ -24,17 +25,17 @@ LAYERS: dict[str, set[str]] = {
     'metrics': {'checks'},
     'oracle': {'checks'},
     'regularizers': {'checks', 'operators', 'norms'},
-    'solvers': {'checks', 'operators', 'norms', 'data_terms', 'regularizers'},
+    'solvers': {'checks', 'progress', 'operators', 'norms', 'data_terms', 'regularizers'},
     'weighting': {'checks', 'data_terms', 'nets', 'solvers'},
     'models': {'checks', 'data_terms', 'nets', 'regularizers', 'solvers', 'weighting'},
     'recipes': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models'},
-    'dictionary': {'checks', 'operators'},
+    'dictionary': {'checks', 'progress', 'operators'},
     'datasets': {'operators', 'models'},
     'pretrained': {'checks', 'operators', 'models', 'recipes'},
     'plotting': {'operators', 'metrics'},
     'interpretation': {'checks', 'operators', 'metrics', 'regularizers', 'models'},
     'reconstruction': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models', 'recipes'},
-    'training': {'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
+    'training': {'progress', 'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
     'raw_data': {'operators', 'reconstruction'},
     'reconstruct': {
         'checks',
@@ -49,13 +50,35 @@ LAYERS: dict[str, set[str]] = {
         'raw_data',
     },
     'export': {'plotting', 'reconstruct'},
-    'demo': {'operators', 'metrics', 'oracle', 'solvers', 'models', 'datasets', 'pretrained', 'plotting', 'export'},
-    'cli': {'dictionary', 'pretrained', 'training', 'raw_data', 'reconstruct', 'export', 'demo'},
+    'demo': {
+        'progress',
+        'operators',
+        'metrics',
+        'oracle',
+        'solvers',
+        'models',
+        'datasets',
+        'pretrained',
+        'plotting',
+        'export',
+    },
+    'cli': {
+        'progress',
+        'models',
+        'dictionary',
+        'pretrained',
+        'training',
+        'raw_data',
+        'reconstruct',
+        'export',
+        'demo',
+    },
 }
 
 # For each layer: the parts of mrpro that it may import.
 MRPRO: dict[str, set[str]] = {
     'checks': set(),
+    'progress': set(),
     'operators': {'mrpro.operators', 'mrpro.utils'},
     'norms': set(),
     'functionals': {'mrpro.operators'},
@@ -85,6 +108,7 @@ MRPRO: dict[str, set[str]] = {
 # For each layer: the packages besides mrpro, torch, einops and the standard library that it may import.
 THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
+    'progress': {'tqdm'},
     'operators': {'pywt'},
     'norms': set(),
     'functionals': set(),
@@ -93,11 +117,11 @@ THIRD_PARTY: dict[str, set[str]] = {
     'metrics': {'scipy', 'skimage'},
     'oracle': set(),
     'regularizers': set(),
-    'solvers': {'tqdm'},
+    'solvers': set(),
     'weighting': set(),
     'models': set(),
     'recipes': set(),
-    'dictionary': {'safetensors', 'tqdm'},
+    'dictionary': {'safetensors'},
     'datasets': {'nibabel', 'numpy', 'scipy'},
     'pretrained': {'safetensors'},
     'plotting': {'matplotlib'},
@@ -107,14 +131,14 @@ THIRD_PARTY: dict[str, set[str]] = {
     'raw_data': {'h5py'},
     'reconstruct': set(),
     'export': {'nibabel', 'numpy'},
-    'demo': {'dipy', 'matplotlib', 'numpy', 'tqdm'},
-    'cli': set(),
+    'demo': {'dipy', 'matplotlib', 'numpy'},
+    'cli': {'shtab'},
 }
 EVERYWHERE = {'torch', 'einops'}
 
 # Optional packages that are heavy to import, and the module that imports lightning: only these may be imported inside a
 # function.
-OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'mrpro_lambda.training.train'}
+OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'shtab', 'mrpro_lambda.training.train'}
 
 # The only file that may use private names of other packages, which are those of mrpro; and the names that are private
 # by their spelling only.

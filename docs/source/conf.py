@@ -53,7 +53,7 @@ suppress_warnings = [
     'config.cache',  # functions in the configuration of myst_nb
 ]
 
-myst_enable_extensions = ['amsmath', 'dollarmath']
+myst_enable_extensions = ['amsmath', 'deflist', 'dollarmath']
 myst_heading_anchors = 3
 nb_execution_mode = 'off'
 

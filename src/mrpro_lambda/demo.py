@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from mrpro.data import IData, IHeader, SpatialDimension
+from mrpro.data import IHeader, SpatialDimension
 from mrpro.operators import LinearOperator
-from tqdm import tqdm
 
 from mrpro_lambda.datasets import AcquisitionSample, SimulatedAcquisitions, VariableDensityRandom
 from mrpro_lambda.export import json_text, output_folder, write_dicom, write_nifti
@@ -22,6 +21,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.oracle import oracle_weight
 from mrpro_lambda.plotting import plot_comparison
 from mrpro_lambda.pretrained import load_pretrained
+from mrpro_lambda.progress import Progress
 from mrpro_lambda.solvers import ADMM, Solution
 
 WEIGHTS = 'tv-variable-density'
@@ -29,7 +29,7 @@ _RANGE = (10**-1.3, 10**0.5)
 _COARSE, _FINE = 9, 5  # number of weights that are solved at once in the two stages of the search
 
 
-def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
+def run_demo(output: str | Path, *, seed: int = 0, progress: bool = False) -> dict[str, dict[str, Any]]:
     """Simulate a noisy accelerated acquisition, reconstruct it in three ways, and write figure, metrics and images.
 
     The image is the T1-weighted coronal slice that the package dipy brings along. A quarter of its k-space is sampled
@@ -44,6 +44,8 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
         `image.nii.gz`. It must be empty or not exist.
     seed
         Seed of phase, sampling and noise.
+    progress
+        Show a progress bar.
 
     Returns
     -------
@@ -64,9 +66,8 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
         noise_std = sample.noise_std.item()
         acquisition_op = CartesianAcquisitionOp(sample.mask[None])
 
-        with tqdm(total=_COARSE + _FINE + 3, disable=None, leave=False, desc='Weights of scalar TV') as bar:
+        with Progress(_COARSE + _FINE + 3, 'Reconstructions', show=progress) as bar:
             weight = _best_weight(model, data, acquisition_op, initial, target, noise_std, bar.update)
-            bar.set_description('Reconstructions')
             start = time.perf_counter()
             acquisition_op.adjoint(data)
             zero_filled_seconds = time.perf_counter() - start
@@ -97,7 +98,7 @@ def run_demo(output: str | Path, *, seed: int = 0) -> dict[str, dict[str, Any]]:
         figure = plot_comparison(titled, target, lambda_map=lambda_map[0], noise_std=noise_std, region=region)
         figure.savefig(folder / 'comparison.png', dpi=150, bbox_inches='tight', pad_inches=0.03)
         header = IHeader(resolution=SpatialDimension(1e-3, 1e-3, 1e-3))
-        write_dicom(folder / 'dicom', IData(learned.img, header))
+        write_dicom(folder / 'dicom', learned.img.abs(), header)
         write_nifti(folder / 'image.nii.gz', learned.img.abs(), header)
     return metrics
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 
 from mrpro_lambda.metrics import psnr
 from mrpro_lambda.operators.ConvolutionalDictionaryOp import ConvolutionalDictionaryOp, DictionaryBoundary
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _PANEL = 2.6  # width of an image in inches
 _FILTER_PANEL = 0.8  # width of a filter in inches
 _TITLE_SIZE = 11
+_PICTURE = 256  # smallest side of a picture in pixels
+_NOISE = 4.0  # residual in units of the noise that is shown as white at least
 
 
 def plot_comparison(
@@ -30,6 +33,7 @@ def plot_comparison(
     error_factor: float | None = None,
     window: float | None = None,
     region: tuple[slice, slice] = (slice(None), slice(None)),
+    aspect: float = 1.0,
 ) -> Figure:
     """Plot the magnitudes of images of one slice beside each other, and their errors below.
 
@@ -53,6 +57,8 @@ def plot_comparison(
         Magnitude shown as white. If `None`, the 99.8 percentile of the target or of the last image.
     region
         Part of the images that is shown, along y and x. The signal-to-noise ratios are those of the whole images.
+    aspect
+        Height of a pixel relative to its width.
 
     Returns
     -------
@@ -71,10 +77,10 @@ def plot_comparison(
     for title, img in slices.items():
         if img.shape != (last if reference is None else reference).shape:
             raise ValueError(f'All images must have the same shape, got {tuple(img.shape)} for {title!r}.')
-    white = _window(last if reference is None else reference) if window is None else window
+    white = gray_window(last if reference is None else reference) if window is None else window
 
     n_columns = len(slices) + (reference is not None or lambda_map is not None)
-    figure, axes = _figure(last[region].shape, 1 if reference is None else 2, n_columns)
+    figure, axes = _figure(last[region].shape, 1 if reference is None else 2, n_columns, aspect=aspect)
     map_ax = axes[-1][-1 if reference is None else 0]
     if lambda_map is not None:
         _show_map(map_ax, last, lambda_map, noise_std, white, region=region)
@@ -83,18 +89,18 @@ def plot_comparison(
     if reference is None:
         for ax, (title, img) in zip(axes[0], slices.items(), strict=False):
             _show(ax, img[region].abs(), title, white)
-        return figure
+        return _with_aspect(figure, aspect)
 
     _show(axes[0][0], reference[region].abs(), 'Ground truth', white)
     pairs = {title: _comparable(img, reference) for title, img in slices.items()}
     errors = {title: (img - true).abs() for title, (img, true) in pairs.items()}
-    factor = error_factor or _round_factor(white / min(_window(error) for error in errors.values()))
+    factor = error_factor or _round_factor(white / min(gray_window(error) for error in errors.values()))
     for i, (title, img) in enumerate(slices.items(), start=1):
         quality = psnr(*(x[None, None, None] for x in pairs[title])).item()
         text = 'exact' if quality == math.inf else f'{quality:.2f} dB'
         _show(axes[0][i], img[region].abs(), f'{title}\n{text}', white)
         _show(axes[1][i], errors[title][region], f'Error × {factor:g}', white / factor)  # noqa: RUF001
-    return figure
+    return _with_aspect(figure, aspect)
 
 
 def plot_lambda_map(
@@ -104,6 +110,7 @@ def plot_lambda_map(
     noise_std: float | None = None,
     title: str | None = None,
     window: float | None = None,
+    aspect: float = 1.0,
 ) -> Figure:
     """Plot the Lambda map of one slice over the magnitude of the image, with a logarithmic color scale.
 
@@ -119,6 +126,8 @@ def plot_lambda_map(
         Title. Default: what the map is relative to.
     window
         Magnitude shown as white. If `None`, the 99.8 percentile of the image.
+    aspect
+        Height of a pixel relative to its width.
 
     Returns
     -------
@@ -130,9 +139,37 @@ def plot_lambda_map(
         If shapes differ or are not those of one slice.
     """
     img = _one_slice(img, 'img')
-    figure, axes = _figure(img.shape, 1, 1, panel=1.6 * _PANEL)
-    _show_map(axes[0][0], img, lambda_map, noise_std, _window(img) if window is None else window, title)
-    return figure
+    figure, axes = _figure(img.shape, 1, 1, panel=1.6 * _PANEL, aspect=aspect)
+    _show_map(axes[0][0], img, lambda_map, noise_std, gray_window(img) if window is None else window, title)
+    return _with_aspect(figure, aspect)
+
+
+def plot_residual(residual: torch.Tensor, *, aspect: float = 1.0) -> Figure:
+    """Plot the magnitude of the residual of one slice in units of the noise.
+
+    White is 4 or, where more than two pixels in a thousand exceed it, their smallest value.
+
+    Parameters
+    ----------
+    residual
+        Residual, see `~mrpro_lambda.reconstruction.residual_image`, shape `(y, x)`; further axes of size 1 are dropped.
+    aspect
+        Height of a pixel relative to its width.
+
+    Returns
+    -------
+        Figure.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of one slice.
+    """
+    residual = _one_slice(residual, 'residual').abs()
+    white = max(_NOISE, gray_window(residual))
+    figure, axes = _figure(residual.shape, 1, 1, panel=1.6 * _PANEL, aspect=aspect)
+    _show(axes[0][0], residual, f'Residual / noise, 0 to {white:.3g}', white)
+    return _with_aspect(figure, aspect)
 
 
 def plot_sweep(report: Mapping[str, Any]) -> Figure:
@@ -280,7 +317,7 @@ def plot_filter_maps(
     ]
     maps = [_one_slice(lambda_map[k], 'Each of lambda_map') for k in rows]
     limits = _map_limits(torch.stack(maps), noise_std)
-    largest_code, largest_part = max(_window(code) for code in codes), max(_window(part) for part in parts)
+    largest_code, largest_part = max(gray_window(code) for code in codes), max(gray_window(part) for part in parts)
 
     titles = ['Coefficients', 'Contribution', None]
     figure, axes = _figure(img[region].shape, len(rows), 4)
@@ -288,9 +325,30 @@ def plot_filter_maps(
         _show_signed(row[0], planes[k].real, f'Filter {k}', _peak(planes[k].real))
         _show(row[1], code[region].abs(), titles[0] or '', largest_code)
         _show_signed(row[2], part[region], titles[1] or '', largest_part)
-        _show_map(row[3], img, values, noise_std, _window(img), titles[2], region, limits)
+        _show_map(row[3], img, values, noise_std, gray_window(img), titles[2], region, limits)
         titles = ['', '', '']  # columns are named once
     return figure
+
+
+def gray_picture(img: torch.Tensor, *, window: float | None = None, aspect: float = 1.0) -> Image.Image:
+    """Return the magnitude of one slice as a gray picture with its rows along y, without matplotlib.
+
+    Pixels are repeated until no side is shorter than 256.
+
+    Parameters
+    ----------
+    img
+        Image, shape `(y, x)`; further axes of size 1 are dropped.
+    window
+        Magnitude shown as white. If `None`, the 99.8 percentile of the image.
+    aspect
+        Height of a pixel relative to its width.
+    """
+    img = _one_slice(img, 'img').abs()
+    levels = (255 * img / (gray_window(img) if window is None else window)).clamp(0, 255).round().byte()
+    picture, repeats = Image.fromarray(levels.numpy()), -(-_PICTURE // min(img.shape))
+    size = repeats * img.shape[1], round(repeats * img.shape[0] * aspect)
+    return picture.resize(size, Image.Resampling.NEAREST)
 
 
 def _rows(values: Sequence[Any]) -> torch.Tensor:
@@ -327,8 +385,14 @@ def _peak(img: torch.Tensor) -> float:
     return img.abs().max().item() or 1.0
 
 
-def _window(img: torch.Tensor) -> float:
-    """Return the 99.8 percentile of the magnitude."""
+def gray_window(img: torch.Tensor) -> float:
+    """Return the magnitude that is shown as white, the 99.8 percentile, which is not 0.
+
+    Parameters
+    ----------
+    img
+        Image of any shape.
+    """
     magnitude = img.abs().double().flatten()
     n = magnitude.numel()
     value = magnitude.kthvalue(max(1, min(n, round(0.998 * n)))).values.item()
@@ -348,15 +412,25 @@ def _round_factor(factor: float) -> float:
     return max(f for f in (1, 2 * power, 5 * power, power) if f <= max(factor, 1))
 
 
-def _figure(shape: torch.Size, n_rows: int, n_columns: int, panel: float = _PANEL) -> tuple[Figure, list[list[Axes]]]:
+def _figure(
+    shape: torch.Size, n_rows: int, n_columns: int, panel: float = _PANEL, *, aspect: float = 1.0
+) -> tuple[Figure, list[list[Axes]]]:
     """Create a figure without the global state of pyplot."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    height = panel * shape[0] / shape[1]
+    height = panel * aspect * shape[0] / shape[1]
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.01, hspace=0.01)
     figure = Figure(figsize=(n_columns * panel, n_rows * (height + 0.45)), layout=layout)
     return figure, figure.subplots(n_rows, n_columns, squeeze=False).tolist()
+
+
+def _with_aspect(figure: Figure, aspect: float) -> Figure:
+    """Give all images of a figure the aspect of their pixels."""
+    for ax in figure.axes:
+        if ax.images:
+            ax.set_aspect(aspect)
+    return figure
 
 
 def _show(ax: Axes, img: torch.Tensor, title: str, white: float) -> AxesImage:

@@ -65,8 +65,7 @@ def load_pretrained(name: str, filters: torch.Tensor | None = None) -> Any:  # n
     ValueError
         If the name is unknown, or if the file is not the one that was published.
     """
-    if name not in _SHA256:
-        raise ValueError(f'There are no weights {name!r}; there are {sorted(_SHA256)}.')
+    _check_name(name)
     path = _FOLDER / f'{name}.safetensors'
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else 'no file'
     if found != _SHA256[name]:
@@ -106,9 +105,32 @@ def load_weights(path: str | Path, filters: torch.Tensor | None = None) -> tuple
 
 def load_weights_with_recipe(path: str | Path) -> tuple[Model, Recipe]:
     """Load a model with its description, for a training that goes on from it, see `load_weights`."""
-    check_type('path', path, (str, Path))
-    recipe, _ = _read_card(Path(path))
+    recipe = read_recipe(path)
     return _load(path, recipe, None), recipe
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Return the description of the model in a file, see `load_weights`."""
+    check_type('path', path, (str, Path))
+    return _read_card(Path(path))[0]
+
+
+def pretrained_recipe(name: str) -> Recipe:
+    """Return the description of a model that ships with the package, without loading it.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    _check_name(name)
+    return read_recipe(_FOLDER / f'{name}.safetensors')
+
+
+def _check_name(name: str) -> None:
+    """Raise an error if no weights of that name ship."""
+    if name not in _SHA256:
+        raise ValueError(f'There are no weights {name!r}; there are {sorted(_SHA256)}.')
 
 
 def _load(path: str | Path, recipe: Recipe, filters: torch.Tensor | None) -> Model:

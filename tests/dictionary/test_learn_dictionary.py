@@ -139,7 +139,7 @@ def test_unused_filter_is_replaced() -> None:
 
 def test_progress_shows_the_objective(capsys: pytest.CaptureFixture[str]) -> None:
     learn(progress=True)
-    assert 'objective=' in capsys.readouterr().err
+    assert 'objective ' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

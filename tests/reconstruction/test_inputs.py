@@ -53,8 +53,8 @@ def test_invalid_arguments(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'regularization_weight': torch.ones(N_Y, N_X)}, rf'reshape it to \(1, 1, 1, 1, {N_Y}, {N_X}\)'),
-        ({'regularization_weight': torch.ones(1, N_Y, N_X)}, rf'reshape it to \(1, 1, 1, 1, {N_Y}, {N_X}\)'),
+        ({'regularization_weight': torch.ones(N_Y, N_X)}, rf'lambda_map\.reshape\(1, 1, 1, 1, {N_Y}, {N_X}\)'),
+        ({'regularization_weight': torch.ones(1, N_Y, N_X)}, rf'lambda_map\.reshape\(1, 1, 1, 1, {N_Y}, {N_X}\)'),
         ({'regularization_weight': torch.ones(1, 1, 1, 1, N_Y, 3)}, 'Each axis of the Lambda map must have size 1 or'),
         ({'regularization_weight': [0.1, 0.1, 0.1]}, r'n_maps=1, got shape \(3, 1, 1'),
         ({'regularization_weight': [0.1, -0.1]}, r'must be finite and not negative, got .* shape \(2,\), smallest'),

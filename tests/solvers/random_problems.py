@@ -6,6 +6,7 @@ from typing import get_args
 import torch
 from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro_lambda.data_terms import LeastSquares
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.operators.GeneralizedGradientOp import ClosedBoundary
 from mrpro_lambda.operators.GradientOp import Boundary
@@ -136,7 +137,12 @@ class RandomProblems:
             inner = (self.total_variation(ndim, grouped=False), self.generalized_variation(), self.dictionary(dtype))
             regularizer: Regularizer = inner[self.integer(0, 2)]
             separable = regularizer.coefficient_norm.separable_parts and self.chance(0.8)
-            return PhaseAware(regularizer, imaginary_factor=float(self.uniform(0.2, 5)) if separable else 1.0)
+            return PhaseAware(
+                regularizer,
+                imaginary_factor=float(self.uniform(0.2, 5)) if separable else 1.0,
+                # rounding may decide where the object ends, which would be another problem in double precision
+                object_only=dtype == torch.complex128,
+            )
         return self.total_variation(ndim, grouped=kind == 'grouped total variation')
 
     def generalized_variation(self) -> TotalGeneralizedVariation:
@@ -207,7 +213,7 @@ def double_precision(case: Case) -> Case:
     return Case(
         double.regularizer,
         case.data.to(double.data.dtype),
-        double.acquisition_op,
+        LeastSquares(case.acquisition_op).double.acquisition_op,  # that of the problem includes the phase
         case.initial_image.to(precision),
         case.lambda_map.double(),
     )

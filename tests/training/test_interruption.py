@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -205,7 +206,23 @@ def test_small_validation_images(config: TrainingConfig) -> None:
 
 
 def test_loss_that_is_not_finite(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr('mrpro_lambda.training.LambdaMapModule.relative_mse', lambda *_, **__: torch.tensor(torch.nan))
-    with pytest.raises(ValueError, match='loss must be finite, it is not at step 0'):
-        train(config, tmp_path / 'out', progress=False)
+    """The folder can be used for the next try."""
+    with monkeypatch.context() as patch:
+        patch.setattr('mrpro_lambda.training.LambdaMapModule.relative_mse', lambda *_, **__: torch.tensor(torch.nan))
+        with pytest.raises(ValueError, match='loss must be finite, it is not at step 0'):
+            train(config, tmp_path / 'out', progress=False)
     assert not (tmp_path / 'out' / 'weights.safetensors').exists()
+    assert train(config, tmp_path / 'out', progress=False).exists()
+
+
+def test_progress_counts_steps(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also in a log, and from where an interrupted training goes on; without progress there is none."""
+    arguments = command(folder)
+    arguments.remove('--no-progress')
+    assert main(arguments) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'Training' in line]
+    assert len(lines) == 1
+    assert re.fullmatch(r'Training: 4 of 4, loss [\d.]+, \d+ s', lines[0])
+    (folder / 'other').mkdir()
+    assert main([*command(folder), '--output', str(folder / 'other')]) == 0
+    assert 'Training' not in capsys.readouterr().err

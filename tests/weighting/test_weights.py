@@ -14,7 +14,6 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import DictionarySparsity, TotalGeneralizedVariation, TotalVariation
 from mrpro_lambda.solvers import ADMM, Solver
 from mrpro_lambda.weighting import (
-    AutomaticWeight,
     GivenWeight,
     LearnedNumbers,
     NetworkWeight,
@@ -75,7 +74,7 @@ RELATIVE: dict[str, tuple[Callable[[], Weight], Solver]] = {
     for cls in WEIGHTS
     for kind, solver in SOLVERS.items()
     for name, weight in cls.examples(solver.regularizer.n_maps).items()
-    if weight.relative and not isinstance(weight, AutomaticWeight) and fits(weight, solver)
+    if weight.relative and not weight.uses_data and fits(weight, solver)
 }
 all_relative = pytest.mark.parametrize(('create', 'solver'), RELATIVE.values(), ids=RELATIVE)
 

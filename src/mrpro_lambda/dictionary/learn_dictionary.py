@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from mrpro_lambda.checks import check_number
 from mrpro_lambda.dictionary.checkpoint import load_checkpoint, save_checkpoint
 from mrpro_lambda.dictionary.sparse_codes import check_images, high_pass, objective_values, real_spectrum, sparse_codes
+from mrpro_lambda.progress import Progress
 
 _CHUNK = 2**24
 """Numbers of the cross-spectra that are computed at once."""
@@ -165,7 +165,7 @@ def learn_dictionary(
         state = _State.create(_patches(details, n_filters, size, generator))
     state = state.to(device)
 
-    with tqdm(total=n_steps, initial=state.step, desc='Dictionary', disable=not progress) as bar:
+    with Progress(n_steps, 'Dictionary', show=progress, start=state.step) as bar:
         while state.step < n_steps:
             crops = torch.stack([_random_crop(details, crop_size, generator) for _ in range(batch_size)]).to(device)
             codes = sparse_codes(state.filters, crops, sparsity, n_iterations)
@@ -174,8 +174,7 @@ def learn_dictionary(
             state.revive(crops, codes, generator)
             for _ in range(n_sweeps):
                 state.sweep()
-            bar.set_postfix(objective=f'{objective:.4f}')
-            bar.update()
+            bar.update(1, {'objective': f'{objective:.4f}'})
             if path is not None and (state.step % checkpoint_interval == 0 or state.step == n_steps):
                 state.save(path, parameters, generator)
     return state.filters[state.usage.argsort(descending=True, stable=True)].cpu()

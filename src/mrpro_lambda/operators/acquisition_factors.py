@@ -185,6 +185,14 @@ def without_sensitivities(op: LinearOperator) -> tuple[LinearOperator, tuple[int
     return _product([*weights, fourier_op]), tuple(sorted(dim))
 
 
+def without_coil_maps(op: LinearOperator) -> LinearOperator:
+    """Return an acquisition without what the image is multiplied with first, where the operator tells it."""
+    factors = acquisition_factors(op)
+    while len(factors) > 1 and isinstance(factors[-1], SensitivityOp | ModulationOp):
+        factors.pop()
+    return _product(factors) if factors else op
+
+
 def fourier_axes(op: FastFourierOp) -> tuple[int, ...]:
     """Return the axes of an FFT."""
     return op._dim

@@ -11,9 +11,22 @@ import torch
 
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.models.Model import Model
+from mrpro_lambda.recipes.ScanProperties import Sampling, ScanProperties
 
 _Noise = Annotated[float, Range(0, 1000)]
 _Acceleration = Annotated[float, Range(1, 1e6)]
+_SAMPLING: dict[str | None, Sampling] = {
+    'CentralBox': 'box',
+    'VariableDensityRandom': 'points',
+    'CartesianLines': 'lines',
+    'Radial': 'other',
+}
+_NAMES: dict[Sampling, str] = {
+    'box': 'a whole box',
+    'points': 'single points',
+    'lines': 'lines',
+    'other': 'points off the grid',
+}
 
 
 @dataclass(frozen=True)
@@ -21,8 +34,8 @@ class Recipe(ABC):
     """Everything that is needed to build a model, apart from its tensors, with which it is stored.
 
     A method is a subclass with a field `method`, whose default is its name in files: the base class finds it by that.
-    Fields are checked as they are annotated. Those of this class tell what the weights were trained for, so that use
-    outside of it can be noticed; `None` is unknown.
+    Fields are checked as they are annotated. Those of this class tell what the weights were trained for and, where it
+    was measured, what else they are good for, so that use outside of it can be noticed; `None` is unknown.
     """
 
     takes_filters: ClassVar[bool] = False
@@ -38,6 +51,16 @@ class Recipe(ABC):
     """Family of acquisitions of the training."""
     grid: tuple[Annotated[int, Range(1, 8192)], ...] | None = None
     """Size of the images of the training in pixels."""
+    valid_noise: tuple[_Noise, _Noise] | None = None
+    """Range of the noise levels in which the weights are of use. `None`: that of the training, as for the next ones."""
+    valid_acceleration: tuple[_Acceleration, _Acceleration] | None = None
+    """Range of the accelerations."""
+    valid_coils: tuple[Annotated[int, Range(1, 1024)], Annotated[int, Range(1, 1024)]] | None = None
+    """Smallest and largest number of coils."""
+    valid_sampling: tuple[Sampling, ...] | None = None
+    """Kinds of sampling."""
+    refinement: Annotated[float, Range(1, 16)] = 1.0
+    """How much finer than that of the samples the grid of the image was, for weights that raise the resolution."""
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -99,6 +122,27 @@ class Recipe(ABC):
     def with_low_pass_strength(self, strength: float) -> Self:
         """Return the description with the strength that was learned."""
         raise ValueError(f'The model has no smooth part, got a strength of {strength}.')
+
+    def mismatches(self, scan: ScanProperties) -> list[str]:
+        """Tell in which properties a scan is not one that the weights are good for, a text for each."""
+        coils = self.valid_coils
+        if coils is None and self.n_coils is not None:
+            coils = min(self.n_coils), max(self.n_coils)
+        sampling = self.valid_sampling
+        if sampling is None and self.sampling in _SAMPLING:
+            sampling = (_SAMPLING[self.sampling],)
+        found = []
+        if sampling is not None and scan.sampling not in sampling:
+            found.append(f'sampling of {_NAMES[scan.sampling]} instead of {" or ".join(_NAMES[s] for s in sampling)}')
+        for name, value, valid in (
+            ('acceleration', scan.acceleration, self.valid_acceleration or self.acceleration),
+            ('number of coils', scan.n_coils, coils),
+            ('noise relative to the image', scan.noise, self.valid_noise or self.noise_range),
+        ):
+            # what is measured from a scan is known to some percent
+            if value is not None and valid is not None and not 0.95 * valid[0] <= value <= 1.05 * valid[1]:
+                found.append(f'{name} of {value:.2g} instead of {valid[0]:g} to {valid[1]:g}')
+        return found
 
     def trained_for(self, **domain: Any) -> Self:  # noqa: ANN401
         """Return the description with what a training was made for; what it says already stays."""

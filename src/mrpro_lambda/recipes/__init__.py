@@ -4,6 +4,7 @@ from mrpro_lambda.recipes.DictionaryRecipe import CERTIFYING_PENALTY_FACTOR, Dic
 from mrpro_lambda.recipes.GeneralizedVariationRecipe import GeneralizedVariationRecipe
 from mrpro_lambda.recipes.LambdaRecipe import LambdaRecipe
 from mrpro_lambda.recipes.Recipe import Recipe
+from mrpro_lambda.recipes.ScanProperties import ScanProperties
 from mrpro_lambda.recipes.TotalVariationRecipe import TotalVariationRecipe
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "GeneralizedVariationRecipe",
     "LambdaRecipe",
     "Recipe",
+    "ScanProperties",
     "TotalVariationRecipe",
 ]

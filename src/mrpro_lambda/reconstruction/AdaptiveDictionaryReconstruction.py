@@ -81,9 +81,9 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         beta
             Strength :math:`\beta` of the low-pass filter of the smooth part.
         regularization_weight
-            A number, one number for each filter, or a map of shape `(n_filters, *other, 1, z, y, x)`. Or a rule that
-            finds one number on the scan, such as `~mrpro_lambda.weighting.Sure`, or another
-            `~mrpro_lambda.weighting.Weight`.
+            A number, one number for each filter, or a map of shape `(n_filters, *other, 1, z, y, x)`, all in the units
+            of the image. Or multiples of the noise level, `~mrpro_lambda.weighting.NoiseWeight`, a rule that finds one
+            number on the scan, such as `~mrpro_lambda.weighting.Sure`, or another `~mrpro_lambda.weighting.Weight`.
         lambda_net
             Network that chooses the maps, in place of `regularization_weight`.
         boundary

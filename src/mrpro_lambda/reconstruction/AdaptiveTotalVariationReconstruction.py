@@ -79,7 +79,9 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         regularization_dim
             Axes along which the total variation is taken.
         regularization_weight
-            A number, one number for each group of directions, or a map of shape `(n_maps, *other, 1, z, y, x)`.
+            A number, one number for each group of directions, or a map of shape `(n_maps, *other, 1, z, y, x)`, all
+            in the units of the image. `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level, as the
+            command line does: they serve many scans.
             Directions are grouped as in `~mrpro_lambda.regularizers.TotalVariation`. As many numbers as axes, as in
             mrpro, make each axis a group of its own. Or a rule that finds the weight on the scan, such as
             `~mrpro_lambda.weighting.Sure`, or another `~mrpro_lambda.weighting.Weight`.
@@ -90,7 +92,8 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         band_limit
             Limit the image to the measured band of k-space, see `~mrpro_lambda.operators.BandLimitOp`.
         noise_std
-            Standard deviation of the complex noise of a k-space sample, for networks that use it.
+            Standard deviation of the complex noise of a k-space sample, for weights that use it. If `None`, it is 1 for
+            prewhitened data and otherwise estimated from the data.
         whiten_background
             Whiten noise that differs between the phase encodings, as it shows in the air of the data that are
             reconstructed, see `~mrpro_lambda.reconstruction.estimate_noise_weight`.

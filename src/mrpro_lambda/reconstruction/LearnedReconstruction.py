@@ -29,6 +29,7 @@ from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
 from mrpro_lambda.solvers.Solver import Solution
+from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight, WeightChoice
 
 
@@ -49,6 +50,11 @@ class LearnedSolution(NamedTuple):
     """Weights of the samples, see `~mrpro_lambda.reconstruction.estimate_noise_weight`, if the noise was whitened."""
     weight_report: Mapping[str, Any] | None = None
     """What a rule that chose the weight found, see `~mrpro_lambda.weighting.AutomaticWeight`."""
+
+    def __repr__(self) -> str:
+        """Return a line without the values of the tensors."""
+        shape = tuple(self.lambda_map.shape)
+        return f'LearnedSolution(lambda_map of shape {shape}, noise_std={self.noise_std}, solution={self.solution})'
 
 
 class LearnedReconstruction(DirectReconstruction):
@@ -104,8 +110,9 @@ class LearnedReconstruction(DirectReconstruction):
             Model, for example from `~mrpro_lambda.pretrained.load_pretrained`.
         regularization_weight
             Weight for a model without a network: a number, one number for each map of the regularizer, or a map of
-            shape `(n_maps, *other, 1, z, y, x)`. Or a `~mrpro_lambda.weighting.Weight`, for example a rule that finds
-            the weight on the scan.
+            shape `(n_maps, *other, 1, z, y, x)`, all in the units of the image. Or a `~mrpro_lambda.weighting.Weight`,
+            for example multiples of the noise level, `~mrpro_lambda.weighting.NoiseWeight`, or a rule that finds the
+            weight on the scan.
         noise_std
             Standard deviation of the complex noise of a k-space sample, for networks that use it. If `None`, it is 1
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
@@ -197,9 +204,14 @@ class LearnedReconstruction(DirectReconstruction):
         if self.noise is not None:
             kdata = prewhiten(kdata, self.noise)
         acquisition_op = self.fourier_op if self.csm_op is None else self.fourier_op @ self.csm_op
+        measured_op = acquisition_op
+
+        def start_of(values: torch.Tensor) -> torch.Tensor:
+            """Return the initial image of data."""
+            return measured_op.adjoint(values if self.dcf_op is None else self.dcf_op(values)[0])[0]
+
         try:
-            compensated = kdata.data if self.dcf_op is None else self.dcf_op(kdata.data)[0]
-            (initial_image,) = acquisition_op.adjoint(compensated)
+            initial_image = start_of(kdata.data)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, IndexError) as error:  # those of mrpro do not tell the shapes
@@ -212,7 +224,13 @@ class LearnedReconstruction(DirectReconstruction):
         if self.whiten_background:
             noise_weight = estimate_noise_weight(kdata)
             data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
-        lambda_map, self.weight_report = self._choose(data, acquisition_op, initial_image, noise_std)
+
+        def initial(values: torch.Tensor) -> torch.Tensor:
+            """Return the initial image of other data, such as those of the last line."""
+            return start_of(values if noise_weight is None else values / noise_weight)
+
+        scan = Scan(data, acquisition_op, initial_image, noise_std, self.model.solver, initial)
+        lambda_map, self.weight_report = self._choose(scan)
         solution = self.model.solve(
             data, acquisition_op, initial_image, lambda_map=lambda_map, progress=self.progress
         ).solution
@@ -265,25 +283,20 @@ class LearnedReconstruction(DirectReconstruction):
             return self.noise_std
         return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
 
-    def _choose(
-        self,
-        data: torch.Tensor,
-        acquisition_op: LinearOperator,
-        initial_image: torch.Tensor,
-        noise_std: float | None,
-    ) -> WeightChoice:
+    def _choose(self, scan: Scan) -> WeightChoice:
         """Return the Lambda map of the weight that was given, of a rule, or of the network.
 
         Networks know samples that were acquired once. With `n` averages, the initial image has the noise of their mean
         and the data term is `n` times that of the mean.
         """
         if isinstance(self.regularization_weight, torch.Tensor):
-            return WeightChoice(self.model.solver.regularizer.lambda_map(self.regularization_weight, initial_image))
+            return WeightChoice(scan.solver.regularizer.lambda_map(self.regularization_weight, scan.initial_image))
         if self.model.weight is not None and self.model.weight.uses_data:
-            return self.model.choose(data, acquisition_op, initial_image, noise_std)
+            return self.model.weight.choose(scan)
         count = sample_multiplicity(self.fourier_op)
         n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
-        return WeightChoice(n * self.model.estimate(initial_image, None if noise_std is None else noise_std / sqrt(n)))
+        noise_std = None if scan.noise_std is None else scan.noise_std / sqrt(n)
+        return WeightChoice(n * self.model.estimate(scan.initial_image, noise_std))
 
 
 def _checked(function: Callable[[IData], CsmData]) -> Callable[[IData], CsmData]:

@@ -7,6 +7,7 @@ from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction, LearnedSolution
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
+from mrpro_lambda.reconstruction.residual_image import residual_image
 
 __all__ = [
     "AdaptiveDictionaryReconstruction",
@@ -18,4 +19,5 @@ __all__ = [
     "estimate_noise_std",
     "estimate_noise_weight",
     "prewhiten",
+    "residual_image",
 ]

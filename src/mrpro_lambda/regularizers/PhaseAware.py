@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -74,6 +75,7 @@ class PhaseAware(Regularizer):
         self.imaginary_factor = imaginary_factor
         self.width = width
         self.object_only = object_only
+        self._phase: torch.Tensor | None = None
 
     @classmethod
     def examples(cls) -> Mapping[str, Regularizer]:
@@ -98,8 +100,16 @@ class PhaseAware(Regularizer):
         """Number of maps, for the real part alone or for both."""
         return self.regularizer.n_maps * (2 if self.imaginary_factor is None else 1)
 
+    def with_modulation_of(self, initial_image: torch.Tensor) -> PhaseAware:
+        """Return the regularizer with the phase of an image, for whatever image it is then used."""
+        regularizer = copy.copy(self)
+        regularizer.__dict__['_phase'] = self.modulation(initial_image)
+        return regularizer
+
     def modulation(self, initial_image: torch.Tensor) -> torch.Tensor:
-        """Return the low-resolution phase of the initial image."""
+        """Return the low-resolution phase of the initial image, or the one that was fixed."""
+        if self._phase is not None:
+            return self._phase
         dim = tuple(d for d in (-3, -2, -1) if initial_image.shape[d] > 1 and d in self.dim) or self.dim
         return low_resolution_phase(initial_image, dim, self.width, object_only=self.object_only)
 
@@ -110,6 +120,11 @@ class PhaseAware(Regularizer):
     def start(self, initial_image: torch.Tensor) -> torch.Tensor:
         """Return the unknown to start from, for a demodulated image."""
         return self.regularizer.start(initial_image)
+
+    def activity(self, img: torch.Tensor) -> torch.Tensor:
+        """Return that of the regularizer, whose magnitudes have no phase, for one or for both parts."""
+        activity = self.regularizer.activity(img)
+        return activity if self.imaginary_factor is not None else torch.cat([activity, activity])
 
     def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Bring a map to the shape of the coefficients, with an axis more for real and imaginary part."""

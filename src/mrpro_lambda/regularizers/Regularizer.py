@@ -111,6 +111,10 @@ class Regularizer(torch.nn.Module):
         """Return numbers of modulus 1 that the image of the unknown is multiplied with, `None` if there are none."""
         return None
 
+    def with_modulation_of(self, initial_image: torch.Tensor) -> Regularizer:  # noqa: ARG002
+        """Return the regularizer with the modulation that belongs to an image, for whatever image it is then used."""
+        return self
+
     def start(self, initial_image: torch.Tensor) -> torch.Tensor:
         """Return the unknown to start from: the initial image, unless the image is synthesized."""
         return initial_image
@@ -176,6 +180,22 @@ class Regularizer(torch.nn.Module):
         if len(set(self.map_of_row)) == 1:
             threshold = lambda_map[:1]
         return threshold.expand(shape)
+
+    def activity(self, img: torch.Tensor) -> torch.Tensor:
+        """Return the magnitude of the coefficients of an image, the mean over the rows of each map.
+
+        Parameters
+        ----------
+        img
+            Image, shape `(*other, coils, z, y, x)`.
+
+        Returns
+        -------
+            Real numbers, shape `(n_maps, *image)`.
+        """
+        magnitude = self.transform(self.start(img)).abs()
+        rows = [[i for i, k in enumerate(self.map_of_row) if k == m] for m in range(max(self.map_of_row) + 1)]
+        return torch.stack([magnitude[row].mean(0) for row in rows])
 
     def value(self, coefficients: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
         """Return the weighted norm of coefficients, a float64 scalar."""
@@ -257,7 +277,7 @@ class Regularizer(torch.nn.Module):
             missing = len(img_shape) - len(axes)
             fits = all(m in (1, n) for m, n in zip(axes[::-1], img_shape[::-1], strict=False))
             if tuple(n_maps) == (self.n_maps,) and missing > 0 and fits:
-                return f': reshape it to {(*n_maps, *(1,) * missing, *axes)}'
+                return f': give lambda_map.reshape{(*n_maps, *(1,) * missing, *axes)}'
         return ''
 
 
@@ -289,6 +309,10 @@ class SumRegularizer(Regularizer):
     def n_maps(self) -> int:
         """Number of Lambda maps of all."""
         return sum(part.n_maps for part in self.parts)
+
+    def activity(self, img: torch.Tensor) -> torch.Tensor:
+        """Return that of all parts."""
+        return torch.cat([part.activity(img) for part in self.parts])
 
     def expand(self, lambda_map: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Let each part bring its maps to its coefficients."""

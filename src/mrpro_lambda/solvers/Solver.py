@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,11 @@ from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from mrpro.operators import LinearOperator
-from tqdm import tqdm
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.data_terms.DataTerm import DataTerm
 from mrpro_lambda.operators.IdentityTransform import IdentityTransform
+from mrpro_lambda.progress import Progress
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
 from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
@@ -28,6 +29,7 @@ Reason = Literal[
     'fixed number of iterations',
 ]
 
+_LOGGER = logging.getLogger(__name__)
 _PATIENCE = 1.5
 """How many times the iterations after which the estimate is within the tolerance may be spent on the proof."""
 
@@ -289,7 +291,7 @@ class Solver(torch.nn.Module, ABC):
         limit = self.n_iterations or self.max_iterations or 0
         done, bound_from, repair_from, estimate_until = 0, 0.0, 0.0, math.inf
         found: Certificate | None = None
-        with tqdm(total=limit, disable=not progress, desc='Iterations', leave=False) as bar:
+        with Progress(limit, 'Iterations', show=progress) as bar:
             while done < limit:
                 n_steps = min(max(10, done // 10), limit - done)
                 iteration.run(state, done, n_steps)
@@ -314,7 +316,8 @@ class Solver(torch.nn.Module, ABC):
                 if found.relative_gap > self.tolerance and (last or pays):
                     found = certificate_of_state(iteration, state, 'repaired').tightened(found)
                     repair_from = done * (1.25 if found.relative_gap < 1 else 4)
-                bar.set_postfix(gap=f'{found.relative_gap:.1e}')
+                bar.update(0, {'gap': f'{found.relative_gap:.1e}'})
+                _LOGGER.debug('%d iterations of at most %d, certified gap %.1e', done, limit, found.relative_gap)
                 if to_tolerance and found.relative_gap <= self.tolerance:
                     return state, found, done, 'tolerance reached'
                 if to_tolerance and done >= estimate_until:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from torch.utils.data import ConcatDataset, DataLoader, Sampler
@@ -22,6 +22,7 @@ from mrpro_lambda.datasets import SimulatedAcquisitions
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mrpro_lambda.pretrained import save_weights
+from mrpro_lambda.progress import Progress
 from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -63,6 +64,40 @@ class _CheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None) -> None:  # noqa: ARG002
         """Write a checkpoint that is complete or not there."""
         save_checkpoint(checkpoint, path)
+
+
+class _ShowProgress(Callback):
+    """Steps of the training with the loss. Lightning counts epochs, which have no number here, in terminals only."""
+
+    def __init__(self, *, show: bool) -> None:
+        """Initialize the callback."""
+        self.show = show
+        self.progress: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Begin, where the training goes on."""
+        show = self.show and trainer.is_global_zero
+        self.progress = Progress(trainer.max_steps, 'Training', show=show, start=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Count a step."""
+        if self.progress is not None:
+            values = trainer.progress_bar_metrics
+            self.progress.update(1, {key: f'{float(value):.4g}' for key, value in values.items()})
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """End."""
+        self.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """End at once."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar, if there is one."""
+        if self.progress is not None:
+            self.progress.close()
+            self.progress = None
 
 
 def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, progress: bool = True) -> Path:
@@ -178,6 +213,7 @@ def _trainer(config: TrainingConfig, output: Path, parameters: dict[str, Any], *
         logger=[CSVLogger(output, name='csv'), TensorBoardLogger(output, name='tensorboard')],
         plugins=[_CheckpointIO()],
         callbacks=[
+            _ShowProgress(show=progress),
             LearningRateMonitor('step'),
             LambdaCallback(on_save_checkpoint=lambda _, __, checkpoint: checkpoint.update(parameters=parameters)),
             # saved before the validation as well, so that an interrupted training loses little
@@ -189,7 +225,7 @@ def _trainer(config: TrainingConfig, output: Path, parameters: dict[str, Any], *
                 enable_version_counter=False,
             ),
         ],
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )

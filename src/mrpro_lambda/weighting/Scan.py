@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,8 @@ class Scan(NamedTuple):
     """Standard deviation of the complex noise of a k-space sample, if it is known."""
     solver: Solver
     """Solver, with the regularizer that the map is for."""
+    initial: Callable[[torch.Tensor], torch.Tensor] | None = None
+    """How the initial image comes from data, for weights that change these. `None`: by the adjoint operator."""
 
     @property
     def noise_level(self) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -12,6 +13,7 @@ from mrpro_lambda.solvers.Continuation import Continuation
 from mrpro_lambda.solvers.Solver import Solution, Solver
 from mrpro_lambda.weighting.Scan import Scan
 
+_LOGGER = logging.getLogger(__name__)
 _STEP = 0.1
 """Length of the finite difference relative to the noise.
 
@@ -133,6 +135,12 @@ class Sweep:
         energy = self._total((response - self._data).abs().double().square())
         relative = self._total(((response - self._data).abs().double() / self.noise_std).square())
         factors = torch.as_tensor(factor, dtype=torch.float64, device=energy.device).expand(energy.shape)
+        _LOGGER.info(
+            'weight of %.3g times the noise level: %d iterations, certified gap %.1e',
+            factors.mean().item(),
+            solution.n_iterations,
+            solution.relative_gap,
+        )
         # with the noise of an image that the regularizer couples to others, the weight is not one number
         noise = self.noise_std.expand(torch.broadcast_shapes(self.noise_std.shape, energy.shape))
         unit = noise if noise.shape == energy.shape else self._total(noise)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from mrpro.data import CsmData, IData, KData, KNoise
+from mrpro.data import CsmData, KData, KNoise
 from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
 from mrpro_lambda.checks import check_type
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.models import LambdaMapModel
-from mrpro_lambda.models.fields import Range, check_fields
-from mrpro_lambda.operators import ConvolutionalDictionaryOp
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
 from mrpro_lambda.raw_data import read_kdata, read_noise, sampled_fraction, standardize, to_unit_range, upsample
+from mrpro_lambda.reconstruct.Reconstructed import Reconstructed
+from mrpro_lambda.reconstruct.Settings import Method, Rule, Settings
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
@@ -29,91 +30,15 @@ from mrpro_lambda.reconstruction import (
     prewhiten,
 )
 from mrpro_lambda.regularizers import TotalGeneralizedVariation
-from mrpro_lambda.solvers import ADMM, Solution
-from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, Sure
+from mrpro_lambda.solvers import ADMM
+from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, NoiseWeight, Sure
 
-Method = Literal['tv', 'tgv', 'cdl']
-Whitening = Literal['auto', 'background', 'none']
-Csm = Literal['inati', 'walsh', 'none']
-Phase = Literal['auto', 'on', 'off']
-Rule = Literal['sure', 'discrepancy', 'l-curve']
-
+_LOGGER = logging.getLogger(__name__)
 _CSM = {'inati': CsmData.from_idata_inati, 'walsh': CsmData.from_idata_walsh, 'none': None}
 _RULES: dict[Rule, Callable[[], AutomaticWeight]] = {'sure': Sure, 'discrepancy': Discrepancy, 'l-curve': LCurve}
 _DICTIONARY = 'k32-9x9-medium'
 _FULLY_SAMPLED = 0.9
 """Fraction of the points of the measured band above which data count as fully sampled."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How data are reconstructed. What is `None` is chosen for the data.
-
-    Raises
-    ------
-    ValueError
-        If a value has another type or is out of its range, if there are both a model and a weight, or if there is a
-        dictionary for a method that has none.
-    """
-
-    method: Method | None = None
-    """Total variation, generalized variation or convolutional dictionary. `None`: that of the model, and total
-    variation without one."""
-    model: str | Path | None = None
-    """Name of pretrained weights, or a file of weights. `None`: `choose_model`, unless there is a weight."""
-    weight: Annotated[float, Range(0)] | Rule | None = None
-    """One weight in place of a network, relative to the noise level, or the rule that finds it on the scan."""
-    dictionary: str | Path | None = None
-    """Name of a dictionary, or a file. `None`: that of the weights, or `k32-9x9-medium` with one weight."""
-    noise_std: Annotated[float, Range(0, above=True)] | None = None
-    """Standard deviation of the complex noise of a k-space sample, after prewhitening. `None`: 1 for prewhitened data,
-    and otherwise estimated."""
-    whitening: Whitening = 'auto'
-    """Whether the phase encodings are weighted with the noise in the air at the ends of the readout. `'auto'`: if it
-    can be measured, for Cartesian data that are fully sampled and have no noise measurement."""
-    csm: Csm | None = None
-    """Coil sensitivities; `'none'` reconstructs each coil on its own. `None`: `'inati'`, or `'none'` for one coil."""
-    phase: Phase = 'auto'
-    """Whether real and imaginary part of the demodulated image are regularized apart, see
-    `~mrpro_lambda.regularizers.PhaseAware`. `'auto'`: for an image or slices, but not for contrasts, cardiac phases,
-    repetitions and sets, whose phases may differ. It is wrong where the phase is what is imaged."""
-    upsample: Annotated[float, Range(1)] | None = None
-    """Refinement of the grid of the image in the plane. `None`: `choose_upsampling`."""
-    device: Literal['cpu', 'cuda'] = 'cpu'
-    """Where it is computed."""
-    tolerance: Annotated[float, Range(0, above=True)] = 1e-2
-    """Certified gap relative to the objective of each image at which the solver stops."""
-    max_iterations: Annotated[int, Range(1)] = 1000
-    """Largest number of iterations."""
-
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        check_fields(self)
-        if self.model is not None and self.weight is not None:
-            raise ValueError(f'Give either model or weight, got model={str(self.model)!r} and weight={self.weight!r}.')
-        if self.dictionary is not None and self.method != 'cdl' and (self.method is not None or self.model is None):
-            raise ValueError(f"A dictionary needs the method 'cdl', got {self.method!r} and {str(self.dictionary)!r}.")
-
-
-class Reconstructed(NamedTuple):
-    """Image with what led to it."""
-
-    idata: IData
-    """Image."""
-    initial_idata: IData
-    """Zero-filled image, which the network saw."""
-    lambda_map: torch.Tensor
-    """Lambda map, shape `(n_maps, *image)`."""
-    noise_std: float
-    """Standard deviation of the complex noise of a k-space sample, in the units of the image."""
-    solution: Solution
-    """Result of the solver, with its certificate."""
-    dictionary_op: ConvolutionalDictionaryOp | None
-    """Dictionary, if the method has one."""
-    notes: list[str]
-    """What to know about the result: the text of each warning."""
-    report: dict[str, Any]
-    """What was chosen for the data and found in them, and the certificate, in types that JSON knows."""
 
 
 class _Weights(NamedTuple):
@@ -359,8 +284,11 @@ def _reconstruct(
         if isinstance(settings.weight, str):
             options['regularization_weight'] = _RULES[settings.weight]()
             name += f' with one weight, found by {settings.weight}'
+        elif settings.weight_unit == 'image':
+            options['regularization_weight'] = factor * settings.weight
+            name += f' with the weight {settings.weight:g} in units of the image'
         else:
-            options['regularization_weight'] = settings.weight * noise_std
+            options['regularization_weight'] = NoiseWeight(settings.weight)
             name += f' with {settings.weight:g} times the noise level'
         if settings.method == 'cdl':
             filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
@@ -385,7 +313,9 @@ def _reconstruct(
     phase_aware = settings.phase == 'on' or (settings.phase == 'auto' and _is_anatomical(kdata))
     if phase_aware:
         reconstruction.model = reconstruction.model.phase_aware()
+    _LOGGER.info('%s, noise level %.4g, coil sensitivities %s, grid finer by %g', name, noise_std, csm, refinement)
     result = reconstruction.to(settings.device).solve(kdata)
+    _LOGGER.info('%d iterations, %s', result.solution.n_iterations, result.solution.reason)
     dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
     solution = result.solution
     _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
@@ -410,9 +340,8 @@ def _reconstruct(
         'whitening': ' and '.join(whitening) or 'none',
         'noise_given': settings.noise_std is not None,
         'weight': None if result.weight_report is None else dict(result.weight_report),
-        'settings': {
-            'max_iterations': settings.max_iterations,
-            'tolerance': settings.tolerance,
+        'settings': _report_of(settings)
+        | {
             'csm': csm,
             'phase': 'on' if phase_aware else 'off',
             'upsample': refinement,
@@ -433,6 +362,12 @@ def _reconstruct(
     return Reconstructed(
         result.idata, result.initial_idata, result.lambda_map, noise_std, solution, dictionary_op, [], report
     )
+
+
+def _report_of(settings: Settings) -> dict[str, Any]:
+    """Return the settings in types that JSON knows."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _whiten_background(kdata: KData, settings: Settings, sampled: float | None, *, prewhitened: bool) -> bool:

@@ -45,7 +45,6 @@ def test_file_is_read_as_by_mrpro(tmp_path: Path) -> None:
 def test_trajectory_of_the_file_is_used(tmp_path: Path) -> None:
     file = write_raw(tmp_path / 'scan.h5', lines=LINES, trajectory=True)
     torch.testing.assert_close(images(read_kdata(file, 'ismrmrd')), images(read_kdata(file, 'cartesian')))
-    assert not torch.allclose(images(read_kdata(file, 'radial2d')), images(read_kdata(file, 'cartesian')), atol=0.1)
 
 
 def test_readout_oversampling_is_removed(tmp_path: Path) -> None:

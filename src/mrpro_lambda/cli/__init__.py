@@ -1,0 +1,4 @@
+"""Command line `mrpro-lambda`."""
+from mrpro_lambda.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,138 @@
+"""Base class of the losses that need no target."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self
+
+import torch
+from mrpro.operators import LinearOperator
+
+from mrpro_lambda.checks import check_number, check_type
+from mrpro_lambda.operators.acquisition_factors import without_coil_maps
+
+Reconstruct = Callable[[torch.Tensor, LinearOperator, torch.Tensor], torch.Tensor]
+"""Reconstruction, from data, acquisition operator and standard deviation of the noise of a sample to the image."""
+
+
+class Measured(NamedTuple):
+    """What was measured, as losses see it."""
+
+    data: torch.Tensor
+    """k-space data with white noise, shape `(*other, coils, k2, k1, k0)`."""
+    acquisition_op: LinearOperator
+    """Acquisition operator, from images to data."""
+    noise_std: torch.Tensor
+    r"""Standard deviation :math:`\sigma` of the complex noise of a sample, that broadcasts to image and data."""
+    sampled: torch.Tensor
+    """Ones where there are samples and zeros where there are none, in the shape of the data."""
+    center: torch.Tensor
+    """Whether a sample is at the center of k-space, without axis of coils (size 1)."""
+
+    @classmethod
+    def create(
+        cls, data: torch.Tensor, acquisition_op: LinearOperator, noise_std: torch.Tensor, img: torch.Tensor
+    ) -> Self:
+        """Find out where an acquisition has samples.
+
+        Parameters
+        ----------
+        data, acquisition_op, noise_std
+            As in the fields.
+        img
+            Image, for its shape.
+        """
+        generator = torch.Generator().manual_seed(0)
+        random = torch.randn(img.shape, generator=generator, dtype=img.dtype).to(img.device)
+        # a sample that no image reaches was not measured, and the center responds most to a constant image
+        sampled = (acquisition_op(random)[0] != 0).expand(data.shape).to(data.dtype.to_real())
+        response = without_coil_maps(acquisition_op)(torch.ones_like(img))[0].abs().amax(-4, keepdim=True)
+        center = response >= 0.99 * response.amax((-3, -2, -1), keepdim=True)
+        return cls(data, acquisition_op, noise_std, sampled, center.expand(*data.shape[:-4], 1, *data.shape[-3:]))
+
+    def noise(self, generator: torch.Generator) -> torch.Tensor:
+        r"""Draw noise of the samples, :math:`E|n|^2 = \sigma^2`."""
+        drawn = torch.randn(self.data.shape, generator=generator, dtype=self.data.dtype).to(self.data.device)
+        return self.noise_std * self.sampled * drawn
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the mean over the samples of real numbers in the shape of the data."""
+        return (values * self.sampled).sum() / self.sampled.sum()
+
+
+class ScanLoss(ABC):
+    r"""A loss of a reconstruction :math:`\hat x` that is computed from the measured data alone.
+
+    Up to a constant that does not depend on the reconstruction, its expectation is an error of :math:`A \hat x` at
+    samples, relative to the noise. None sees the frequencies that were never sampled. Losses add up, and may be
+    multiplied with a number.
+    """
+
+    @classmethod
+    def examples(cls) -> Mapping[str, ScanLoss]:
+        """Return losses of this class by their names, which the tests of all losses take."""
+        return {cls.__name__: cls()}
+
+    @abstractmethod
+    def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
+        """Return the loss, a real scalar.
+
+        Parameters
+        ----------
+        reconstruct
+            Reconstruction, differentiable in its parameters.
+        measured
+            What was measured.
+        generator
+            Random number generator of what the loss draws.
+        """
+
+    def check(self, measured: Measured) -> None:  # noqa: B027
+        """Raise an error if the loss does not suit what was measured."""
+
+    def __add__(self, other: ScanLoss) -> ScanLoss:
+        """Add another loss."""
+        return SumOfLosses([(1.0, self), (1.0, other)]) if isinstance(other, ScanLoss) else NotImplemented
+
+    def __rmul__(self, factor: float) -> ScanLoss:
+        """Multiply with a number."""
+        return SumOfLosses([(factor, self)])
+
+
+class SumOfLosses(ScanLoss):
+    """A sum of losses, what ``a + 0.5 * b`` returns."""
+
+    parts: tuple[tuple[float, ScanLoss], ...]
+    """Factors and losses."""
+
+    def __init__(self, parts: Sequence[tuple[float, ScanLoss]]) -> None:
+        """Initialize the loss.
+
+        Parameters
+        ----------
+        parts
+            Factors and losses.
+        """
+        flat: list[tuple[float, ScanLoss]] = []
+        for factor, loss in parts:
+            check_number('The factor of a loss', factor, positive=True)
+            check_type('loss', loss, ScanLoss)
+            inner = loss.parts if isinstance(loss, SumOfLosses) else ((1.0, loss),)
+            flat += [(factor * inner_factor, part) for inner_factor, part in inner]
+        self.parts = tuple(flat)
+
+    @classmethod
+    def examples(cls) -> Mapping[str, ScanLoss]:
+        """Return none: the parts are tested, and their sum by itself."""
+        return {}
+
+    def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
+        """Return the sum."""
+        losses = [factor * loss(reconstruct, measured, generator) for factor, loss in self.parts]
+        return torch.stack(losses).sum()
+
+    def check(self, measured: Measured) -> None:
+        """Let each part check."""
+        for _, loss in self.parts:
+            loss.check(measured)

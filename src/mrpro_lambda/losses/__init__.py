@@ -1,0 +1,15 @@
+"""Losses that are computed from the measured data alone, for training without targets."""
+
+from mrpro_lambda.losses.HeldOut import HeldOut
+from mrpro_lambda.losses.Recorrupted import Recorrupted
+from mrpro_lambda.losses.ScanLoss import Measured, ScanLoss, SumOfLosses
+from mrpro_lambda.losses.UnbiasedRisk import UnbiasedRisk
+
+__all__ = [
+    'HeldOut',
+    'Measured',
+    'Recorrupted',
+    'ScanLoss',
+    'SumOfLosses',
+    'UnbiasedRisk',
+]

@@ -1,0 +1,197 @@
+"""Reading raw data of any format."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import get_args
+
+import torch
+from mrpro.data import IHeader, KData, KNoise
+
+from mrpro_lambda.raw_data.correct_gradient_delay import correct_gradient_delay
+from mrpro_lambda.raw_data.RawScan import RawScan
+from mrpro_lambda.raw_data.read_grid import is_grid, read_grid
+from mrpro_lambda.raw_data.read_ismrmrd import Averages, read_ismrmrd
+from mrpro_lambda.raw_data.read_noise import read_noise
+
+_NOT_SAID = ('No vendor information', 'Unknown vendor', 'The Siemens to ismrmrd converter')
+"""Beginnings of warnings of mrpro on what is not used."""
+
+_SAME = 1e-3
+"""Largest relative difference of fields of view, and largest distance in m of positions, that count as the same."""
+
+
+def read_scan(
+    path: str | Path,
+    *,
+    trajectory: str = 'auto',
+    calibration_file: str | Path | None = None,
+    noise_file: str | Path | None = None,
+    averages: Averages = 'auto',
+    correct_delay: bool = True,
+) -> RawScan:
+    """Read raw data, and believe what they say about themselves.
+
+    - ISMRMRD (`.h5`, `.mrd`): trajectory, lines for calibration and noise, averages, slices, reversed and asymmetric
+      readouts come from the header and the flags. The data set that stands last is read.
+    - `.npy` with complex k-space of shape `(coils, y, x)`, `(coils, z, y, x)` or `(slices, coils, z, y, x)`, and BART's
+      `.cfl` with `.hdr`, of dimensions `(x, y, z, coils)`, where x, y and z may be 1: zeros were not sampled.
+    - HDF5 of fastMRI: `kspace` of shape `(slices, coils, readout, phase encoding)`, without coils for a single one,
+      with `ismrmrd_header` and `mask`, which may be absent.
+
+    The trajectory is checked against the header, the oversampling of a Cartesian readout is removed, and the delays of
+    the gradients of a radial acquisition are corrected, see `correct_gradient_delay`. Averages become repeated samples:
+    the data term is the sum over them, and each sample keeps its noise.
+
+    Parameters
+    ----------
+    path
+        File.
+    trajectory
+        `'auto'` for that of the file, or one of `TRAJECTORIES`.
+    calibration_file
+        File with lines for coil sensitivities, of any of these formats: flagged ones, or the image lines if there are
+        none. Default: the flagged lines of `path`.
+    noise_file
+        ISMRMRD file with a noise measurement, `'none'` for none. Default: the noise of `path`, if there is any.
+    averages
+        `'combine'` or `'separate'` images; `'auto'` combines them unless they contradict the header.
+    correct_delay
+        Whether to correct the delays of the gradients of a radial acquisition.
+
+    Returns
+    -------
+        Data, with notes on what was found and done.
+
+    Raises
+    ------
+    ValueError
+        If a file can not be read or does not fit to the other, if the trajectory contradicts the header or is neither
+        stored nor can be calculated, if averages contradict the header, or as of `standardize`.
+    """
+    path = Path(path)
+    if averages not in get_args(Averages):
+        raise ValueError(f'averages must be one of {get_args(Averages)}, got {averages!r}.')
+    try:
+        scan = _read(path, trajectory, averages)
+        if scan.found['trajectory'] in ('ismrmrd', 'radial2d') and correct_delay:
+            scan = _correct_delay(scan)
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {reason}') from error
+    if calibration_file is not None:
+        scan = _with_calibration(scan, Path(calibration_file))
+    if noise_file is not None:
+        none = str(noise_file) == 'none'
+        noise = None if none else read_noise(Path(noise_file), required=True)
+        scan = scan._replace(noise=noise)
+        scan.notes.append('No noise measurement is used, as requested.' if none else f'Noise is that of {noise_file}.')
+    _check_noise(scan.noise, scan.kdata)
+    return scan
+
+
+def read_kdata(path: Path, trajectory: str) -> KData:
+    """Read the image lines of a file, see `read_scan`.
+
+    Parameters
+    ----------
+    path
+        File.
+    trajectory
+        `'auto'`, or one of `TRAJECTORIES`.
+
+    Raises
+    ------
+    ValueError
+        As `read_scan`.
+    """
+    return read_scan(path, trajectory=trajectory, noise_file='none').kdata
+
+
+def _read(path: Path, trajectory: str, averages: Averages) -> RawScan:
+    """Read a file of any format. The warnings of mrpro become errors or notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        for message in ('There are different numbers of', 'K-space points lie outside'):
+            warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
+        if not is_grid(path):
+            scan = read_ismrmrd(path, trajectory=trajectory, averages=averages)
+        elif trajectory in ('auto', 'cartesian'):
+            scan = read_grid(path)
+        else:
+            raise ValueError(f'The file holds k-space on a grid, which contradicts the trajectory {trajectory!r}.')
+    scan.notes.extend({str(w.message): 0 for w in caught if not str(w.message).startswith(_NOT_SAID)})
+    return scan
+
+
+def _correct_delay(scan: RawScan) -> RawScan:
+    """Correct the delays of gradients, if they can be estimated."""
+    try:
+        kdata, delays = correct_gradient_delay(scan.kdata)
+    except ValueError as error:
+        if scan.found['trajectory_kind'] in ('radial', 'goldenangle'):
+            scan.notes.append(f'Gradient delays are not corrected: {error}')
+        return scan
+    scan.found['gradient_delay'] = [round(delay, 4) for delay in delays.tolist()]
+    if bool(delays.any()):
+        xx, yy, xy = delays.tolist()
+        scan.notes.append(
+            f'The gradients are delayed by {xx:.2f} (x), {yy:.2f} (y) and {xy:.2f} (xy) samples, which was corrected.'
+        )
+    return scan._replace(kdata=kdata)
+
+
+def _with_calibration(scan: RawScan, path: Path) -> RawScan:
+    """Return the scan with the calibration lines of another file, which must fit to it."""
+    try:
+        other = _read(path, 'auto', 'combine')
+    except Exception as error:
+        raise ValueError(f'The calibration file {path} can not be read: {error!s:.300}') from error
+    kdata, calibration = scan.kdata, other.kdata if other.calibration is None else other.calibration
+    rules: dict[str, tuple[object, object, bool]] = {
+        'coils': (n := kdata.data.shape[-4], m := calibration.data.shape[-4], n == m),
+        'field of view (z, y, x) in m': (
+            a := kdata.header.recon_fov.zyx,
+            b := calibration.header.recon_fov.zyx,
+            bool(torch.allclose(torch.tensor(a), torch.tensor(b), rtol=_SAME)),
+        ),
+        'images': (
+            p := tuple(kdata.data.shape[:-4]),
+            q := tuple(calibration.data.shape[:-4]),
+            all(i in (1, j) for i, j in zip(q[::-1], p[::-1], strict=False)) and len(q) <= len(p),
+        ),
+        'position and orientation': (*_geometry(kdata, calibration),),
+    }
+    for what, (expected, got, fits) in rules.items():
+        if not fits:
+            raise ValueError(f'The calibration file {path} must have the {what} of the scan, {expected}, got {got}.')
+    n_lines = calibration.data.shape[-2] * calibration.data.shape[-3]
+    flagged = '' if other.calibration is None else 'flagged '
+    scan.notes.append(f'{n_lines} {flagged}lines of {path} are for coil sensitivities.')
+    scan.found['calibration_lines'] = n_lines
+    return scan._replace(calibration=calibration)
+
+
+def _geometry(kdata: KData, calibration: KData) -> tuple[object, object, bool]:
+    """Return positions and orientations of the first images of two scans, and whether they agree."""
+    headers = [IHeader.from_kheader(data.header) for data in (kdata, calibration)]
+    found = [
+        torch.cat(
+            (
+                torch.stack([torch.as_tensor(x).flatten()[0] for x in header.position.zyx]),
+                header.orientation.as_matrix().reshape(-1, 9)[0],
+            )
+        )
+        for header in headers
+    ]
+    return found[0].tolist(), found[1].tolist(), bool((found[0] - found[1]).abs().max() < _SAME)
+
+
+def _check_noise(noise: KNoise | None, kdata: KData) -> None:
+    """Raise an error unless noise is that of the coils of data."""
+    if noise is not None and noise.data.shape[-4] != kdata.data.shape[-4]:
+        raise ValueError(
+            f'The noise measurement does not fit the data, it must be noise of {kdata.data.shape[-4]} coil(s), or be '
+            f'left out (--noise-file none), got {noise.data.shape[-4]} coil(s).'
+        )

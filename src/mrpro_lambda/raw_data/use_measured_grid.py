@@ -1,0 +1,33 @@
+"""Pixels of the image."""
+
+from __future__ import annotations
+
+from mrpro.data import KData
+
+
+def use_measured_grid(kdata: KData) -> list[str]:
+    """Give the image the pixels that were measured, in place.
+
+    Headers tell the matrix that the scanner shows, which may be interpolated. mrpro takes encoded and image matrix as
+    matrices of the same pixels, and would change the field of view.
+
+    Returns
+    -------
+        Notes.
+    """
+    header, notes = kdata.header, []
+    if header.encoding_matrix.z == 1 and header.recon_matrix.z != 1:
+        notes.append(f'The header gives the image {header.recon_matrix.z} partitions, but one is encoded, and taken.')
+        header.recon_matrix.z, header.recon_fov.z = 1, header.encoding_fov.z
+    for axis in 'zyx':
+        encoded = getattr(header.encoding_fov, axis) / getattr(header.encoding_matrix, axis)
+        n = round(getattr(header.recon_fov, axis) / encoded)
+        given = getattr(header.recon_matrix, axis)
+        if abs(getattr(header.recon_fov, axis) / given - encoded) < 0.01 * encoded or n == given:
+            continue
+        if n > getattr(header.encoding_matrix, axis):
+            notes.append(f'The header gives the image a larger field of view along {axis} than was encoded.')
+            continue
+        notes.append(f'The header gives the image {given} pixels along {axis}, but {n} were measured: it has {n}.')
+        setattr(header.recon_matrix, axis, n)
+    return notes

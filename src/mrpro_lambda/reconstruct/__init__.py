@@ -1,0 +1,20 @@
+"""One reconstruction for the command line and for Python: from k-space data and settings to an image."""
+
+from mrpro_lambda.reconstruct.Reconstructed import Reconstructed
+from mrpro_lambda.reconstruct.Settings import Csm, Method, Phase, Rule, Settings, WeightUnit, Whitening
+from mrpro_lambda.reconstruct.reconstruct import choose_model, choose_upsampling, reconstruct, reconstruct_file
+
+__all__ = [
+    'Csm',
+    'Method',
+    'Phase',
+    'Reconstructed',
+    'Rule',
+    'Settings',
+    'WeightUnit',
+    'Whitening',
+    'choose_model',
+    'choose_upsampling',
+    'reconstruct',
+    'reconstruct_file',
+]

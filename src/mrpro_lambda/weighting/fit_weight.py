@@ -1,0 +1,168 @@
+"""Training of a weight on one scan."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from mrpro.operators import LinearOperator
+from tqdm import tqdm
+
+from mrpro_lambda.checks import check_number, check_type
+from mrpro_lambda.data_terms import LeastSquares
+from mrpro_lambda.losses import Measured, ScanLoss
+from mrpro_lambda.weighting.Scan import Scan
+from mrpro_lambda.weighting.Weight import Weight
+
+_WARM_UP = 10
+_SEEDS = 4
+"""Number of draws that two weights are compared with."""
+
+
+class Fit(NamedTuple):
+    """How a weight was fitted to a scan."""
+
+    losses: list[float]
+    """Loss in each step, in units of the energy of the noise."""
+    seconds: float
+    """Duration."""
+    stopped: bool
+    """Whether the time was over before the last step."""
+
+
+class ScanTask:
+    """The loss of a weight on a scan, with solves of a fixed number of iterations."""
+
+    def __init__(self, scan: Scan, loss: ScanLoss, n_iterations: int) -> None:
+        """Set the scan up, once for all steps.
+
+        Parameters
+        ----------
+        scan
+            Data, acquisition operator, initial image, noise level and solver.
+        loss
+            Loss.
+        n_iterations
+            Number of iterations of each solve.
+
+        Raises
+        ------
+        ValueError
+            If data or noise level are missing, if the noise level varies within an image, or if the loss does not suit
+            the scan.
+        """
+        data, acquisition_op = scan.measured()
+        noise_std = scan.noise_level
+        if noise_std.shape[-4:].numel() > 1:
+            raise ValueError(
+                'A fit to the scan needs one noise level for each image, got noise_std of shape '
+                f'{tuple(noise_std.shape)}.'
+            )
+        self.loss = loss
+        self._scan = scan
+        self._term = LeastSquares(acquisition_op)
+        operator = self._term.acquisition_op
+        self._measured = Measured.create(data, operator, noise_std, scan.initial_image)
+        loss.check(self._measured)
+        # with the phase of the data as they are: that of noisier data would be another acquisition in each step
+        regularizer = scan.solver.regularizer.with_modulation_of(scan.initial_image)
+        self._solver = scan.solver.with_regularizer(regularizer).replace(n_iterations=n_iterations)
+
+    def __call__(self, weight: Callable[[Scan], torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        """Return the loss of a weight, or of anything else that gives the map of a scan."""
+
+        def reconstruct(data: torch.Tensor, acquisition_op: LinearOperator, noise_std: torch.Tensor) -> torch.Tensor:
+            term = self._term if acquisition_op is self._term.acquisition_op else LeastSquares(acquisition_op)
+            initial = self._scan.initial
+            initial_image = term.acquisition_op.adjoint(data)[0] if initial is None else initial(data)
+            lambda_map = weight(Scan(data, acquisition_op, initial_image, noise_std, self._solver))
+            return self._solver(data, term, initial_image, lambda_map)
+
+        return self.loss(reconstruct, self._measured, generator)
+
+    @torch.no_grad()
+    def compare(self, weight: Callable[[Scan], torch.Tensor], seed: int) -> list[float]:
+        """Return the losses of a weight for draws that are the same for all weights."""
+        return [self(weight, torch.Generator().manual_seed(seed + i)).item() for i in range(_SEEDS)]
+
+
+def fit_weight(
+    weight: Weight,
+    scan: Scan,
+    loss: ScanLoss,
+    *,
+    n_steps: int,
+    n_iterations: int,
+    learning_rate: float,
+    generator: torch.Generator,
+    seconds: float = math.inf,
+    progress: bool = False,
+) -> Fit:
+    """Train a weight on one scan, in place.
+
+    Adam with a warm-up of 10 steps and a cosine schedule. Numbers, see `Weight.numbers`, have a learning rate five
+    times as large.
+
+    Parameters
+    ----------
+    weight
+        Weight with parameters.
+    scan
+        Data, acquisition operator, initial image, noise level and solver.
+    loss
+        Loss.
+    n_steps
+        Number of steps.
+    n_iterations
+        Number of iterations of the solver in each step.
+    learning_rate
+        Largest learning rate.
+    generator
+        Random number generator of the loss.
+    seconds
+        After this time no further step begins.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range, if the weight has no parameters, if the scan lacks something, or if the loss is
+        not finite.
+    """
+    check_type('weight', weight, Weight)
+    check_type('loss', loss, ScanLoss)
+    check_type('generator', generator, torch.Generator)
+    check_number('n_steps', n_steps, 1, integer=True)
+    check_number('n_iterations', n_iterations, 1, integer=True)
+    check_number('learning_rate', learning_rate, positive=True)
+    numbers = weight.numbers()
+    others = [p for p in weight.parameters() if all(p is not number for number in numbers)]
+    if not numbers and not others:
+        raise ValueError(f'A weight that is fitted needs parameters, {type(weight).__name__} has none.')
+    task = ScanTask(scan, loss, n_iterations)
+    groups = [(others, learning_rate), (numbers, 5 * learning_rate)]
+    optimizer = torch.optim.Adam([{'params': params, 'lr': rate} for params, rate in groups if params])
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(1.0, (step + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / n_steps)),
+    )
+    start, losses = time.monotonic(), list[float]()
+    with torch.enable_grad(), tqdm(total=n_steps, desc='Fit', disable=not progress) as bar:
+        for step in range(n_steps):
+            if time.monotonic() - start > seconds:
+                break
+            optimizer.zero_grad()
+            value = task(weight, generator)
+            if not bool(value.isfinite()):
+                raise ValueError(f'The loss of a fit must be finite, it is not at step {step}: lower learning_rate.')
+            value.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(value.item())
+            bar.set_postfix(loss=f'{losses[-1]:.4g}', refresh=False)
+            bar.update()
+    return Fit(losses, time.monotonic() - start, len(losses) < n_steps)
