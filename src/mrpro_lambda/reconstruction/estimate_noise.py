@@ -15,7 +15,7 @@ from mrpro_lambda.checks import check_type
 from mrpro_lambda.operators.acquisition_factors import RepeatedSamplingOp, acquisition_factors
 from mrpro_lambda.reconstruction.check_inputs import check_kdata
 from mrpro_lambda.reconstruction.estimate_noise_weight import line_variance, positions_beyond_fov
-from mrpro_lambda.reconstruction.noise_of_calibration import calibration_variance
+from mrpro_lambda.reconstruction.noise_of_calibration import MANY_COILS, calibration_variance
 from mrpro_lambda.reconstruction.noise_of_dense_samples import dense_variance
 
 _AIR = 1.3
@@ -82,15 +82,18 @@ def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> No
     fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
     check_type('fourier_op', fourier_op, LinearOperator)
     grid = _grid(kdata, fourier_op)
-    estimates = _of_readouts(kdata)
-    if grid is not None:
-        estimates += [*_of_repeats(kdata, fourier_op), *_of_borders(grid)]
-    # The first kind of place that is free of signal. Coils of different noise, and noise that is not the same in all of
-    # k-space, are seen as they are in air, but not in calibration regions and at the edges of k-space.
-    if not any(estimate.reliable for estimate in estimates):
-        estimates += _of_dense_samples(kdata) if grid is None else _of_calibration(grid)
-    if not any(estimate.reliable for estimate in estimates):
-        estimates += [_of_shells(kdata), *([] if grid is None else _of_corner(grid))]
+    # From what sees noise of coils that are not white and that is not the same in all of k-space, to what does not
+    kinds = [
+        lambda: _of_readouts(kdata) + ([] if grid is None else _of_repeats(kdata, fourier_op) + _of_borders(grid)),
+        lambda: _of_dense_samples(kdata) if grid is None else _of_calibration(grid),
+        lambda: [] if grid is None else _of_corners(grid),
+        lambda: [_of_edges(kdata), *([] if grid is None else _of_high_frequencies(grid))],
+    ]
+    estimates: list[NoiseEstimate] = []
+    for kind in kinds:
+        estimates += kind()
+        if any(estimate.reliable for estimate in estimates):
+            break
     # signal only adds to noise
     return min(estimates, key=lambda estimate: (not estimate.reliable, estimate.std))
 
@@ -124,17 +127,12 @@ def _of_repeats(kdata: KData, fourier_op: LinearOperator) -> list[NoiseEstimate]
 
 
 def _of_borders(grid: _Grid) -> list[NoiseEstimate]:
-    """See the noise in the air at the borders of the image, for data that sample a box of k-space.
+    """See the noise in the air at the borders of the image.
 
     The rows at the top and at the bottom hold all positions along the readout, between which the noise may differ.
     """
-    sampled = grid.count > 0
-    if sampled.double().mean().item() <= _FULL:
+    if (img := _image(grid)) is None:
         return []
-    img = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean)[0]
-    n = img.shape[-1]
-    half = min(n, round(1.25 * grid.fov * n)) // 2  # receivers attenuate the ends of an oversampled readout
-    img = img[..., n // 2 - half : n - n // 2 + half]
     strips = []
     for dim in (-2, -1):
         n = img.shape[dim]
@@ -142,10 +140,34 @@ def _of_borders(grid: _Grid) -> list[NoiseEstimate]:
         strips += [img.narrow(dim, 0, width), img.narrow(dim, n - width, width)]
     variances = [_variance(strip.movedim(1, 0).flatten(1)) for strip in strips]
     chosen = [i for i in (0, 1) if variances[i] <= _AIR**2 * min(variances)] or [variances.index(min(variances))]
-    spread = torch.where(sampled, 1 / grid.count.clamp_min(1), 0).mean().item()
-    variance = sum(variances[i] for i in chosen) / len(chosen) / spread
+    variance = sum(variances[i] for i in chosen) / len(chosen)
     air = all(_is_white(strips[i]) for i in chosen)
     return [_estimate(variance, 'air at the borders of the image', reliable=air)]
+
+
+def _of_corners(grid: _Grid) -> list[NoiseEstimate]:
+    """See the noise in the corners of the image that are air."""
+    if (img := _image(grid)) is None:
+        return []
+    n_y, n_x = (n // 8 for n in img.shape[-2:])
+    parts = [img[..., y, x] for y in (slice(n_y), slice(-n_y, None)) for x in (slice(n_x), slice(-n_x, None))]
+    variances = [_variance(part.movedim(1, 0).flatten(1)) for part in parts if part.numel() and _is_white(part)]
+    variances = [variance for variance in variances if variance <= _AIR**2 * min(variances)]
+    if len(variances) * n_y * n_x * img.shape[:-3].numel() < _N_SAMPLES:
+        return []
+    return [_estimate(sum(variances) / len(variances), 'air in the corners of the image', reliable=True)]
+
+
+def _image(grid: _Grid) -> torch.Tensor | None:
+    """Return the image of data that sample a box of k-space, with the noise of a sample, `None` for others."""
+    sampled = grid.count > 0
+    if sampled.double().mean().item() <= _FULL:
+        return None
+    (img,) = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean)
+    n = img.shape[-1]
+    half = min(n, round(1.25 * grid.fov * n)) // 2  # receivers attenuate the ends of an oversampled readout
+    spread = torch.where(sampled, 1 / grid.count.clamp_min(1), 0).mean().sqrt()
+    return img[..., n // 2 - half : n - n // 2 + half] / spread
 
 
 def _is_white(strip: torch.Tensor) -> bool:
@@ -173,16 +195,22 @@ def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
             else:
                 growing.remove((dim, side))
     box = grid.mean[:_N_IMAGES, :, grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
+    width = max(1, round(grid.fov * box.shape[-1]))
+    if width < box.shape[-1]:  # without what receivers attenuate, which would look like directions of less noise
+        first = (box.shape[-1] - width) // 2
+        fft_op = FastFourierOp(dim=(-1,))
+        (box,) = fft_op(fft_op.adjoint(box)[0][..., first : first + width])
     variances = calibration_variance(box)
     if variances is None:
         return []
     counts = grid.count[..., grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
     small, more = (variance / (1 / counts).mean().item() for variance in variances)
-    reliable = small > 0 and more < _AGREEMENT**2 * small
-    return [_estimate(small, 'calibration region', reliable=reliable)] if small > 0 else []
+    reliable = 0 < small and more < _AGREEMENT**2 * small
+    chosen = more if reliable and box.shape[1] >= MANY_COILS else small
+    return [_estimate(chosen, 'calibration region', reliable=reliable)] if chosen > 0 else []
 
 
-def _of_corner(grid: _Grid) -> list[NoiseEstimate]:
+def _of_high_frequencies(grid: _Grid) -> list[NoiseEstimate]:
     """See the noise between the edges of an image of the highest frequencies along all axes."""
     corner = (grid.count > 0).to(grid.mean.real.dtype)
     for dim in (-3, -2, -1):
@@ -206,7 +234,7 @@ def _of_dense_samples(kdata: KData) -> list[NoiseEstimate]:
     return [_estimate((inner + outer) / 2, 'dense samples', reliable=inner < _AGREEMENT**2 * outer)]
 
 
-def _of_shells(kdata: KData) -> NoiseEstimate:
+def _of_edges(kdata: KData) -> NoiseEstimate:
     """See the noise in the shell of k-space with the smallest level, of 16 with the same number of samples.
 
     It is noise where the levels of the outer quarter of k-space are the same: those of signal fall.

@@ -18,6 +18,9 @@ _OVERSAMPLED = 1.6
 _BEYOND = 1.25
 """How far the air beyond the field of view is used, relative to it: receivers attenuate the ends of their band."""
 
+_ENERGY = 1.3
+"""Largest mean energy of noise relative to that of its median."""
+
 _EMPTY = 1e-12
 """Variance of a phase encoding without data relative to the largest one, above that of rounding errors."""
 
@@ -166,8 +169,12 @@ def _is_air(positions: torch.Tensor, n_lines: int) -> bool:
     """Tell whether there is noise only, at least in most of any `n_lines` neighboring phase encodings (axis -2).
 
     The phases of noise are independent. Those of the signal of an object smaller than the field of view are similar
-    in neighboring phase encodings of a coil.
+    in neighboring phase encodings of a coil. The energy of noise is that of its median, also where signal of few
+    positions has other phases.
     """
+    energy = positions.abs().double().square()
+    if energy.mean().item() > _ENERGY * energy.median(-1).values.mean().item() / math.log(2):
+        return False
     phases = positions.sgn()
     change = (phases[..., 1:, :] * phases[..., :-1, :].conj()).sgn().movedim((-4, -2), (0, 1)).flatten(2)
     mean_change = change.mean(-1).unfold(1, n_lines, 1).mean(-1).abs()

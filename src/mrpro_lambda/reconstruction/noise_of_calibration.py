@@ -11,23 +11,28 @@ _N_COILS = 16
 """Largest number of coils that are looked at together."""
 
 _FRACTIONS = (8, 4)
-"""Parts of the eigenvalues that are noise: the smallest eighth, and the smallest quarter for comparison."""
+"""Parts of the directions that are noise: the smallest eighth, and the smallest quarter."""
+
+MANY_COILS = 4
+"""Number of coils from which on the smallest quarter is noise."""
 
 _N_DRAWS = 3
 """How often noise is added."""
 
-_N_ROWS = 4096
-"""Largest number of patches of an image."""
+_RIDGE = 0.02
+"""Weight of the assumption that the coils have the same noise, relative to what the directions tell."""
 
 
 def calibration_variance(box: torch.Tensor) -> tuple[float, float] | None:
-    r"""Estimate the variance of complex white noise in a fully sampled box of k-space.
+    r"""Estimate the variance of complex noise in a fully sampled box of k-space.
 
     The patches of :math:`w \times w` samples of all coils, the rows of the calibration matrix of ESPIRiT [UEC2014]_,
-    span a space of lower dimension than they have samples: the coils are smooth functions of one image. In the other
-    directions there is noise only. The smallest eigenvalues of their covariance are smaller than its variance, because
-    they are the smallest, by a factor that depends on the numbers of patches and samples. It is measured: noise of a
-    known variance is added, and the estimate is the mean eigenvalue divided by what it rose per added variance.
+    span a space of lower dimension than they have samples: the coils are smooth functions of one image. In the
+    directions :math:`v_i` of the smallest eigenvalues :math:`\lambda_i` of their covariance there is noise only. Its
+    covariance :math:`\Sigma` between the coils, the same for all samples, is fitted to :math:`v_i^H (\Sigma \otimes 1)
+    v_j = \lambda_i \delta_{ij}`. The result is too small, because the directions are those of the smallest noise, by a
+    factor that depends on the numbers of patches and samples. It is measured: noise of the fitted covariance is added,
+    and the variance is divided by its rise relative to what was added.
 
     Parameters
     ----------
@@ -36,7 +41,7 @@ def calibration_variance(box: torch.Tensor) -> tuple[float, float] | None:
 
     Returns
     -------
-        Variance, the mean over coils, from the smallest eighth of the eigenvalues and from the smallest quarter. Where
+        Variances, the mean over coils, from the smallest eighth of the directions and from the smallest quarter. Where
         the second one is larger, signal is in it. `None` if there are too few samples.
 
     References
@@ -66,21 +71,45 @@ def _variances(coils: torch.Tensor) -> tuple[float, float] | None:
     if not largest > 0:
         return None
     coils = coils / largest
-    smallest = _means(coils, width)
+    fitted = _covariances(coils, width)
     generator = torch.Generator().manual_seed(0)
-    estimates = []
-    for i in range(len(_FRACTIONS)):
-        added = 2 * smallest[i]  # about as much as there is
-        rise = 0.0
-        for _ in range(_N_DRAWS):
-            noise = torch.randn(coils.shape, generator=generator, dtype=coils.dtype).to(coils.device)
-            rise += (_means(coils + added.sqrt() * noise, width)[i] - smallest[i]).item() / _N_DRAWS
-        estimates.append((smallest[i] * added * largest**2).item() / rise if rise > 0 else 0.0)
-    return estimates[0], estimates[1]
+    rises = [0.0] * len(fitted)
+    for _ in range(_N_DRAWS):
+        white = torch.randn(coils.shape, generator=generator, dtype=coils.dtype).to(coils.device)
+        for i, covariance in enumerate(fitted):
+            # about as much as there is
+            noise = torch.einsum('cd,dyx->cyx', torch.linalg.cholesky(2 * covariance), white)
+            risen = _covariances(coils + noise, width)[i]
+            rises[i] += ((_mean(risen) - _mean(covariance)) / (2 * _mean(covariance))) / _N_DRAWS
+    small, more = (
+        _mean(covariance) * largest.item() ** 2 / rise if rise > 0 else 0.0
+        for covariance, rise in zip(fitted, rises, strict=True)
+    )
+    return small, more
 
 
-def _means(coils: torch.Tensor, width: int) -> list[torch.Tensor]:
-    """Return the means of the smallest eigenvalues of the covariance of the patches."""
+def _covariances(coils: torch.Tensor, width: int) -> list[torch.Tensor]:
+    """Fit the covariance of the noise of the coils to the smallest directions of the patches, for each fraction."""
+    n = len(coils)
     patches = coils.unfold(-2, width, 1).unfold(-2, width, 1).movedim(0, 2).flatten(2).flatten(0, 1)
-    eigenvalues = torch.linalg.eigvalsh(patches.mH @ patches / len(patches)).clamp_min(0)
-    return [eigenvalues[: len(eigenvalues) // fraction].mean() for fraction in _FRACTIONS]
+    eigenvalues, directions = torch.linalg.eigh(patches.mT @ patches.conj() / len(patches))
+    fitted = []
+    for fraction in _FRACTIONS:
+        size = max(1, len(eigenvalues) // fraction)
+        levels, parts = eigenvalues[:size].clamp_min(0), directions[:, :size].reshape(n, -1, size)
+        equations = torch.einsum('coi,doj->ijcd', parts.conj(), parts).reshape(size**2, n**2)
+        normal, right = equations.mH @ equations, equations.mH @ levels.diag().to(coils.dtype).flatten()
+        ridge = _RIDGE * normal.diagonal().real.mean()
+        identity = torch.eye(n, dtype=coils.dtype, device=coils.device)
+        right = right + ridge * levels.mean() * identity.flatten()
+        solution = torch.linalg.solve(normal + ridge * torch.eye(n**2, dtype=coils.dtype, device=coils.device), right)
+        covariance = solution.reshape(n, n)
+        values, vectors = torch.linalg.eigh((covariance + covariance.mH) / 2)
+        smallest = 1e-3 * values[-1].clamp_min(torch.finfo(values.dtype).tiny)
+        fitted.append((vectors * values.clamp_min(smallest)) @ vectors.mH)
+    return fitted
+
+
+def _mean(covariance: torch.Tensor) -> float:
+    """Return the mean variance of the coils."""
+    return covariance.diagonal().real.mean().item()
