@@ -53,7 +53,7 @@ def summary(report: Mapping[str, Any]) -> str:
     return '\n'.join(f'{name:16}{value}' for name, value in lines.items() if value not in ('', None))
 
 
-def summary_html(img: torch.Tensor, report: Mapping[str, Any]) -> str:
+def summary_html(img: torch.Tensor, report: Mapping[str, Any], *, aspect: float = 1.0) -> str:
     """Return the magnitude of the middle slice beside the summary, for notebooks.
 
     Parameters
@@ -62,10 +62,12 @@ def summary_html(img: torch.Tensor, report: Mapping[str, Any]) -> str:
         Image, shape `(*other, coils, z, y, x)`.
     report
         As in `summary`.
+    aspect
+        Height of a pixel relative to its width.
     """
     slices = img.detach().abs().square().sum(-4).sqrt().flatten(0, -3)
     file = io.BytesIO()
-    gray_picture(slices[len(slices) // 2]).save(file, 'PNG')
+    gray_picture(slices[len(slices) // 2], aspect=aspect).save(file, 'PNG')
     picture = base64.b64encode(file.getvalue()).decode()
     return (
         '<div style="display: flex; gap: 1em; align-items: flex-start">'
