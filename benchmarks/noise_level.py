@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KNoise, KTrajectory, SpatialDimension
-from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryIsmrmrd, KTrajectoryRadial2D
+from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KTrajectory, SpatialDimension
+from mrpro.data.traj_calculators import KTrajectoryRadial2D
 from mrpro.operators import FourierOp
 from mrpro_lambda.datasets import (
     CartesianLines,
@@ -31,7 +31,8 @@ from mrpro_lambda.datasets import (
     simulate_coil_maps,
     smooth_phase,
 )
-from mrpro_lambda.reconstruction import estimate_noise, prewhiten
+from mrpro_lambda.reconstruction import estimate_noise
+
 from quality import CARDIAC, images
 
 N_COILS = (1, 4, 8, 16)

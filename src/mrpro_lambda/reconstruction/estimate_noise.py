@@ -205,7 +205,7 @@ def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
         return []
     counts = grid.count[..., grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
     small, more = (variance / (1 / counts).mean().item() for variance in variances)
-    reliable = 0 < small and more < _AGREEMENT**2 * small
+    reliable = small > 0 and more < _AGREEMENT**2 * small
     chosen = more if reliable and box.shape[1] >= MANY_COILS else small
     return [_estimate(chosen, 'calibration region', reliable=reliable)] if chosen > 0 else []
 
