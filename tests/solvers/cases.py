@@ -51,7 +51,7 @@ class Case(NamedTuple):
         several = self.regularizer.transform_op.n_components is not None
         if self.single_precision or (several and not self.regularizer.circulant):
             return 1e-4
-        return 1e-11 if self.regularizer.elementwise else 1e-7
+        return 1e-9 if self.regularizer.elementwise else 1e-7
 
 
 def piecewise_constant(shape: tuple[int, ...], dtype: torch.dtype, rng: RandomGenerator) -> torch.Tensor:
