@@ -38,7 +38,6 @@ from tests.solvers.cases import (
     solver_case_parameters,
 )
 
-
 OTHERS: list[type[Backward]] = [backward for backward in BACKWARDS if backward is not FullBackward]
 
 
