@@ -57,22 +57,27 @@ SCANS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize('scan', SCANS)
+SETTINGS = {
+    'network': Settings(max_iterations=20),
+    'weight': Settings(weight=0.5, whitening='none', upsample=1.5),
+    'dictionary': Settings(method='cdl', weight=1.0, dictionary='k16-9x9-low', max_iterations=20, noise_std=0.1),
+    'rule': Settings(weight='sure', max_iterations=50),
+    'another rule': Settings(weight='discrepancy', max_iterations=50),
+}
+
+
 @pytest.mark.parametrize(
-    'settings',
+    ('name', 'scan'),
     [
-        Settings(max_iterations=20),
-        Settings(weight=0.5, whitening='none', upsample=1.5),
-        Settings(method='cdl', weight=1.0, dictionary='k16-9x9-low', max_iterations=20, noise_std=0.1),
-        Settings(weight='sure', max_iterations=50),
+        *((name, scan) for name in ('network', 'weight') for scan in SCANS),
+        *(('dictionary', scan) for scan in ('coils with noise', 'small values')),
+        ('rule', 'coils with noise'),
+        ('another rule', 'small values'),
     ],
-    ids=['network', 'weight', 'dictionary', 'rule'],
 )
-def test_same_image_from_the_command_line_and_from_python(
-    scan: str, settings: Settings, raw: WriteRaw, tmp_path: Path
-) -> None:
+def test_same_image_from_the_command_line_and_from_python(name: str, scan: str, raw: WriteRaw, tmp_path: Path) -> None:
     """Bit by bit, from the file and from data that were read with mrpro."""
-    file = raw(**SCANS[scan])
+    file, settings = raw(**SCANS[scan]), SETTINGS[name]
     command = ['reconstruct', str(file), '--output', str(tmp_path / 'out'), '--complex', *options_of(settings)]
     assert main(command) in (0, 3)
     written = np.asarray(nibabel.Nifti1Image.from_filename(tmp_path / 'out' / 'image_complex.nii.gz').dataobj).T
