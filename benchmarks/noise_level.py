@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KNoise, KTrajectory, SpatialDimension
-from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryIsmrmrd, KTrajectoryRadial2D
+from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KTrajectory, SpatialDimension
+from mrpro.data.traj_calculators import KTrajectoryRadial2D
 from mrpro.operators import FourierOp
 from mrpro_lambda.datasets import (
     CartesianLines,
@@ -31,7 +31,8 @@ from mrpro_lambda.datasets import (
     simulate_coil_maps,
     smooth_phase,
 )
-from mrpro_lambda.reconstruction import estimate_noise, prewhiten
+from mrpro_lambda.reconstruction import estimate_noise
+
 from quality import CARDIAC, images
 
 N_COILS = (1, 4, 8, 16)
@@ -119,7 +120,7 @@ def row(name: str, ratios: list[float], n_reliable: int, sources: Counter[str]) 
     return f'| {name} | {r.mean():.2f} ({r.min():.2f}-{r.max():.2f}){outside} | {n_reliable}/{len(ratios)} | {source} |'
 
 
-def simulated(root: Path, size: int, n_images: int, patterns: list[str], coils: list[int]) -> Iterator[str]:
+def simulated(root: Path, size: int, n_images: int, patterns: Sequence[str], coils: Sequence[int]) -> Iterator[str]:
     """Yield the table of simulated acquisitions."""
     yield '| pattern, coils, oversampling, air, noise | ratio | reliable | source |\n|---|---|---|---|'
     for pattern in patterns:

@@ -18,14 +18,15 @@ from mrpro_lambda.checks import check_type
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
-from mrpro_lambda.raw_data import read_kdata, read_noise, sampled_fraction, standardize, to_unit_range, upsample
+from mrpro_lambda.raw_data import read_noise, read_scan, sampled_fraction, standardize, to_unit_range, upsample
 from mrpro_lambda.reconstruct.Reconstructed import Reconstructed
 from mrpro_lambda.reconstruct.Settings import Method, Rule, Settings
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
     LearnedReconstruction,
-    estimate_noise_std,
+    NoiseEstimate,
+    estimate_noise,
     estimate_noise_weight,
     prewhiten,
 )
@@ -39,6 +40,8 @@ _RULES: dict[Rule, Callable[[], AutomaticWeight]] = {'sure': Sure, 'discrepancy'
 _DICTIONARY = 'k32-9x9-medium'
 _FULLY_SAMPLED = 0.9
 """Fraction of the points of the measured band above which data count as fully sampled."""
+_SAME_LEVEL = 1.3
+"""Largest ratio of the noise of prewhitened data to 1."""
 
 
 class _Weights(NamedTuple):
@@ -126,7 +129,9 @@ def reconstruct(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         weights, filters = _load_parts(settings)
-        result = _reconstruct(standardize(kdata), settings, weights, filters, noise, progress=progress)
+        result = _reconstruct(
+            standardize(kdata, keep_oversampling=True), settings, weights, filters, noise, progress=progress
+        )
     return _with_notes(result, caught)
 
 
@@ -172,7 +177,8 @@ def reconstruct_file(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         weights, filters = _load_parts(settings)  # before the data, which may be large
-        kdata, noise = read_kdata(path, trajectory), None
+        scan, noise = read_scan(path, trajectory=trajectory, noise_file='none'), None
+        kdata = scan.kdata if scan.oversampled is None else scan.oversampled
         if noise_file != 'none':
             noise = read_noise(path if noise_file is None else Path(noise_file), required=noise_file is not None)
         result = _reconstruct(kdata, settings, weights, filters, noise, progress=progress)
@@ -242,7 +248,7 @@ def _reconstruct(
     *,
     progress: bool,
 ) -> Reconstructed:
-    """Reconstruct data that were checked."""
+    """Reconstruct data that were checked, with the oversampling of their readout: the air beside the image."""
     if noise is not None:
         try:
             kdata = prewhiten(kdata, noise)
@@ -254,22 +260,23 @@ def _reconstruct(
     kdata, factor = to_unit_range(kdata)
     if factor != 1:
         warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
+    estimate = None if settings.noise_std is not None else estimate_noise(kdata)
+    measured, kdata = kdata, standardize(kdata)
     sampled = sampled_fraction(kdata)
     if weights is None and settings.weight is None:
         weights = _load(choose_model(settings.method or 'tv', sampled), filters)
     refinement = settings.upsample or choose_upsampling(None if weights is None else weights.name, sampled)
     kdata = upsample(kdata, refinement).to(settings.device)
     fourier_op = FourierOp.from_kdata(kdata)
-    if settings.noise_std is not None or noise is not None:
-        noise_std = factor * (settings.noise_std or 1.0)
-    else:
-        noise_std = estimate_noise_std(kdata, fourier_op)
+    noise_std, noise_source = _noise_level(settings, estimate, factor, prewhitened=noise is not None)
     if not noise_std > 0:
         raise ValueError('The noise level can not be estimated from these data: give noise_std (--noise-std).')
-    whiten_background = _whiten_background(kdata, settings, sampled, prewhitened=noise is not None)
+    noise_weight = _noise_weight(measured, settings, sampled, prewhitened=noise is not None)
+    whiten_background = noise_weight is not None
     csm = settings.csm or ('none' if kdata.data.shape[-4] == 1 else 'inati')
 
-    common: dict[str, Any] = {'noise_std': noise_std, 'whiten_background': whiten_background, 'progress': progress}
+    common: dict[str, Any] = {'noise_std': noise_std, 'progress': progress}
+    common['whiten_background'] = False if noise_weight is None else noise_weight.to(settings.device)
     options: dict[str, Any] = {'max_iterations': settings.max_iterations, 'tolerance': settings.tolerance}
     reconstruction: LearnedReconstruction
     if weights is not None:
@@ -348,6 +355,7 @@ def _reconstruct(
         },
         'image_shape': list(solution.img.shape),
         'noise_std': noise_std,
+        'noise_source': noise_source,
         'noise_relative_to_image': None if sampled is None else relative_noise,
         'certificate': {
             'objective': solution.objective.flatten().tolist(),
@@ -370,18 +378,38 @@ def _report_of(settings: Settings) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
-def _whiten_background(kdata: KData, settings: Settings, sampled: float | None, *, prewhitened: bool) -> bool:
-    """Tell whether the phase encodings are weighted with the noise in the air."""
+def _noise_level(
+    settings: Settings, estimate: NoiseEstimate | None, factor: float, *, prewhitened: bool
+) -> tuple[float, str]:
+    """Return the noise level of the data, and where it is from."""
+    if estimate is None:
+        return factor * (settings.noise_std or 1.0), 'given'
+    source = estimate.source if estimate.reliable else f'{estimate.source}, an upper bound'
+    if not prewhitened:
+        return estimate.std, source
+    level = estimate.std / factor
+    if estimate.reliable and not 1 / _SAME_LEVEL < level < _SAME_LEVEL:
+        warnings.warn(
+            f'The noise of the prewhitened data is {level:.3g} instead of 1, as seen in this place: {source}. The '
+            'noise measurement may have another bandwidth than the scan. The level that was seen is used.',
+            stacklevel=1,
+        )
+        return estimate.std, source
+    return factor, 'noise measurement'
+
+
+def _noise_weight(kdata: KData, settings: Settings, sampled: float | None, *, prewhitened: bool) -> torch.Tensor | None:
+    """Return the weights of the phase encodings from the noise in the air, if they are to be weighted."""
     requested = settings.whitening == 'background'
     if not requested and (settings.whitening == 'none' or prewhitened or not _is_fully_sampled(sampled)):
-        return False
+        return None
     try:
-        estimate_noise_weight(kdata)
-    except ValueError:
+        return estimate_noise_weight(kdata)
+    except ValueError as error:
         if requested:
             raise
-        return False
-    return True
+        warnings.warn(f'The noise of the phase encodings is taken as the same: {error}', stacklevel=1)
+        return None
 
 
 def _is_anatomical(kdata: KData) -> bool:

@@ -130,9 +130,7 @@ def positions_beyond_fov(kdata: KData) -> torch.Tensor | None:
     shape = (*kdata.data.shape[:-4], 1, *kdata.data.shape[-3:])
     traj = (kdata.traj.kz, kdata.traj.ky, kdata.traj.kx)
     # per sample, in units of the inverse of the recon pixel
-    steps = [
-        (k.expand(shape).diff(dim=-1) / size) for k, size in zip(traj, header.encoding_matrix.zyx, strict=True)
-    ]
+    steps = [(k.expand(shape).diff(dim=-1) / size) for k, size in zip(traj, header.encoding_matrix.zyx, strict=True)]
     mean = [step.mean(-1, keepdim=True) for step in steps]
     length = torch.stack(mean).square().sum(0).sqrt()
     uneven = torch.stack([(step - m).abs().amax() for step, m in zip(steps, mean, strict=True)]).max()

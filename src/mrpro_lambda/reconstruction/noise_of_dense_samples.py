@@ -47,7 +47,7 @@ def dense_variance(kdata: KData) -> tuple[float, float] | None:
     estimates = []
     for coils, k in [*images][:_N_IMAGES]:
         nearest = k.square().sum(0).argsort()[:_N_SAMPLES]
-        k = k[:, nearest]  # noqa: PLW2901
+        k = k[:, nearest]
         eigenvalues, directions = torch.linalg.eigh(torch.sinc(k[:, :, None] - k[:, None]).prod(0))
         null = directions[:, eigenvalues < _NULL * eigenvalues[-1]]
         if null.shape[1] < len(nearest) // 4:
@@ -55,6 +55,8 @@ def dense_variance(kdata: KData) -> tuple[float, float] | None:
         noise = (coils[:, nearest].to(torch.complex128) @ null.to(torch.complex128)) @ null.mT.to(torch.complex128)
         energy, freedom = noise.abs().square().mean(0), null.square().sum(1)
         half = len(nearest) // 2
-        estimates.append([(energy[part].sum() / freedom[part].sum()).item() for part in (slice(half), slice(half, None))])
+        estimates.append(
+            [(energy[part].sum() / freedom[part].sum()).item() for part in (slice(half), slice(half, None))]
+        )
     inner, outer = torch.tensor(estimates).mean(0).tolist()
     return inner, outer
