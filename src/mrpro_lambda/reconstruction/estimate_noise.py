@@ -40,6 +40,10 @@ _AGREEMENT = 1.1
 """Largest ratio of two levels that are both those of noise."""
 
 
+_COPIES = 1e-6
+"""Largest level of differences of samples that are copies, relative to the root mean square of the data."""
+
+
 class NoiseEstimate(NamedTuple):
     """Noise level of k-space data, and where it was seen."""
 
@@ -123,6 +127,8 @@ def _of_repeats(kdata: KData, fourier_op: LinearOperator) -> list[NoiseEstimate]
         return []
     residual = torch.where(count > 1, kdata.data - sampling_op(mean)[0], 0)
     variance = residual.abs().double().square().sum().item() / freedom
+    if variance < _COPIES**2 * kdata.data.abs().double().square().mean().item():
+        return []
     return [_estimate(variance, 'repeated samples', reliable=True)]
 
 
@@ -273,8 +279,12 @@ def _grid(kdata: KData, fourier_op: LinearOperator) -> _Grid | None:
         box.append(slice(first_index, last_index + 1))
         center.append(min(max(n // 2 - first_index, 0), last_index - first_index))
     header = kdata.header
+    z, y, x = box
     return _Grid(
-        data[(..., *box)], count[(..., *box)], tuple(center), min(1.0, header.recon_matrix.x / header.encoding_matrix.x)
+        data[..., z, y, x],
+        count[..., z, y, x],
+        tuple(center),
+        min(1.0, header.recon_matrix.x / header.encoding_matrix.x),
     )
 
 
