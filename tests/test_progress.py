@@ -39,6 +39,13 @@ def test_lines_of_a_log(clock: Clock, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(lines) < 40
 
 
+def test_last_line_comes_once(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1, 'Steps') as shown:
+        clock.now += 10
+        shown.update()
+    assert capsys.readouterr().err == 'Steps: 1 of 1, 10 s\n'
+
+
 def test_nothing_is_shown_unless_asked(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     for in_terminal in (False, True):
         with pytest.MonkeyPatch.context() as patch:

@@ -214,6 +214,38 @@ def plot_sweep(report: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def plot_fit(report: Mapping[str, Any]) -> Figure:
+    """Plot the loss of a fit to the scan in each step.
+
+    Parameters
+    ----------
+    report
+        Report of `~mrpro_lambda.weighting.FittedToScan`.
+
+    Returns
+    -------
+        Figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(2 * _PANEL, 1.3 * _PANEL), layout=ConstrainedLayoutEngine())
+    axes = figure.subplots()
+    losses = torch.tensor(report['losses'], dtype=torch.float64)
+    axes.plot(losses, color='lightgray', label='each step')
+    if len(losses) >= (width := 10):
+        axes.plot(torch.arange(width - 1, len(losses)), losses.unfold(0, width, 1).mean(1), label='mean of 10 steps')
+    for name, values in report.get('compared', {}).items():
+        style = '-' if name == report['taken'] else ':'
+        axes.axhline(
+            sum(values) / len(values), color='black', linestyle=style, linewidth=1, label=f'{name}, at the end'
+        )
+    axes.set(xlabel='step', ylabel=f'{report["loss"]} loss / noise')
+    axes.legend(fontsize='small')
+    axes.set_title(f'fitted to the scan: {report["taken"]} taken', fontsize=_TITLE_SIZE)
+    return figure
+
+
 def plot_filters(filters: torch.Tensor, n_columns: int = 8, *, indices: Sequence[int] | None = None) -> Figure:
     """Plot the filters of a dictionary, each in a gray window of its own that is symmetric: middle gray is 0.
 

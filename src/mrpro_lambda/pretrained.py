@@ -21,16 +21,16 @@ from mrpro_lambda.recipes import Recipe
 _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
-    'cdl-v1': 'f5aeee397c93923d02c1e64b9ac223b8991ccbd2ae826cf6d9303cc786978dd3',
-    'cdl-v1-low-field': '85350954c965bdc1759a70c820b7019157d33558f95b4b906d3fa44a64f6c21a',
-    'cdl-v2': '290536907b9d5daf3096de32fd8d5387453734f1992de39fed01bea2da0c95aa',
-    'cdl-v2-low-field': 'b74792470c17c2bdfbda890a92497c1371976314182eaee7c252803ff60cbbb2',
-    'cdl-v3': 'a09b6c4650396b33465e34731afcb62bc34fab80dae21396928a7dd9a9848f51',
-    'cdl-v3-low-field': '801fc835fa0b11ac06216da91b03d0bce48d9ed6ec2dfdb82a959abb0a27e84d',
-    'tgv-low-field': 'f534946b47df3bebfbdc04ae905c7200d6fdb4fb379b3428c4901d85126ce117',
-    'tgv-variable-density': '11a7a6a4db0968551632119b85dd77a9e50dafcb56b01b347b3ef25aa77c49e9',
-    'tv-low-field': '91322f5c06946659dc942c43dd9bc752146c2ca61d9564d24a691f02a297df68',
-    'tv-variable-density': 'c5dd42298c73eb72fb55f4c390f8aea9a1a3fe9793c33a8a261fc3cbce973d1b',
+    'cdl-v1': 'adeb0b77edf66852d5e53234eec59476aa28b6e470354c8c4f967776d17448f3',
+    'cdl-v1-low-field': '494024717360f668aa251251405755443df6f8708ba01fd3899e3b6e24393ca8',
+    'cdl-v2': '8262310d39595d3bb72da5762e96923ecb7c74d13e8de0b7d1cc2a36af2629d0',
+    'cdl-v2-low-field': '2634d70e9b19ff05852fab079746cec83903825c2f715b133b50cc69cad5c1fb',
+    'cdl-v3': 'f4ad07d8439c42ec0cde411b6847f94b00415d6224d9eb2c69565b99f69ee370',
+    'cdl-v3-low-field': '27725bbbf4761306783634a9c0ee9abe3ede56ba0d6a9a7c9fbb4706a8b8a2be',
+    'tgv-low-field': '3420d91e13b304a11c050ec50cb1e7a575a7072702bc95f5fbffd828f0970069',
+    'tgv-variable-density': '56a57e031ec56f307694d4c5a1300c3f8f53a048154a28bd07ed4839d14b2abe',
+    'tv-low-field': '197b3394a82d6ef601cba6b4bae2654f1bf5ed8ed658197e0e01e1e093025be1',
+    'tv-variable-density': '8dd8a2889027a7bc276b4b6ff65e72e809f5c817acaf69a5c6242400b547bdc2',
 }
 
 

@@ -41,13 +41,14 @@ class Progress:
         self._prints = show and not in_terminal
         self._name, self._total, self._done = name, total, start
         self._values: dict[str, str] = {}
+        self._last = ''
         self._start = self._printed = time.monotonic()
 
     def update(self, n: int = 1, values: Mapping[str, str] | None = None) -> None:
         """Add steps, and show values by their names, such as a gap."""
         self._done += n
         self._values |= values or {}
-        self._bar.set_postfix(self._values, refresh=False)
+        self._bar.set_postfix(self._values, refresh=n == 0)
         self._bar.update(n)
         now = time.monotonic()
         if now - self._printed > max(_SECONDS, _FRACTION * (now - self._start)):
@@ -69,11 +70,10 @@ class Progress:
         self._print()
 
     def _print(self) -> None:
-        """Print a line."""
-        if not self._prints:
-            return
-        self._printed = time.monotonic()
+        """Print a line, unless it would be the last one once more."""
         values = ''.join(f', {name} {value}' for name, value in self._values.items())
-        seconds = self._printed - self._start
-        sys.stderr.write(f'{self._name}: {self._done} of {self._total}{values}, {seconds:.0f} s\n')
-        sys.stderr.flush()
+        text = f'{self._name}: {self._done} of {self._total}{values}'
+        if self._prints and text != self._last:
+            self._printed, self._last = time.monotonic(), text
+            sys.stderr.write(f'{text}, {self._printed - self._start:.0f} s\n')
+            sys.stderr.flush()

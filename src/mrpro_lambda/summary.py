@@ -22,7 +22,7 @@ def summary(report: Mapping[str, Any]) -> str:
         Report of `~mrpro_lambda.reconstruct.Reconstructed`, perhaps with `notes`, `seconds` and `files`.
     """
     certificate, fraction = report['certificate'], report['sampled_fraction']
-    source = 'given' if report['noise_given'] else 'prewhitened' if report['prewhitened'] else 'estimated from the data'
+    source = report['noise_source'] + ('' if report['noise_reliable'] else '; AN UPPER BOUND')
     sampling = 'not Cartesian' if fraction is None else f'{100 * fraction:.0f} % of the measured band sampled'
     relative_noise = report['noise_relative_to_image']
     stopped: str = certificate['reason']
@@ -37,6 +37,7 @@ def summary(report: Mapping[str, Any]) -> str:
         'noise level': f'{report["noise_std"]:.4g} ({source})'
         + (f', {relative_noise:.2f} times the root mean square of the image' if relative_noise is not None else ''),
         'whitening': report['whitening'],
+        'coil maps': _coil_maps(report),
         'model': report['model'],
         'phase': 'real and imaginary part apart (--phase)' if report['settings']['phase'] == 'on' else '',
         'weight': _weight(report['weight']),
@@ -52,7 +53,7 @@ def summary(report: Mapping[str, Any]) -> str:
     return '\n'.join(f'{name:16}{value}' for name, value in lines.items() if value not in ('', None))
 
 
-def summary_html(img: torch.Tensor, report: Mapping[str, Any]) -> str:
+def summary_html(img: torch.Tensor, report: Mapping[str, Any], *, aspect: float = 1.0) -> str:
     """Return the magnitude of the middle slice beside the summary, for notebooks.
 
     Parameters
@@ -61,10 +62,12 @@ def summary_html(img: torch.Tensor, report: Mapping[str, Any]) -> str:
         Image, shape `(*other, coils, z, y, x)`.
     report
         As in `summary`.
+    aspect
+        Height of a pixel relative to its width.
     """
     slices = img.detach().abs().square().sum(-4).sqrt().flatten(0, -3)
     file = io.BytesIO()
-    gray_picture(slices[len(slices) // 2]).save(file, 'PNG')
+    gray_picture(slices[len(slices) // 2], aspect=aspect).save(file, 'PNG')
     picture = base64.b64encode(file.getvalue()).decode()
     return (
         '<div style="display: flex; gap: 1em; align-items: flex-start">'
@@ -73,10 +76,26 @@ def summary_html(img: torch.Tensor, report: Mapping[str, Any]) -> str:
     )
 
 
+def _coil_maps(report: Mapping[str, Any]) -> str:
+    """Tell where the coil maps come from."""
+    maps, n_coils = report['coil_maps'], report['virtual_coils']
+    if maps is None:
+        return '' if n_coils == 1 else 'none: each coil on its own'
+    sources = {'given': 'given', 'calibration': 'calibration lines', 'center': 'center of the scan'}
+    text = sources.get(maps['source'], 'THE IMAGE ITSELF')
+    if maps['method'] is not None:
+        text = f'{maps["method"]} from the {text}' if maps['source'] != 'given' else text
+    if maps['width'] is not None:
+        text += f', {_shape([n for n in maps["width"] if n > 1])} samples'
+    return text + (f', {report["coils"]} coils compressed to {n_coils}' if n_coils != report['coils'] else '')
+
+
 def _weight(report: Mapping[str, Any] | None) -> str:
     """Tell which weight a rule has found."""
     if report is None:
         return ''
+    if 'factor' not in report:
+        return f'{report["taken"]}, {report["rule"]} in {len(report["losses"])} steps'
     factors = report['factor'] if isinstance(report['factor'], list) else [report['factor']]
     flat = torch.tensor(factors, dtype=torch.float64).flatten()
     number = f'{flat.min():.3g}' + (f' to {flat.max():.3g}' if len(flat) > 1 else '')

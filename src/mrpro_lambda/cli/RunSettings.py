@@ -6,10 +6,13 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from mrpro_lambda.cli.annotations import alternatives
+from mrpro_lambda.export import ImageFiles
+from mrpro_lambda.export.ImageFiles import Kind
 from mrpro_lambda.models.fields import dataclass_from_dict
+from mrpro_lambda.raw_data import Averages
 from mrpro_lambda.reconstruct import Settings
 from mrpro_lambda.training.TrainingConfig import read_toml
 
@@ -23,12 +26,31 @@ class RunSettings(Settings):
     A settings file has these keys, and each is an option of the command line.
     """
 
-    trajectory: str = 'cartesian'
-    """How to calculate the trajectory."""
+    trajectory: str = 'auto'
+    """How to calculate the trajectory, or `'auto'` for that of the file."""
+    averages: Averages = 'auto'
+    """Whether averages become one image or several; `'auto'` combines them unless they contradict the header."""
     noise_file: str | Path | None = None
     """File with a noise measurement for prewhitening, `'none'` for no prewhitening. `None`: that of the data."""
+    calibration_file: str | Path | None = None
+    """File with calibration lines for coil maps. `None`: those of the data."""
+    coil_maps_file: str | Path | None = None
+    """File with coil maps (`.npy` or `.cfl`), in place of estimated ones."""
+    phase_image: bool = False
+    """Write the phase of the image as well."""
     complex: bool = False
     """Write the complex image as well."""
+    residual: bool = False
+    """Write the residual image as well, in units of the noise."""
+    dicom: Literal['single', 'enhanced', 'none'] = 'single'
+    """One DICOM file for each slice, one for all (`'enhanced'`), or none."""
+
+    @property
+    def image_files(self) -> ImageFiles:
+        """The files of images that are written."""
+        chosen = {'phase': self.phase_image, 'complex': self.complex, 'residual': self.residual}
+        kinds = (*ImageFiles().kinds, *(kind for kind in get_args(Kind) if chosen.get(kind)))
+        return ImageFiles(kinds, None if self.dicom == 'none' else self.dicom)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:

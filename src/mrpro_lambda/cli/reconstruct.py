@@ -33,6 +33,9 @@ from mrpro_lambda.raw_data import TRAJECTORIES
 from mrpro_lambda.reconstruct import reconstruct_file
 
 _METAVARS = {
+    'calibration_file': 'FILE',
+    'coil_maps_file': 'FILE',
+    'compression': 'F',
     'dictionary': 'NAME_OR_PATH',
     'max_iterations': 'N',
     'model': 'NAME_OR_PATH',
@@ -42,7 +45,7 @@ _METAVARS = {
     'upsample': 'F',
     'weight': 'C',
 }
-_SUFFIXES = ('.h5', '.hdf5', '.mrd')
+_SUFFIXES = ('.h5', '.hdf5', '.mrd', '.npy', '.cfl')
 """Endings of the raw data files that are taken from a folder."""
 _SEVERITY = (0, NOT_REACHED, 2, 1)
 """Exit codes from good to bad."""
@@ -52,7 +55,7 @@ def add_reconstruct(add: Add) -> None:
     """Add the command."""
     command = add('reconstruct', _run, 'Reconstruct raw data files and write DICOM, NIfTI, PNG and a report for each.')
     paths = [
-        command.add_argument('files', nargs='+', type=Path, metavar='FILE', help='raw data (ISMRMRD), or a folder'),
+        command.add_argument('files', nargs='+', type=Path, metavar='FILE', help='raw data, or a folder of them'),
         command.add_argument(
             '--output',
             type=Path,
@@ -68,7 +71,7 @@ def add_reconstruct(add: Add) -> None:
         completes_files(action)
     command.add_argument('--resume', action='store_true', help='leave out what is done with the same settings')
     add_output_options(command, 'auto')
-    add_fields(command, RunSettings, _METAVARS, {'trajectory': tuple(TRAJECTORIES)}, ('model', 'weight'))
+    add_fields(command, RunSettings, _METAVARS, {'trajectory': ('auto', *TRAJECTORIES)}, ('model', 'weight'))
 
 
 @dataclass
@@ -187,10 +190,13 @@ def _reconstruct(path: Path, output: Path, settings: RunSettings, args: argparse
             path,
             settings,
             trajectory=settings.trajectory,
+            averages=settings.averages,
             noise_file=settings.noise_file,
+            calibration_file=settings.calibration_file,
+            coil_maps_file=settings.coil_maps_file,
             progress=shows_progress(args),
         )
-        if not write_images(folder, result, complex_image=settings.complex):
+        if not write_images(folder, result, settings.image_files):
             result.notes.append("No PNG without matplotlib: pip install 'mrpro-lambda[plot]'.")
         for note in result.notes:
             LOGGER.info('%s: %s', path.name, note)

@@ -90,7 +90,9 @@ def calibration_images(calibration: KData, kdata: KData) -> tuple[IData, Spatial
     check_tensor('calibration data', calibration.data)
     n_coils, shape = kdata.data.shape[-4], tuple(calibration.data.shape)
     if shape[-4] != n_coils:
-        raise ValueError(f'Calibration data must have the {n_coils} coils of the scan, got {shape[-4]} in shape {shape}.')
+        raise ValueError(
+            f'Calibration data must have the {n_coils} coils of the scan, got {shape[-4]} in shape {shape}.'
+        )
     entries = _matching_entries(calibration, kdata)
     on_grid = _on_grid_of(calibration, kdata)
     width = calibration_region(on_grid)
@@ -188,7 +190,9 @@ def _places(kdata: KData) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     header, other = IHeader.from_kheader(kdata.header), kdata.data.shape[:-4]
     n = prod(other)
     position = torch.stack([p.expand(*other, 1, 1, 1, 1) for p in header.position.zyx], -1)
-    directions = [torch.stack([p.expand(*other, 1, 1, 1, 1) for p in d.zyx], -1) for d in header.orientation.as_directions()]
+    directions = [
+        torch.stack([p.expand(*other, 1, 1, 1, 1) for p in d.zyx], -1) for d in header.orientation.as_directions()
+    ]
     counter = header.idx.slice.expand(*other, 1, 1, 1, 1)
     return (
         position.reshape(n, 3).float().cpu(),

@@ -133,8 +133,8 @@ def _radius(points: torch.Tensor, sizes: tuple[int, ...]) -> float:
         return 0.0
     axes = [d for d in range(3) if sizes[d] > 1]
     spacing = step[center].median().item()
-    reach = [min(_LARGEST_RADIUS, n / 2) for n in sizes]
-    grid = [torch.arange(-floor(2 * r), floor(2 * r) + 1) / 2 if n > 1 else torch.zeros(1) for r, n in zip(reach, sizes)]
+    reach = [floor(2 * min(_LARGEST_RADIUS, n / 2)) if n > 1 else 0 for n in sizes]
+    grid = [torch.arange(-r, r + 1) / 2 for r in reach]
     test = torch.cartesian_prod(*grid).reshape(-1, 3)
     samples = points.flatten(0, -2)
     samples = samples[samples.norm(dim=-1) <= 1.5 * _LARGEST_RADIUS]
@@ -150,6 +150,7 @@ def _trajectories(kdata: KData) -> list[torch.Tensor]:
     """Return the points of each image in samples of the k-space of the image, shape `(readouts, samples, axes)`."""
     header = kdata.header
     scale = [n / m for n, m in zip(header.recon_matrix.zyx, header.encoding_matrix.zyx, strict=True)]
-    axes = torch.broadcast_tensors(*(k * s for k, s in zip((kdata.traj.kz, kdata.traj.ky, kdata.traj.kx), scale)))
+    traj = (kdata.traj.kz, kdata.traj.ky, kdata.traj.kx)
+    axes = torch.broadcast_tensors(*(k * s for k, s in zip(traj, scale, strict=True)))
     points = torch.stack(axes, -1).cpu()
     return list(points.flatten(0, -6).flatten(1, -3).unique(dim=0))

@@ -56,7 +56,7 @@ def read_coil_maps(path: str | Path) -> torch.Tensor:
     check_tensor(f'{path}', maps)
     if maps.ndim < 4 or not bool(maps.any()):
         raise ValueError(
-            f'{path} must hold maps of shape (..., coils, z, y, x) that are not all zero, got shape {tuple(maps.shape)}.'
+            f'{path} must hold maps of shape (..., coils, z, y, x), not all zero, got shape {tuple(maps.shape)}.'
         )
     return maps
 

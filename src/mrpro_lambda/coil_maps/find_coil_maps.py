@@ -28,6 +28,7 @@ _METHODS: dict[CoilMapMethod, Callable[[IData], CsmData]] = {
     'inati': CsmData.from_idata_inati,
     'walsh': CsmData.from_idata_walsh,
 }
+_KERNEL_WIDTH = 6
 _HIGHEST_ACCELERATION = 2.0
 
 
@@ -37,7 +38,7 @@ class CoilMaps(NamedTuple):
     csm: CsmData
     """Coil maps on the grid of the scan."""
     source: CoilMapSource
-    """What they were estimated from: given by the user, calibration lines, fully sampled center, or the image itself."""
+    """What they were estimated from: maps of the user, calibration data, the fully sampled center, or the image."""
     method: CoilMapMethod | None
     """How they were estimated, `None` for given ones."""
     width: SpatialDimension[int] | None
@@ -61,7 +62,7 @@ def find_coil_maps(
     """Return coil maps from the best source at hand.
 
     These are, in this order, given maps; calibration data; the center of the scan, if it is fully sampled; and only
-    then the image itself, which is aliased.
+    then the image itself, which is aliased. ESPIRiT is the default: MEASURED.
 
     Parameters
     ----------
@@ -113,12 +114,12 @@ def find_coil_maps(
     return _from_image(kdata, fourier_op, method)
 
 
-def _estimate(
-    images: IData, method: CoilMapMethod, width: SpatialDimension[int], calibration_width: int
-) -> CsmData:
+def _estimate(images: IData, method: CoilMapMethod, width: SpatialDimension[int], calibration_width: int) -> CsmData:
     """Estimate maps from images of the center of k-space."""
     if method == 'espirit':
-        return espirit(images, calibration_width=SpatialDimension(*(min(w, calibration_width) for w in width.zyx)))
+        widths = [min(w, calibration_width) for w in width.zyx]
+        kernel = [min(_KERNEL_WIDTH, max(w // 2, 1)) for w in widths]
+        return espirit(images, calibration_width=SpatialDimension(*widths), kernel_width=SpatialDimension(*kernel))
     return _METHODS[method](windowed(images, width))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ _SAME = 1e-2
 """Largest distance in mm of places that count as the same."""
 
 
-class Volumes(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Volumes:
     """A series of volumes, in which all files agree: rows of a picture are along y, columns along x.
 
     Single slices are stacked in the order of their positions if there are equally many images of each. Otherwise each
@@ -66,8 +68,8 @@ class Volumes(NamedTuple):
         resolution = [1e3 * float(r) for r in (header.resolution.x, header.resolution.y, header.resolution.z)]
         center = 1e3 * torch.stack([per_image(p, other) for p in header.position.zyx[::-1]], -1).double().numpy()
         directions = header.orientation.as_directions()[::-1]
-        axes = [torch.stack([per_image(c, other) for c in d.zyx[::-1]], -1).double().numpy() for d in directions]
-        axes = np.stack([axis * r for axis, r in zip(axes, resolution, strict=True)], -2)
+        steps = [torch.stack([per_image(c, other) for c in d.zyx[::-1]], -1).double().numpy() for d in directions]
+        axes = np.stack([step * r for step, r in zip(steps, resolution, strict=True)], -2)
         corner = center - axes[:, 0] * (n_x // 2) - axes[:, 1] * (n_y // 2)
 
         _, label, counts = torch.unique(per_image(header.idx.slice, other), return_inverse=True, return_counts=True)

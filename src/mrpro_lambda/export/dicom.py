@@ -117,7 +117,9 @@ def write_dicom(
     shared.SeriesInstanceUID = generate_uid(entropy_srcs=[*series, 'series'])
     shared.SeriesNumber = number + 100 * (shared.SeriesNumber or 0)
     shared.SeriesDescription = f'mrpro_lambda {meaning.title}'
-    shared.ImageComments = f'{meaning.title}. Made by research software, mrpro_lambda {__version__}: not for clinical use.'
+    shared.ImageComments = (
+        f'{meaning.title}. Made by research software, mrpro_lambda {__version__}: not for clinical use.'
+    )
     shared.DerivationDescription = f'Reconstructed from k-space. {description}'.strip()[:1024]
     shared.BurnedInAnnotation = 'NO'
     shared.LossyImageCompression = '00'
@@ -197,7 +199,7 @@ def _frame(volumes: Volumes, header: IHeader, other: torch.Size, volume: int, po
     dataset.InstanceNumber = volume * n_slices + position + 1
     dataset.PixelSpacing = [short_number(lengths[1]), short_number(lengths[0])]  # the distance between rows is first
     dataset.SliceThickness = short_number(lengths[2])
-    dataset.SpacingBetweenSlices = short_number(np.linalg.norm(volumes.step))
+    dataset.SpacingBetweenSlices = short_number(float(np.linalg.norm(volumes.step)))
     dataset.ImagePositionPatient = [short_number(v) for v in volumes.corner[volume, position]]
     dataset.ImageOrientationPatient = [short_number(v) for v in (*x, *y)]
     dataset.SliceLocation = short_number(volumes.corner[volume, position] @ normal)
@@ -207,7 +209,8 @@ def _frame(volumes: Volumes, header: IHeader, other: torch.Size, volume: int, po
         dataset.TemporalPositionIdentifier, dataset.NumberOfTemporalPositions = volume + 1, n_volumes
 
     contrast = int(per_image(header.idx.contrast, other)[image])
-    dataset.EchoNumbers, dataset.EchoTime = contrast + 1, None
+    dataset.EchoNumbers = contrast + 1
+    dataset.EchoTime = dataset.RepetitionTime = None  # unknown, but they must be there
     for name, values, factor in (
         ('EchoTime', header.te, 1e3),
         ('RepetitionTime', header.tr, 1e3),

@@ -78,8 +78,7 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
             images.append((kind, 'residual', result.residual.cpu().abs().square().mean(-4, keepdim=True).sqrt()))
 
     run = hashlib.sha256(json_text(result.report | {'file': None}).encode() + img.numpy().tobytes()).hexdigest()
-    report = result.report
-    description = f'{report["method"]} with {report["model"]}, noise level {noise_std:.4g}.'
+    description = f'Model: {result.report["model"]}. Noise level: {noise_std:.4g}.'
     numbers = dict(_SERIES)
     for kind, name, values in images:
         values = values.angle() if kind == 'phase' else values
@@ -101,8 +100,7 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
         numbers[kind] += 1
 
     volumes = Volumes.of(magnitude, header)
-    height, width = (float(r) for r in (header.resolution.y, header.resolution.x))
-    aspect = height / width
+    aspect = float(header.resolution.y) / float(header.resolution.x)
     if files.movie and len(volumes.img) > 1:
         write_movie(folder / 'movie.gif', volumes.middle(), aspect=aspect)
     initial = result.initial_idata.data.detach().cpu().abs().square().sum(-4, keepdim=True).sqrt().expand_as(magnitude)

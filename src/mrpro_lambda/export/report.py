@@ -6,13 +6,15 @@ import json
 import math
 from pathlib import Path
 
-from mrpro_lambda.plotting import plot_sweep
+from mrpro_lambda.plotting import plot_fit, plot_sweep
 from mrpro_lambda.reconstruct import Reconstructed
 from mrpro_lambda.summary import summary
 
 
 def write_sweep(folder: Path, result: Reconstructed) -> bool:
-    """Write what a rule found at the weights that it tried, `sweep.json` and `sweep.png`. Other weights have none.
+    """Write what a weight reports: the weights that a rule tried, `sweep.json` and `sweep.png`, or the loss of a fit.
+
+    That of a fit to the scan is in `fit.json` and `fit.png`. Other weights report nothing.
 
     Parameters
     ----------
@@ -28,12 +30,13 @@ def write_sweep(folder: Path, result: Reconstructed) -> bool:
     report = result.report['weight']
     if report is None:
         return False
-    (folder / 'sweep.json').write_text(json_text(report), 'utf-8')
+    name, plot = ('fit', plot_fit) if 'losses' in report else ('sweep', plot_sweep)
+    (folder / f'{name}.json').write_text(json_text(report), 'utf-8')
     try:
-        figure = plot_sweep(report)
+        figure = plot(report)
     except ImportError:
         return False
-    figure.savefig(folder / 'sweep.png', dpi=150)
+    figure.savefig(folder / f'{name}.png', dpi=150)
     return True
 
 

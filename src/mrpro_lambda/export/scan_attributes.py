@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from mrpro.data import KHeader
-from pydicom import Dataset, Sequence
+from pydicom import Dataset, Sequence, config
 from pydicom.uid import UID, generate_uid
 
 from mrpro_lambda import __version__
@@ -97,7 +97,7 @@ def code(value: str, scheme: str, meaning: str) -> Sequence:
 
 def short_number(value: float) -> str:
     """Format a number with at most 16 characters."""
-    return f'{value + 0.0:.9g}'  # without a negative zero
+    return f'{value + 0.0:.7g}'  # as exact as the header; without a negative zero
 
 
 def text(value: object, length: int) -> str:
@@ -108,7 +108,8 @@ def text(value: object, length: int) -> str:
 
 def _uid(value: object, run: str, purpose: str) -> str:
     """Return an identifier if it is valid, and otherwise one made from a run."""
-    return UID(str(value)) if value and UID(str(value)).is_valid else generate_uid(entropy_srcs=[run, purpose])
+    given = UID(str(value or ''), validation_mode=config.IGNORE)  # without a warning
+    return given if given.is_valid else generate_uid(entropy_srcs=[run, purpose])
 
 
 def _date(value: object) -> str:

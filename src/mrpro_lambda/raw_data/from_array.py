@@ -48,52 +48,51 @@ def from_array(
             'k-space must be complex with shape (coils, y, x), (coils, z, y, x) or (slices, coils, z, y, x), got '
             f'{kspace.dtype}, shape {tuple(kspace.shape)}.'
         )
-    shape, notes = tuple(kspace.shape), []
+    shape = tuple(kspace.shape)
+    names = ('slices', 'coils', 'z', 'y', 'x') if kspace.ndim > 3 else ('coils', 'y', 'x')
+    sizes = ', '.join(f'{n} {name}' for n, name in zip(shape, names[-len(shape) :], strict=True))
+    notes = [f'The array was read as {sizes}.']
     if kspace.ndim == 3:
         kspace = kspace[:, None]
     kspace = kspace[(None,) * (5 - kspace.ndim)].to(torch.complex64)
     n_other, n_coils, *matrix = kspace.shape
-    names = ('coils', 'y', 'x') if len(shape) == 3 else ('slices', 'coils', 'z', 'y', 'x')[-len(shape) :]
-    notes.append(
-        'The array was read as ' + ', '.join(f'{n} {name}' for n, name in zip(shape, names, strict=True)) + '.'
-    )
     mask = (kspace != 0).any(1)  # other, z, y, x
     if not bool(mask.any()):
         raise ValueError(f'k-space must not be all zero, got shape {shape}.')
     lines, columns = mask.any(-1), mask.any((0, 1, 2)).nonzero().flatten()
     columns = torch.arange(int(columns[0]), int(columns[-1]) + 1)
     as_lines = mask[lines][:, columns].float().mean() > _NEARLY_ALL
-    sampled = lines[..., None] if as_lines else mask
-    counts = sampled.flatten(1).sum(1)
-    if bool((counts != counts[0]).any()):
-        raise ValueError(f'All slices must have the same number of samples, got {counts.tolist()} lines or points.')
-    if bool((sampled == sampled[:1]).all()):
-        sampled = sampled[:1]
-    k = [sampled.nonzero()[:, i].reshape(len(sampled), 1, 1, -1, 1) for i in (1, 2, 3)]
-    chosen = kspace[torch.arange(n_other)[:, None, None, None, None], torch.arange(n_coils)[:, None, None, None], *k]
-    if as_lines:
-        where = [i[:, 0, 0, :, 0] for i in k[:2]]
-        rows = kspace.movedim(1, 3)[torch.arange(n_other)[:, None], where[0], where[1]]  # other, lines, coils, x
-        chosen, k[2] = rows.transpose(1, 2)[:, :, None, :, columns], columns
-    kz, ky, kx = ((i - n // 2).float() if n > 1 else torch.zeros(1, 1, 1, 1, 1) for i, n in zip(k, matrix, strict=True))
-    fraction = counts[0].item() * (len(columns) / matrix[-1] if as_lines else 1) / (sampled[0].numel())
-    if fraction < 1:
-        what = f'{counts[0]} of {sampled[0].numel()} {"lines" if as_lines else "points"}'
-        notes.append(f'{what} are sampled; the others are zero.')
+    sampled = (lines if as_lines else mask).flatten(1)
+    counts = sampled.sum(1).tolist()
+    if len(set(counts)) > 1:
+        raise ValueError(f'All slices must have the same number of samples, got {counts} lines or points.')
+    if counts[0] < sampled.shape[1]:
+        notes.append(
+            f'{counts[0]} of {sampled.shape[1]} {"lines" if as_lines else "points"} are sampled; the others are zero.'
+        )
+    index = sampled.nonzero()[:, 1].reshape(n_other, counts[0])  # of readouts on the grid
+    readouts = kspace.flatten(2) if not as_lines else kspace[..., columns].flatten(2, 3)
+    readouts = readouts.reshape(n_other, n_coils, sampled.shape[1], -1)
+    data = readouts.take_along_dim(index[:, None, :, None], dim=2)[:, :, None]
+    grid = index[:, None, None, :, None]  # other, coils, k2, k1, k0
+    x = columns.reshape(1, 1, 1, 1, -1) if as_lines else grid % matrix[2]
+    line = grid if as_lines else grid // matrix[2]
+    kz, ky, kx = (
+        (i - n // 2).float() if n > 1 else torch.zeros(1, 1, 1, 1, 1)
+        for i, n in zip((line // matrix[1], line % matrix[1], x), matrix, strict=True)
+    )
     if encoding_fov is None:
         encoding_fov = SpatialDimension(*(1e-3 * n for n in matrix))
         notes.append('The file gives no field of view: pixels of 1 mm are assumed.')
     size = SpatialDimension(*matrix)
-    entries = {
+    entries: dict[str, Any] = {
         'recon_matrix': size,
         'encoding_matrix': size,
         'recon_fov': encoding_fov,
         'encoding_fov': encoding_fov,
         'acq_info': AcqInfo(),
         'trajectory_type': TrajectoryType.CARTESIAN,
-    } | header
-    k_header = KHeader(**entries).clone()
+    }
+    k_header = KHeader(**entries | header).clone()
     k_header.acq_info.idx.slice = torch.arange(n_other).reshape(-1, 1, 1, 1, 1)
-    return KData(
-        k_header, chosen, KTrajectory(*(i.reshape(1, 1, 1, 1, -1) if i.ndim == 1 else i for i in (kz, ky, kx)))
-    ), notes
+    return KData(k_header, data, KTrajectory(kz, ky, kx)), notes

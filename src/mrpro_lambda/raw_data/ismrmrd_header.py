@@ -64,7 +64,10 @@ def _to_header(root: ET.Element) -> ismrmrdHeader:
     """Convert the header as a whole; what is wrong in it is an error."""
     with warnings.catch_warnings():
         warnings.filterwarnings('error', 'Failed to convert value')  # it would stay a string
-        return CreateFromDocument(ET.tostring(root))
+        header = CreateFromDocument(ET.tostring(root))
+    if not header.encoding:
+        raise ValueError('There is none.')
+    return header
 
 
 def _repair(root: ET.Element) -> list[str]:

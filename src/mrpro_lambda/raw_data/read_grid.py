@@ -110,7 +110,8 @@ def _read_fastmri(path: Path) -> tuple[torch.Tensor, dict[str, Any], list[str]]:
     kspace = torch.from_numpy(array.astype(np.complex64))
     if kspace.ndim == 3:
         kspace = kspace[:, None]
-    header, notes = None, []
+    header: ismrmrdHeader | None = None
+    notes: list[str] = []
     if document is not None:
         header, notes = parse_header(document if isinstance(document, bytes) else str(document).encode())
     n_readout, n_phase = kspace.shape[-2:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,9 @@ from mrpro_lambda.raw_data.read_noise import to_noise
 from mrpro_lambda.raw_data.standardize import check_header, standardize
 from mrpro_lambda.raw_data.trajectory import Trajectory, choose_trajectory
 from mrpro_lambda.raw_data.use_measured_grid import use_measured_grid
+
+_IMAGES = ('average', 'slice', 'contrast', 'phase', 'repetition', 'set')
+"""Counters that tell images apart."""
 
 Averages = Literal['auto', 'combine', 'separate']
 
@@ -96,6 +100,12 @@ def _to_kdata(
     path: Path, header: ismrmrdHeader, lines: Sequence[ismrmrd.Acquisition], trajectory: Trajectory
 ) -> tuple[KData, list[str]]:
     """Convert lines, and return notes."""
+    images = Counter(tuple(getattr(a.idx, name) for name in _IMAGES) for a in lines)
+    if len(numbers := set(images.values())) > 1:
+        raise ValueError(
+            f'The {len(images)} images ({", ".join(f"{name}s" for name in _IMAGES)}) have different numbers of lines, '
+            f'from {min(numbers)} to {max(numbers)}.'
+        )
     time = datetime.fromtimestamp(path.stat().st_mtime)
     kdata = KData.from_ismrmrd(
         header, lines, trajectory.calculator, acquisition_filter_criterion=None, modification_time=time
@@ -122,7 +132,7 @@ def _describe(
     found: dict[str, Any],
 ) -> list[str]:
     """Complete what was found, and return notes on it."""
-    notes = []
+    notes: list[str] = []
     encoding, matrix = header.encoding[0], header.encoding[0].encodedSpace.matrixSize
     found |= {
         'format': 'ISMRMRD',
@@ -133,7 +143,7 @@ def _describe(
         'readout_oversampling': matrix.x / encoding.reconSpace.matrixSize.x,
     }
     found.setdefault('calibration_lines', 0)
-    for name in ('slice', 'contrast', 'phase', 'repetition', 'set'):
+    for name in _IMAGES[1:]:
         found[f'{name}s'] = len(np.unique(counters(lines, name)))
     if trajectory.name != 'cartesian':
         return notes

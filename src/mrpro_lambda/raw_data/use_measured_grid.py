@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mrpro.data import KData
 
+_PIXELS = 0.02, 20
+"""Smallest and largest likely size of a pixel in mm."""
+
 
 def use_measured_grid(kdata: KData) -> list[str]:
     """Give the image the pixels that were measured, in place.
@@ -19,6 +22,11 @@ def use_measured_grid(kdata: KData) -> list[str]:
     if header.encoding_matrix.z == 1 and header.recon_matrix.z != 1:
         notes.append(f'The header gives the image {header.recon_matrix.z} partitions, but one is encoded, and taken.')
         header.recon_matrix.z, header.recon_fov.z = 1, header.encoding_fov.z
+    pixel = [1e3 * getattr(header.encoding_fov, axis) / getattr(header.encoding_matrix, axis) for axis in 'yx']
+    if not all(_PIXELS[0] <= size <= _PIXELS[1] for size in pixel):
+        notes.append(
+            f'The header gives pixels of {pixel[0]:g} x {pixel[1]:g} mm: its field of view may be a placeholder.'
+        )
     for axis in 'zyx':
         encoded = getattr(header.encoding_fov, axis) / getattr(header.encoding_matrix, axis)
         n = round(getattr(header.recon_fov, axis) / encoded)

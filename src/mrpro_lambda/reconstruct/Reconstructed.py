@@ -38,7 +38,9 @@ class Reconstructed(NamedTuple):
 
     def __repr__(self) -> str:
         """Return a line without the values of the tensors."""
-        return f'Reconstructed(model={self.report["model"]!r}, noise_std={self.noise_std:.4g}, solution={self.solution})'
+        return (
+            f'Reconstructed(model={self.report["model"]!r}, noise_std={self.noise_std:.4g}, solution={self.solution})'
+        )
 
     def _repr_html_(self) -> str:
         """Return the middle slice beside the summary, for notebooks."""

@@ -9,7 +9,7 @@ from mrpro_lambda.models.fields import Range, check_fields
 
 Method = Literal['tv', 'tgv', 'cdl']
 Whitening = Literal['auto', 'background', 'none']
-Csm = Literal['inati', 'walsh', 'none']
+Csm = Literal['espirit', 'inati', 'walsh', 'none']
 Phase = Literal['auto', 'on', 'off']
 Rule = Literal['sure', 'discrepancy', 'l-curve']
 WeightUnit = Literal['noise', 'image']
@@ -30,7 +30,7 @@ class Settings:
     """Total variation, generalized variation or convolutional dictionary. `None`: that of the model, and total
     variation without one."""
     model: str | Path | None = None
-    """Name of pretrained weights, or a file of weights. `None`: chosen for the sampling by `choose_model`, unless there
+    """Name of pretrained weights, or a file of weights. `None`: those that suit the scan, see `choose`, unless there
     is a weight."""
     weight: Annotated[float, Range(0)] | Rule | None = None
     """One weight in place of a network, in the unit of `weight_unit`, or the rule that finds it on the scan."""
@@ -45,14 +45,20 @@ class Settings:
     whitening: Whitening = 'auto'
     """Whether the phase encodings are weighted with the noise in the air at the ends of the readout. `'auto'`: if it
     can be measured, for Cartesian data that are fully sampled and have no noise measurement."""
+    fit: bool = False
+    """Fit the map to the scan itself, from the weights of `model` if one is named, see
+    `~mrpro_lambda.weighting.FittedToScan`."""
     csm: Csm | None = None
-    """Coil sensitivities; `'none'` reconstructs each coil on its own. `None`: `'inati'`, or `'none'` for one coil."""
+    """How coil maps are estimated, unless they are given; `'none'` reconstructs each coil on its own. `None`:
+    `'espirit'`, or `'none'` for one coil."""
+    compression: Annotated[float, Range(0, 1, above=True)] | None = None
+    """Fraction of the energy that is kept by fewer, virtual coils. `None`: all coils."""
     phase: Phase = 'auto'
     """Whether real and imaginary part of the demodulated image are regularized apart, see
     `~mrpro_lambda.regularizers.PhaseAware`. `'auto'`: for an image or slices, but not for contrasts, cardiac phases,
     repetitions and sets, whose phases may differ. It is wrong where the phase is what is imaged."""
     upsample: Annotated[float, Range(1)] | None = None
-    """Refinement of the grid of the image in the plane. `None`: 2 or 1, by `choose_upsampling`."""
+    """Refinement of the grid of the image in the plane. `None`: that of the weights, if they raise the resolution."""
     device: Literal['cpu', 'cuda'] = 'cpu'
     """Where it is computed."""
     tolerance: Annotated[float, Range(0, above=True)] = 1e-2
@@ -65,6 +71,8 @@ class Settings:
         check_fields(self)
         if self.model is not None and self.weight is not None:
             raise ValueError(f'Give either model or weight, got model={str(self.model)!r} and weight={self.weight!r}.')
+        if self.fit and self.weight is not None:
+            raise ValueError(f'Give either fit or weight, got weight={self.weight!r}.')
         if self.weight_unit != 'noise' and not isinstance(self.weight, int | float):
             raise ValueError(f'weight_unit={self.weight_unit!r} needs a number as weight, got {self.weight!r}.')
         if self.dictionary is not None and self.method != 'cdl' and (self.method is not None or self.model is None):

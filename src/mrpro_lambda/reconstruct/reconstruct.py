@@ -15,33 +15,29 @@ from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
 from mrpro_lambda.checks import check_type
+from mrpro_lambda.coil_maps import read_coil_maps
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.models import LambdaMapModel
-from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
-from mrpro_lambda.raw_data import read_noise, read_scan, sampled_fraction, standardize, to_unit_range, upsample
+from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights, pretrained_recipe, read_recipe
+from mrpro_lambda.raw_data import Averages, RawScan, read_scan, standardize
+from mrpro_lambda.recipes import Recipe
+from mrpro_lambda.reconstruct.choose import choose
+from mrpro_lambda.reconstruct.prepare import Prepared, describe, prepare
 from mrpro_lambda.reconstruct.Reconstructed import Reconstructed
 from mrpro_lambda.reconstruct.Settings import Method, Rule, Settings
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
     LearnedReconstruction,
-    NoiseEstimate,
-    estimate_noise,
-    estimate_noise_weight,
-    prewhiten,
+    residual_image,
 )
 from mrpro_lambda.regularizers import TotalGeneralizedVariation
 from mrpro_lambda.solvers import ADMM
-from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, LCurve, NoiseWeight, Sure
+from mrpro_lambda.weighting import AutomaticWeight, Discrepancy, FittedToScan, LCurve, NoiseWeight, Sure
 
 _LOGGER = logging.getLogger(__name__)
-_CSM = {'inati': CsmData.from_idata_inati, 'walsh': CsmData.from_idata_walsh, 'none': None}
 _RULES: dict[Rule, Callable[[], AutomaticWeight]] = {'sure': Sure, 'discrepancy': Discrepancy, 'l-curve': LCurve}
 _DICTIONARY = 'k32-9x9-medium'
-_FULLY_SAMPLED = 0.9
-"""Fraction of the points of the measured band above which data count as fully sampled."""
-_SAME_LEVEL = 1.3
-"""Largest ratio of the noise of prewhitened data to 1."""
 
 
 class _Weights(NamedTuple):
@@ -53,49 +49,25 @@ class _Weights(NamedTuple):
     """Model."""
     card: dict[str, str]
     """Model card."""
-
-
-def choose_model(method: Method, sampled: float | None) -> str:
-    """Return the name of the pretrained weights for an acquisition.
-
-    Fully sampled images suffer from noise and low resolution, others from undersampling.
-
-    Parameters
-    ----------
-    method
-        Method.
-    sampled
-        Sampled fraction of the measured band, see `~mrpro_lambda.raw_data.sampled_fraction`.
-    """
-    if method == 'cdl':
-        return 'cdl-v3-low-field' if _is_fully_sampled(sampled) else 'cdl-v3'
-    return f'{method}-low-field' if _is_fully_sampled(sampled) else f'{method}-variable-density'
-
-
-def choose_upsampling(model: str | None, sampled: float | None) -> float:
-    """Return how much finer the grid of the image should be.
-
-    It is 2 for fully sampled data with pretrained weights that were trained to raise the resolution, and otherwise 1.
-
-    Parameters
-    ----------
-    model
-        Name of the weights, or file. `None` if there are none.
-    sampled
-        Sampled fraction of the measured band, see `~mrpro_lambda.raw_data.sampled_fraction`.
-    """
-    raises_resolution = model in list_pretrained() and not str(model).endswith('variable-density')
-    return 2.0 if raises_resolution and _is_fully_sampled(sampled) else 1.0
+    recipe: Recipe
+    """Description."""
 
 
 def reconstruct(
-    kdata: KData, settings: Settings | None = None, *, noise: KNoise | None = None, progress: bool = False
+    kdata: KData,
+    settings: Settings | None = None,
+    *,
+    noise: KNoise | None = None,
+    calibration: KData | None = None,
+    coil_maps: CsmData | torch.Tensor | None = None,
+    progress: bool = False,
 ) -> Reconstructed:
     """Reconstruct k-space data as the command line does: the same scan and settings give the same image.
 
     The oversampling of a Cartesian readout is removed, a noise measurement whitens the coils, small and huge values are
-    multiplied by a power of ten, and what the settings leave open (weights, grid, noise level, whitening, coil
-    sensitivities) is chosen for the data.
+    multiplied by a power of ten, coil maps come from the best source at hand, and what the settings leave open
+    (weights, grid, noise level, whitening) is chosen for the data. Weights that ship are taken for scans that they are
+    good for; for others one weight is found on the scan.
 
     Parameters
     ----------
@@ -105,6 +77,10 @@ def reconstruct(
         Settings. Default: those of `Settings()`.
     noise
         Noise measurement of the same coils for prewhitening, see `~mrpro_lambda.reconstruction.prewhiten`.
+    calibration
+        Separate data of the same coils for coil maps, see `~mrpro_lambda.coil_maps.find_coil_maps`.
+    coil_maps
+        Coil maps, in place of estimated ones, of the coils after prewhitening.
     progress
         Show a progress bar.
 
@@ -125,13 +101,17 @@ def reconstruct(
     """
     check_type('k-space data', kdata, KData)
     check_type('noise', noise, (KNoise, type(None)))
+    check_type('calibration', calibration, (KData, type(None)))
     settings = _checked(settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         weights, filters = _load_parts(settings)
-        result = _reconstruct(
-            standardize(kdata, keep_oversampling=True), settings, weights, filters, noise, progress=progress
-        )
+        standard = standardize(kdata)
+        removed = standard.data.shape[-1] < kdata.data.shape[-1]
+        oversampled = standardize(kdata, keep_oversampling=True) if removed else None
+        calibration = None if calibration is None else standardize(calibration)
+        scan = RawScan(standard, calibration, noise, oversampled, [], {})
+        result = _reconstruct(scan, settings, weights, filters, coil_maps, progress=progress)
     return _with_notes(result, caught)
 
 
@@ -139,34 +119,43 @@ def reconstruct_file(
     path: str | Path,
     settings: Settings | None = None,
     *,
-    trajectory: str = 'cartesian',
+    trajectory: str = 'auto',
+    averages: Averages = 'auto',
     noise_file: str | Path | None = None,
+    calibration_file: str | Path | None = None,
+    coil_maps_file: str | Path | None = None,
     progress: bool = False,
 ) -> Reconstructed:
-    """Read an ISMRMRD file and reconstruct it, see `reconstruct`.
+    """Read raw data and reconstruct them, see `reconstruct` and `~mrpro_lambda.raw_data.read_scan`.
 
     Parameters
     ----------
     path
-        ISMRMRD file.
+        File: ISMRMRD, `.npy`, `.cfl` of BART, or HDF5 of fastMRI.
     settings
         Settings. Default: those of `Settings()`.
     trajectory
-        One of `~mrpro_lambda.raw_data.TRAJECTORIES`.
+        `'auto'` for that of the file, or one of `~mrpro_lambda.raw_data.TRAJECTORIES`.
+    averages
+        `'combine'` or `'separate'` images; `'auto'` combines them unless they contradict the header.
     noise_file
         ISMRMRD file with a noise measurement, `'none'` for no prewhitening. `None`: the noise measurement of `path`,
         if there is one.
+    calibration_file
+        File with lines for coil maps. `None`: the calibration lines of `path`, if there are any.
+    coil_maps_file
+        File with coil maps, see `~mrpro_lambda.coil_maps.read_coil_maps`, in place of estimated ones.
     progress
         Show a progress bar.
 
     Returns
     -------
-        As `reconstruct`. The report holds file and trajectory as well.
+        As `reconstruct`. The report holds the file, and what was found in it, as well.
 
     Raises
     ------
     ValueError
-        As `reconstruct`, and if a file can not be read, see `~mrpro_lambda.raw_data.read_kdata`.
+        As `reconstruct`, and if a file can not be read, see `~mrpro_lambda.raw_data.read_scan`.
 
     Warns
     -----
@@ -177,13 +166,13 @@ def reconstruct_file(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         weights, filters = _load_parts(settings)  # before the data, which may be large
-        scan, noise = read_scan(path, trajectory=trajectory, noise_file='none'), None
-        kdata = scan.kdata if scan.oversampled is None else scan.oversampled
-        if noise_file != 'none':
-            noise = read_noise(path if noise_file is None else Path(noise_file), required=noise_file is not None)
-        result = _reconstruct(kdata, settings, weights, filters, noise, progress=progress)
+        maps = None if coil_maps_file is None else read_coil_maps(coil_maps_file)
+        scan = read_scan(
+            path, trajectory=trajectory, averages=averages, calibration_file=calibration_file, noise_file=noise_file
+        )
+        result = _reconstruct(scan, settings, weights, filters, maps, progress=progress)
     result.report['file'] = str(path)
-    result.report['settings']['trajectory'] = trajectory
+    result.report['settings'] |= {'trajectory': trajectory, 'averages': averages}
     return _with_notes(result, caught)
 
 
@@ -203,11 +192,6 @@ def _with_notes(result: Reconstructed, caught: list[warnings.WarningMessage]) ->
         warnings.warn(text, category, stacklevel=3)
         result.notes.append(text)
     return result
-
-
-def _is_fully_sampled(sampled: float | None) -> bool:
-    """Tell whether a sampled fraction, which is `None` for data that are not Cartesian, is that of all points."""
-    return sampled is not None and sampled > _FULLY_SAMPLED
 
 
 def _load_parts(settings: Settings) -> tuple[_Weights | None, torch.Tensor | None]:
@@ -235,128 +219,60 @@ def _method_of(model: LambdaMapModel) -> Method:
 def _load(name: str | Path, filters: torch.Tensor | None) -> _Weights:
     """Load weights by their name or from a file, with other filters if there are any."""
     if isinstance(name, Path) or name.endswith('.safetensors') or Path(name).is_file():
-        return _Weights(str(name), *load_weights(name, filters))
-    return _Weights(name, load_pretrained(name, filters), list_pretrained()[name])
+        return _Weights(str(name), *load_weights(name, filters), read_recipe(name))
+    return _Weights(name, load_pretrained(name, filters), list_pretrained()[name], pretrained_recipe(name))
 
 
 def _reconstruct(
-    kdata: KData,
+    scan: RawScan,
     settings: Settings,
     weights: _Weights | None,
     filters: torch.Tensor | None,
-    noise: KNoise | None,
+    maps: CsmData | torch.Tensor | None,
     *,
     progress: bool,
 ) -> Reconstructed:
-    """Reconstruct data that were checked, with the oversampling of their readout: the air beside the image."""
-    if noise is not None:
-        try:
-            kdata = prewhiten(kdata, noise)
-        except ValueError as error:
-            raise ValueError(
-                f'The noise measurement does not fit the data, it must be noise of {kdata.data.shape[-4]} coil(s), or '
-                f'be left out (--noise-file none): {error}'
-            ) from error
-    kdata, factor = to_unit_range(kdata)
-    if factor != 1:
-        warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
-    estimate = None if settings.noise_std is not None else estimate_noise(kdata)
-    measured, kdata = kdata, standardize(kdata)
-    sampled = sampled_fraction(kdata)
-    if weights is None and settings.weight is None:
-        weights = _load(choose_model(settings.method or 'tv', sampled), filters)
-    refinement = settings.upsample or choose_upsampling(None if weights is None else weights.name, sampled)
-    kdata = upsample(kdata, refinement).to(settings.device)
-    fourier_op = FourierOp.from_kdata(kdata)
-    noise_std, noise_source = _noise_level(settings, estimate, factor, prewhitened=noise is not None)
-    if not noise_std > 0:
-        raise ValueError('The noise level can not be estimated from these data: give noise_std (--noise-std).')
-    noise_weight = _noise_weight(measured, settings, sampled, prewhitened=noise is not None)
-    whiten_background = noise_weight is not None
-    csm = settings.csm or ('none' if kdata.data.shape[-4] == 1 else 'inati')
-
-    common: dict[str, Any] = {'noise_std': noise_std, 'progress': progress}
-    common['whiten_background'] = False if noise_weight is None else noise_weight.to(settings.device)
-    options: dict[str, Any] = {'max_iterations': settings.max_iterations, 'tolerance': settings.tolerance}
-    reconstruction: LearnedReconstruction
+    """Reconstruct data that were checked."""
+    prepared = prepare(scan, settings, maps)
+    weight = settings.weight
     if weights is not None:
-        name = weights.name
-        weights.model.solver = weights.model.solver.replace(**options)
-        reconstruction = LearnedReconstruction(kdata, fourier_op, _CSM[csm], model=weights.model, **common)
-    else:
-        if settings.weight is None:
-            raise ValueError('Without weights of a network, there must be a weight.')
-        names = {'cdl': 'dictionary', 'tgv': 'generalized variation'}
-        name = names.get(str(settings.method), 'total variation')
-        if isinstance(settings.weight, str):
-            options['regularization_weight'] = _RULES[settings.weight]()
-            name += f' with one weight, found by {settings.weight}'
-        elif settings.weight_unit == 'image':
-            options['regularization_weight'] = factor * settings.weight
-            name += f' with the weight {settings.weight:g} in units of the image'
+        if mismatches := weights.recipe.mismatches(prepared.properties):
+            warnings.warn(f'{weights.name} is not made for this scan: {", ".join(mismatches)}.', stacklevel=1)
+    elif weight is None and not settings.fit:
+        choice = choose(settings.method or 'tv', prepared.properties)
+        weight = choice.rule
+        if choice.model is not None:
+            weights = _load(choice.model, filters)
         else:
-            options['regularization_weight'] = NoiseWeight(settings.weight)
-            name += f' with {settings.weight:g} times the noise level'
-        if settings.method == 'cdl':
-            filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
-            reconstruction = AdaptiveDictionaryReconstruction(
-                kdata, fourier_op, _CSM[csm], filters=filters, **common, **options
-            )
-        elif settings.method == 'tgv':
-            weight = options.pop('regularization_weight')
-            solver = ADMM(TotalGeneralizedVariation((-2, -1)), **options)
-            reconstruction = LearnedReconstruction(
-                kdata,
-                fourier_op,
-                _CSM[csm],
-                model=LambdaMapModel(None, solver),
-                regularization_weight=weight,
-                **common,
-            )
-        else:
-            reconstruction = AdaptiveTotalVariationReconstruction(
-                kdata, fourier_op, _CSM[csm], regularization_dim=(-2, -1), **common, **options
-            )
+            warnings.warn(choice.note, stacklevel=1)
+    prepared = prepared.on_grid_of(None if weights is None else weights.recipe)
+    name, reconstruction = _reconstruction(prepared, settings, weights, weight, filters, progress=progress)
+    kdata, noise_std = prepared.kdata, prepared.noise.std
     phase_aware = settings.phase == 'on' or (settings.phase == 'auto' and _is_anatomical(kdata))
     if phase_aware:
         reconstruction.model = reconstruction.model.phase_aware()
-    _LOGGER.info('%s, noise level %.4g, coil sensitivities %s, grid finer by %g', name, noise_std, csm, refinement)
+    _LOGGER.info('%s, noise level %.4g, coil maps: %s', name, noise_std, prepared.coil_maps)
     result = reconstruction.to(settings.device).solve(kdata)
     _LOGGER.info('%d iterations, %s', result.solution.n_iterations, result.solution.reason)
     dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
     solution = result.solution
     _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
     # the square, which the root of the sum of squares over coils needs
-    energy = solution.img.abs().square()
-    _check_finite('The image', energy, 'data, noise level and weight must be in the range of float32')
-
-    # in the units of the noise levels of a training; without meaning for data that are not on a grid
-    relative_noise = noise_std / (energy.sum(-4).mean().sqrt().item() or float('inf'))
-    whitening = ['noise measurement'] * (noise is not None) + ['background'] * whiten_background
+    _check_finite(
+        'The image', solution.img.abs().square(), 'data, noise level and weight must be in the range of float32'
+    )
     report = {
         'version': __version__,
         'file': None,
-        'shape': list(kdata.data.shape),
-        'sampled_fraction': sampled,
-        'factor': factor,
+        'found': scan.found,
+        **describe(prepared),
         'model': name,
         'method': _method_of(reconstruction.model),
         'dictionary': None if settings.dictionary is None else str(settings.dictionary),
         'card': {} if weights is None else weights.card,
-        'prewhitened': noise is not None,
-        'whitening': ' and '.join(whitening) or 'none',
-        'noise_given': settings.noise_std is not None,
         'weight': None if result.weight_report is None else dict(result.weight_report),
-        'settings': _report_of(settings)
-        | {
-            'csm': csm,
-            'phase': 'on' if phase_aware else 'off',
-            'upsample': refinement,
-        },
+        'settings': _report_of(settings) | {'phase': 'on' if phase_aware else 'off', 'upsample': prepared.refinement},
         'image_shape': list(solution.img.shape),
-        'noise_std': noise_std,
-        'noise_source': noise_source,
-        'noise_relative_to_image': None if sampled is None else relative_noise,
         'certificate': {
             'objective': solution.objective.flatten().tolist(),
             'gap': solution.gap.flatten().tolist(),
@@ -367,49 +283,84 @@ def _reconstruct(
             'tolerance_reached': solution.reason == 'tolerance reached',
         },
     }
+    acquisition_op, csm_op = reconstruction.fourier_op, reconstruction.csm_op
+    acquisition_op = acquisition_op if csm_op is None else acquisition_op @ csm_op
+    noise_weight = torch.ones(()) if result.noise_weight is None else result.noise_weight
+    residual = residual_image(noise_weight * kdata.data, noise_weight * acquisition_op, solution.img, noise_std)
     return Reconstructed(
-        result.idata, result.initial_idata, result.lambda_map, noise_std, solution, dictionary_op, [], report
+        result.idata,
+        result.initial_idata,
+        result.lambda_map,
+        noise_std,
+        solution,
+        dictionary_op,
+        list(scan.notes),
+        report,
+        residual,
+        kdata.header,
     )
+
+
+def _reconstruction(
+    prepared: Prepared,
+    settings: Settings,
+    weights: _Weights | None,
+    weight: float | Rule | None,
+    filters: torch.Tensor | None,
+    *,
+    progress: bool,
+) -> tuple[str, LearnedReconstruction]:
+    """Return the reconstruction of a scan, with its name."""
+    noise_std = prepared.noise.std
+    csm = None if prepared.coil_maps is None else prepared.coil_maps.csm
+    common: dict[str, Any] = {
+        'kdata': prepared.kdata,
+        'fourier_op': FourierOp.from_kdata(prepared.kdata),
+        'csm': csm,
+        'noise_std': noise_std,
+        'whiten_background': False if prepared.noise_weight is None else prepared.noise_weight,
+        'progress': progress,
+    }
+    options: dict[str, Any] = {'max_iterations': settings.max_iterations, 'tolerance': settings.tolerance}
+    if weights is not None:
+        model, name = weights.model, weights.name
+        model.solver = model.solver.replace(**options)
+        if settings.fit:
+            model = LambdaMapModel(
+                FittedToScan(model.weight, progress=progress), model.solver, band_limit=model.band_limit
+            )
+            name += ', fitted to the scan'
+        return name, LearnedReconstruction(model=model, **common)
+    name = {'cdl': 'dictionary', 'tgv': 'generalized variation'}.get(str(settings.method), 'total variation')
+    if settings.fit:
+        options['regularization_weight'] = FittedToScan(progress=progress)
+        name += ' with a map fitted to the scan'
+    elif isinstance(weight, str):
+        options['regularization_weight'] = _RULES[weight]()
+        name += f' with one weight, found by {weight}'
+    elif weight is None:
+        raise ValueError('Without weights of a network, there must be a weight.')
+    elif settings.weight_unit == 'image':
+        options['regularization_weight'] = prepared.factor * weight
+        name += f' with the weight {weight:g} in units of the image'
+    else:
+        options['regularization_weight'] = NoiseWeight(weight)
+        name += f' with {weight:g} times the noise level'
+    if settings.method == 'cdl':
+        filters = load_dictionary(_DICTIONARY).filters if filters is None else filters
+        return name, AdaptiveDictionaryReconstruction(filters=filters, **common, **options)
+    if settings.method == 'tgv':
+        chosen = options.pop('regularization_weight')
+        solver = ADMM(TotalGeneralizedVariation((-2, -1)), **options)
+        model = LambdaMapModel(None, solver)
+        return name, LearnedReconstruction(model=model, regularization_weight=chosen, **common)
+    return name, AdaptiveTotalVariationReconstruction(regularization_dim=(-2, -1), **common, **options)
 
 
 def _report_of(settings: Settings) -> dict[str, Any]:
     """Return the settings in types that JSON knows."""
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Settings)}
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def _noise_level(
-    settings: Settings, estimate: NoiseEstimate | None, factor: float, *, prewhitened: bool
-) -> tuple[float, str]:
-    """Return the noise level of the data, and where it is from."""
-    if estimate is None:
-        return factor * (settings.noise_std or 1.0), 'given'
-    source = estimate.source if estimate.reliable else f'{estimate.source}, an upper bound'
-    if not prewhitened:
-        return estimate.std, source
-    level = estimate.std / factor
-    if estimate.reliable and not 1 / _SAME_LEVEL < level < _SAME_LEVEL:
-        warnings.warn(
-            f'The noise of the prewhitened data is {level:.3g} instead of 1, as seen in this place: {source}. The '
-            'noise measurement may have another bandwidth than the scan. The level that was seen is used.',
-            stacklevel=1,
-        )
-        return estimate.std, source
-    return factor, 'noise measurement'
-
-
-def _noise_weight(kdata: KData, settings: Settings, sampled: float | None, *, prewhitened: bool) -> torch.Tensor | None:
-    """Return the weights of the phase encodings from the noise in the air, if they are to be weighted."""
-    requested = settings.whitening == 'background'
-    if not requested and (settings.whitening == 'none' or prewhitened or not _is_fully_sampled(sampled)):
-        return None
-    try:
-        return estimate_noise_weight(kdata)
-    except ValueError as error:
-        if requested:
-            raise
-        warnings.warn(f'The noise of the phase encodings is taken as the same: {error}', stacklevel=1)
-        return None
 
 
 def _is_anatomical(kdata: KData) -> bool:

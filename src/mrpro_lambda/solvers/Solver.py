@@ -30,6 +30,9 @@ Reason = Literal[
 ]
 
 _LOGGER = logging.getLogger(__name__)
+_SETTLED = 0.5
+"""How much of the tolerance the objective may have fallen in the second half of the iterations to be worth a proof: its
+distance to the minimum is about as large then, and the gap of a repaired bound some two times that."""
 _PATIENCE = 1.5
 """How many times the iterations after which the estimate is within the tolerance may be spent on the proof."""
 
@@ -291,6 +294,7 @@ class Solver(torch.nn.Module, ABC):
         limit = self.n_iterations or self.max_iterations or 0
         done, bound_from, repair_from, estimate_until = 0, 0.0, 0.0, math.inf
         found: Certificate | None = None
+        objectives: list[tuple[int, torch.Tensor]] = []
         with Progress(limit, 'Iterations', show=progress) as bar:
             while done < limit:
                 n_steps = min(max(10, done // 10), limit - done)
@@ -299,8 +303,9 @@ class Solver(torch.nn.Module, ABC):
                 bar.update(n_steps)
                 if not to_tolerance and not (certify and done == limit):
                     continue
-                # a better bound costs more: some 4, 10 and 200 iterations
+                # a better bound costs more: some 4, 10 and 600 iterations
                 found = certificate_of_state(iteration, state, 'trivial').tightened(found)
+                objectives.append((done, found.objective))
                 # where the transform is the identity, a proof is always to be had
                 provable = isinstance(self.regularizer.transform_op, IdentityTransform)
                 within = found.relative_estimate <= self.tolerance and not provable
@@ -311,6 +316,7 @@ class Solver(torch.nn.Module, ABC):
                     bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
                 near = 2 if self.regularizer.transform_op.n_components is None else 4  # the estimate of a slope is late
                 likely = found.relative_estimate <= self.tolerance or found.relative_gap <= near * self.tolerance
+                likely = likely or _fall(objectives) <= _SETTLED * self.tolerance
                 # for the coefficients of a dictionary it gains less than as many iterations do
                 pays = not provable and likely and done >= repair_from
                 if found.relative_gap > self.tolerance and (last or pays):
@@ -323,3 +329,10 @@ class Solver(torch.nn.Module, ABC):
                 if to_tolerance and done >= estimate_until:
                     return state, found, done, 'estimate within the tolerance'
         return state, found, done, 'maximum number of iterations' if to_tolerance else 'fixed number of iterations'
+
+
+def _fall(objectives: Sequence[tuple[int, torch.Tensor]]) -> float:
+    """Return how much an objective fell in the second half of the iterations, the largest relative fall of a batch."""
+    done, last = objectives[-1]
+    earlier = [objective for n_iterations, objective in objectives if 2 * n_iterations <= done]
+    return ((earlier[-1] - last) / last).amax().item() if earlier else math.inf

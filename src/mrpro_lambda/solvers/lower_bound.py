@@ -7,13 +7,16 @@ from typing import Literal, NamedTuple, Self
 
 import torch
 
+from mrpro_lambda.data_terms.LeastSquares import double_tensor
 from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.operators.real_parts import weighted
 from mrpro_lambda.solvers.CirculantSystem import CirculantSystem
 from mrpro_lambda.solvers.Problem import Problem
 
-_ROUNDS, _STEPS, _LAST_STEPS = 5, 10, 60
-"""Rounds of the repair of a dual pair, steps of conjugate gradients in each, and steps after them."""
+_ROUNDS, _STEPS, _LAST_STEPS = 10, 40, 60
+"""Rounds of the repair of a dual pair at most, steps of conjugate gradients in each, and steps after them."""
+_CUT = 0.5
+"""What the weight of a coefficient is multiplied with where the dual variable has left its ball."""
 _EXCESS = 0.0025
 """How far the repair lets a dual variable leave its ball: the final scaling costs as much of the regularization."""
 _SMALLEST = 1e-7
@@ -40,6 +43,10 @@ class DualPair(NamedTuple):
     def residual(self, problem: Problem) -> torch.Tensor:
         """Return the residual :math:`B^H p + K^H q` of the optimality condition."""
         return problem.adjoint(self.data) + problem.regularizer.transform_adjoint(self.regularizer)
+
+    def to(self, precision: torch.dtype) -> Self:
+        """Return the pair in the precision of a real type."""
+        return type(self)(*(x.to(precision.to_complex() if x.is_complex() else precision) for x in self))
 
     def moved(self, problem: Problem, weight: torch.Tensor, solved: torch.Tensor) -> Self:
         """Return :math:`p - B v` and :math:`q - W K v`."""
@@ -86,6 +93,7 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     """
     if repair:
         pair = _repaired(problem, unknown, pair)
+        problem, unknown = problem.double, double_tensor(unknown)
     pair = _without_residual(problem, unknown, pair)
     norm = problem.regularizer.coefficient_norm
     violation = problem.largest(norm.dual_ratio(pair.regularizer, problem.threshold)).double()
@@ -98,16 +106,22 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
 
 
 def _repaired(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
-    """Move a pair towards a vanishing residual, with small changes where the weights are small."""
+    """Move a pair towards a vanishing residual, with small changes where the weights are small; in double precision."""
     regularizer, threshold = problem.regularizer, problem.threshold
     weight = _weight(problem, unknown)
     for _ in range(_ROUNDS):
         pair = pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _STEPS))
         outside = regularizer.coefficient_norm.dual_ratio(pair.regularizer, threshold) > 1 + 2 * _EXCESS
-        weight = torch.where(outside.unsqueeze(-1) if weight.ndim > outside.ndim else outside, 0.05 * weight, weight)
+        if not bool(outside.any()):
+            break
+        weight = torch.where(outside.unsqueeze(-1) if weight.ndim > outside.ndim else outside, _CUT * weight, weight)
         pair = pair._replace(regularizer=regularizer.project(pair.regularizer, (1 + _EXCESS) * threshold))
-    # what is left is not for the transform to spread over all coefficients, as some of them have no room for it
-    return pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _LAST_STEPS))
+    # what is left is not for the transform to spread over all coefficients, as some of them have no room for it: not
+    # even for rounding errors of single precision
+    for precise in (problem, problem.double):
+        pair, weight = pair.to(precise.threshold.dtype), weight.to(precise.threshold.dtype)
+        pair = pair.moved(precise, weight, _solve(precise, weight, pair.residual(precise), _LAST_STEPS))
+    return pair
 
 
 def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
@@ -133,9 +147,7 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
             shift = -problem.synthesize(residual).sum(axes, keepdim=True) / total
             correction = transform_op(regularizer.solve_normal(residual + shift * curvature))[0]
             return DualPair(pair.data + shift * response, pair.regularizer - correction)
-    precision = torch.complex128 if unknown.is_complex() else torch.float64
-    exact = DualPair(*(x.to(torch.complex128 if x.is_complex() else torch.float64) for x in pair))
-    return _solved_to_rounding(problem.double, unknown.to(precision), exact)
+    return _solved_to_rounding(problem.double, double_tensor(unknown), pair.to(torch.float64))
 
 
 def _null_space(problem: Problem) -> Literal['none', 'constants', 'more']:
