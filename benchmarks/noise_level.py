@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +120,7 @@ def row(name: str, ratios: list[float], n_reliable: int, sources: Counter[str]) 
     return f'| {name} | {r.mean():.2f} ({r.min():.2f}-{r.max():.2f}){outside} | {n_reliable}/{len(ratios)} | {source} |'
 
 
-def simulated(root: Path, size: int, n_images: int, patterns: list[str], coils: list[int]) -> Iterator[str]:
+def simulated(root: Path, size: int, n_images: int, patterns: Sequence[str], coils: Sequence[int]) -> Iterator[str]:
     """Yield the table of simulated acquisitions."""
     yield '| pattern, coils, oversampling, air, noise | ratio | reliable | source |\n|---|---|---|---|'
     for pattern in patterns:

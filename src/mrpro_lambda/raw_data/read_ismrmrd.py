@@ -66,10 +66,11 @@ def read_ismrmrd(path: Path, *, trajectory: str = 'auto', averages: Averages = '
             notes.append(f'The {len(lines.calibration)} calibration lines of the file can not be used: {error}')
     noise = None
     if lines.noise:
-        noise = to_noise(measurement, lines.noise, image)
+        noise = to_noise(measurement, lines.noise, image[0].sample_time_us)
         notes.append(f'The file holds a noise measurement of {noise.data.shape[-1]} samples.')
     notes += _describe(header, standard, image, chosen, found)
-    return RawScan(standard, calibration, noise, kdata if removed else None, notes, found)
+    oversampled = standardize(kdata, keep_oversampling=True) if removed else None
+    return RawScan(standard, calibration, noise, oversampled, notes, found)
 
 
 def _check_averages(

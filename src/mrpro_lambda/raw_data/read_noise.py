@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,11 +19,10 @@ from mrpro_lambda.raw_data.standardize import TOO_SMALL
 _SMALLEST = 1e-6
 
 
-def read_noise(path: Path, *, required: bool) -> KNoise | None:
+def read_noise(path: Path, *, required: bool, sample_time_us: float | None = None) -> KNoise | None:
     """Read the noise measurement of a file. Of several data sets with noise, the last one is read.
 
-    If the data set holds other lines as well, the noise is multiplied to have the standard deviation of their samples,
-    see `to_noise`.
+    The noise is multiplied to have the standard deviation of the samples of a scan, see `to_noise`.
 
     Parameters
     ----------
@@ -30,6 +30,8 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
         ISMRMRD file.
     required
         Whether a file without noise measurement is an error.
+    sample_time_us
+        Duration of a sample of the scan in us. `None`: that of the other lines of the data set.
 
     Returns
     -------
@@ -40,6 +42,11 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
     ValueError
         If the file is no ISMRMRD file, if it holds no noise although required, or if the noise is not finite or so
         small that mrpro takes it as constant.
+
+    Warns
+    -----
+    UserWarning
+        As `to_noise`.
     """
     noise = None
     for index in reversed(range(len(datasets(path)))):
@@ -49,7 +56,10 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
         except Exception as error:  # of many kinds
             raise ValueError(f'The noise measurement of {path} can not be read: {error!r:.200}') from error
         if lines.noise:
-            noise = to_noise(measurement, lines.noise, lines.image)
+            others = [*lines.image, *lines.calibration]
+            if sample_time_us is None:
+                sample_time_us = others[0].sample_time_us if others else 0.0
+            noise = to_noise(measurement, lines.noise, sample_time_us)
             break
     if noise is None and required:
         raise ValueError(f'{path} holds no noise measurement.')
@@ -60,10 +70,8 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
     return noise
 
 
-def to_noise(
-    measurement: Measurement, noise: Sequence[ismrmrd.Acquisition], lines: Sequence[ismrmrd.Acquisition]
-) -> KNoise:
-    r"""Convert acquisitions of noise to one measurement, with the standard deviation of the samples of lines.
+def to_noise(measurement: Measurement, noise: Sequence[ismrmrd.Acquisition], sample_time_us: float) -> KNoise:
+    r"""Convert acquisitions of noise to one measurement, with the standard deviation of the samples of a scan.
 
     The variance of noise is proportional to the bandwidth. Between samples of duration :math:`T` and noise that was
     sampled with :math:`T_n` through a filter of relative bandwidth :math:`b`, its ratio is :math:`T_n / (b T)`. The
@@ -76,13 +84,18 @@ def to_noise(
         Data set of the noise.
     noise
         Acquisitions of noise, of any lengths.
-    lines
-        Lines to whiten; the first one is looked at.
+    sample_time_us
+        Duration of a sample of the scan in us, 0 if it is not known.
 
     Raises
     ------
     ValueError
-        If the acquisitions have different numbers of coils.
+        If the acquisitions have different numbers of coils, or different durations of a sample.
+
+    Warns
+    -----
+    UserWarning
+        If the duration of a sample is not known for the noise or for the scan.
     """
     n_coils = {acquisition.data.shape[0] for acquisition in noise}
     if len(n_coils) > 1:
@@ -92,7 +105,16 @@ def to_noise(
         data = data.conj().resolve_conj()
     system = measurement.header.acquisitionSystemInformation
     bandwidth = (system.relativeReceiverNoiseBandwidth if system is not None else None) or 1.0
-    time, noise_time = lines[0].sample_time_us if lines else 0.0, noise[0].sample_time_us
-    if time > 0 and noise_time > 0 and bandwidth > 0:
-        data = data * math.sqrt(noise_time / (bandwidth * time))
+    times = {acquisition.sample_time_us for acquisition in noise}
+    if len(times) > 1:
+        raise ValueError(f'The acquisitions of noise must have the same bandwidth, got samples of {sorted(times)} us.')
+    noise_time = noise[0].sample_time_us
+    if sample_time_us > 0 and noise_time > 0 and bandwidth > 0:
+        data = data * math.sqrt(noise_time / (bandwidth * sample_time_us))
+    else:
+        warnings.warn(
+            'The noise measurement is taken as it is, because the bandwidths of noise and scan are not known: samples '
+            f'of {noise_time:g} us and {sample_time_us:g} us.',
+            stacklevel=2,
+        )
     return KNoise(data[None, :, None, None, :])

@@ -84,7 +84,7 @@ def read_scan(
         scan = _with_calibration(scan, Path(calibration_file))
     if noise_file is not None:
         none = str(noise_file) == 'none'
-        noise = None if none else read_noise(Path(noise_file), required=True)
+        noise = None if none else _read_noise(Path(noise_file), scan)
         scan = scan._replace(noise=noise)
         scan.notes.append('No noise measurement is used, as requested.' if none else f'Noise is that of {noise_file}.')
     _check_noise(scan.noise, scan.kdata)
@@ -186,6 +186,16 @@ def _geometry(kdata: KData, calibration: KData) -> tuple[object, object, bool]:
         for header in headers
     ]
     return found[0].tolist(), found[1].tolist(), bool((found[0] - found[1]).abs().max() < _SAME)
+
+
+def _read_noise(path: Path, scan: RawScan) -> KNoise | None:
+    """Return the noise of another file, with the standard deviation of the samples of the scan."""
+    times = torch.as_tensor(scan.kdata.header.acq_info.sample_time_us).unique()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        noise = read_noise(path, required=True, sample_time_us=times[0].item() if len(times) == 1 else 0.0)
+    scan.notes.extend({str(w.message): 0 for w in caught})
+    return noise
 
 
 def _check_noise(noise: KNoise | None, kdata: KData) -> None:

@@ -17,7 +17,7 @@ _SMALLEST = 1e-5
 _POINTS_PER_SAMPLE = 256
 
 
-def standardize(kdata: KData) -> KData:
+def standardize(kdata: KData, *, keep_oversampling: bool = False) -> KData:
     """Check that data can be reconstructed, and remove the oversampling of a Cartesian readout.
 
     Data in this form stay as they are.
@@ -26,6 +26,8 @@ def standardize(kdata: KData) -> KData:
     ----------
     kdata
         k-space data.
+    keep_oversampling
+        Whether the oversampling stays, for the air beside the image, which shows the noise.
 
     Raises
     ------
@@ -39,7 +41,9 @@ def standardize(kdata: KData) -> KData:
         kdata = kdata.rearrange('... k2 k1 k0 -> ... 1 (k2 k1) k0')
     FourierOp.from_kdata(kdata)
     oversampled = kdata.data.shape[-1] == kdata.header.encoding_matrix.x > kdata.header.recon_matrix.x
-    return kdata.remove_readout_os() if oversampled and _has_cartesian_readout(kdata) else kdata
+    if keep_oversampling or not oversampled or not _has_cartesian_readout(kdata):
+        return kdata
+    return kdata.remove_readout_os()
 
 
 def _has_cartesian_readout(kdata: KData) -> bool:

@@ -17,6 +17,9 @@ from mrpro_lambda.reconstruct.choose import refinement_of, scan_properties
 from mrpro_lambda.reconstruct.Settings import Settings
 from mrpro_lambda.reconstruction import NoiseEstimate, estimate_noise, estimate_noise_weight, prewhiten
 
+_SAME_LEVEL = 1.3
+"""Largest ratio of the noise level that is seen in prewhitened data to that of the noise measurement."""
+
 
 class Prepared(NamedTuple):
     """An acquisition with what is known about it."""
@@ -37,11 +40,8 @@ class Prepared(NamedTuple):
     """What decides whether weights suit the scan."""
     refinement: float
     """How much finer the grid of the image is than that of the header."""
-
-    @property
-    def whiten_background(self) -> bool:
-        """Whether the phase encodings are weighted with the noise in the air."""
-        return 'background' in self.whitening
+    noise_weight: torch.Tensor | None
+    """Weights of the phase encodings from the noise in the air, `None` if they are not weighted."""
 
     def on_grid_of(self, recipe: Recipe | None) -> Prepared:
         """Return the acquisition on the grid that belongs to weights, unless the settings have chosen one."""
@@ -71,7 +71,8 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
     Warns
     -----
     UserWarning
-        If the coil maps come from the image itself, or if the noise level is an upper bound only.
+        If the coil maps come from the image itself, if the noise level is an upper bound only, if that of prewhitened
+        data is not 1, or if the noise of the phase encodings can not be whitened.
     """
     if settings.compression is not None and maps is not None:
         raise ValueError('Coil maps are those of the measured coils: leave out either compression or the maps.')
@@ -88,9 +89,14 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
     if factor != 1:
         warnings.warn(f'Data, image and noise level were multiplied by {factor:g}.', stacklevel=1)
     fourier_op = FourierOp.from_kdata(kdata)
-    noise = _noise(kdata, fourier_op, parts['oversampled'], factor, settings, prewhitened=scan.noise is not None)
+    measured = kdata
+    if (oversampled := parts['oversampled']) is not None:  # there is air beyond the field of view that is kept
+        measured = KData(oversampled.header, factor * oversampled.data, oversampled.traj)
+    noise = _noise(measured, factor, settings, prewhitened=scan.noise is not None)
     box = scan_properties(gram_operator(fourier_op), 1, torch.ones(1), None).sampling == 'box'
-    if _whitens_background(kdata, settings, box=box, prewhitened=scan.noise is not None):
+    noise_weight = _noise_weight(measured, settings, box=box, prewhitened=scan.noise is not None)
+    if noise_weight is not None:
+        noise_weight = noise_weight.to(settings.device)
         whitening.append('background')
     refinement = settings.upsample or 1.0
     kdata = upsample(kdata, refinement).to(settings.device)
@@ -102,7 +108,7 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
     (initial_image,) = acquisition_op.adjoint(kdata.data)
     n_coils = 1 if coil_maps is None else kdata.data.shape[-4]
     properties = scan_properties(gram_operator(fourier_op), n_coils, initial_image, noise.std)
-    return Prepared(kdata, factor, noise, coil_maps, n_measured, tuple(whitening), properties, refinement)
+    return Prepared(kdata, factor, noise, coil_maps, n_measured, tuple(whitening), properties, refinement, noise_weight)
 
 
 def _prewhiten(kdata: KData, noise: KNoise) -> KData:
@@ -116,25 +122,19 @@ def _prewhiten(kdata: KData, noise: KNoise) -> KData:
         ) from error
 
 
-def _noise(
-    kdata: KData,
-    fourier_op: LinearOperator,
-    oversampled: KData | None,
-    factor: float,
-    settings: Settings,
-    *,
-    prewhitened: bool,
-) -> NoiseEstimate:
-    """Return the noise level."""
+def _noise(measured: KData, factor: float, settings: Settings, *, prewhitened: bool) -> NoiseEstimate:
+    """Return the noise level of data, with the oversampling of their readout."""
     if settings.noise_std is not None:
         return NoiseEstimate(factor * settings.noise_std, 'given', reliable=True)
+    noise = estimate_noise(measured)
     if prewhitened:
-        return NoiseEstimate(factor, 'noise measurement', reliable=True)
-    if oversampled is None:
-        noise = estimate_noise(kdata, fourier_op)
-    else:  # the air is beyond the field of view that is kept
-        scaled = KData(oversampled.header, factor * oversampled.data, oversampled.traj)
-        noise = estimate_noise(scaled)
+        if not noise.reliable or 1 / _SAME_LEVEL < noise.std / factor < _SAME_LEVEL:
+            return NoiseEstimate(factor, 'noise measurement', reliable=True)
+        warnings.warn(
+            f'The noise level of the prewhitened data is not 1 but {noise.std / factor:.3g}, as seen in this place: '
+            f'{noise.source}. It is used. The noise measurement may have another bandwidth than the scan.',
+            stacklevel=1,
+        )
     if not noise.std > 0:
         raise ValueError('The noise level can not be estimated from these data: give noise_std (--noise-std).')
     if not noise.reliable:
@@ -146,18 +146,18 @@ def _noise(
     return noise
 
 
-def _whitens_background(kdata: KData, settings: Settings, *, box: bool, prewhitened: bool) -> bool:
-    """Tell whether the phase encodings are weighted with the noise in the air."""
+def _noise_weight(measured: KData, settings: Settings, *, box: bool, prewhitened: bool) -> torch.Tensor | None:
+    """Return the weights of the phase encodings from the noise in the air, if they are to be weighted."""
     requested = settings.whitening == 'background'
     if not requested and (settings.whitening == 'none' or prewhitened or not box):
-        return False
+        return None
     try:
-        estimate_noise_weight(kdata)
-    except ValueError:
+        return estimate_noise_weight(measured)
+    except ValueError as error:
         if requested:
             raise
-        return False
-    return True
+        warnings.warn(f'The noise of the phase encodings is not whitened: {error}', stacklevel=1)
+        return None
 
 
 def _coil_maps(

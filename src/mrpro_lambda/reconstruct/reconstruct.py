@@ -107,7 +107,8 @@ def reconstruct(
         warnings.simplefilter('always')
         weights, filters = _load_parts(settings)
         standard = standardize(kdata)
-        oversampled = None if standard.data.shape[-1] == kdata.data.shape[-1] else kdata
+        removed = standard.data.shape[-1] < kdata.data.shape[-1]
+        oversampled = standardize(kdata, keep_oversampling=True) if removed else None
         calibration = None if calibration is None else standardize(calibration)
         scan = RawScan(standard, calibration, noise, oversampled, [], {})
         result = _reconstruct(scan, settings, weights, filters, coil_maps, progress=progress)
@@ -317,7 +318,7 @@ def _reconstruction(
         'fourier_op': FourierOp.from_kdata(prepared.kdata),
         'csm': csm,
         'noise_std': noise_std,
-        'whiten_background': prepared.whiten_background,
+        'whiten_background': False if prepared.noise_weight is None else prepared.noise_weight,
         'progress': progress,
     }
     options: dict[str, Any] = {'max_iterations': settings.max_iterations, 'tolerance': settings.tolerance}

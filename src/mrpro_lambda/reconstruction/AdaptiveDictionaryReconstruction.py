@@ -53,7 +53,7 @@ class AdaptiveDictionaryReconstruction(LearnedReconstruction):
         lambda_net: LambdaNet | None = None,
         boundary: DictionaryBoundary = 'circular',
         noise_std: float | None = None,
-        whiten_background: bool = False,
+        whiten_background: bool | torch.Tensor = False,
         progress: bool = False,
     ) -> None:
         r"""Initialize the reconstruction.

@@ -54,7 +54,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         boundary: Boundary = 'circular',
         band_limit: bool = True,
         noise_std: float | None = None,
-        whiten_background: bool = False,
+        whiten_background: bool | torch.Tensor = False,
         progress: bool = False,
     ) -> None:
         """Initialize the reconstruction.

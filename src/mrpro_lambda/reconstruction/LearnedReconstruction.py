@@ -87,7 +87,7 @@ class LearnedReconstruction(DirectReconstruction):
         model: LambdaMapModel,
         regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
         noise_std: float | None = None,
-        whiten_background: bool = False,
+        whiten_background: bool | torch.Tensor = False,
         progress: bool = False,
     ) -> None:
         """Initialize the reconstruction.
@@ -118,7 +118,8 @@ class LearnedReconstruction(DirectReconstruction):
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
         whiten_background
             Whiten noise that differs between the phase encodings, as it shows in the air of the data that are
-            reconstructed, see `~mrpro_lambda.reconstruction.estimate_noise_weight`.
+            reconstructed, see `~mrpro_lambda.reconstruction.estimate_noise_weight`. Or weights of other data, such as
+            those before the oversampling of the readout was removed.
         progress
             Show a progress bar.
 
@@ -221,8 +222,11 @@ class LearnedReconstruction(DirectReconstruction):
             ) from error
         noise_std = self._noise_std(kdata)
         data, noise_weight = kdata.data, None
-        if self.whiten_background:
+        if isinstance(self.whiten_background, torch.Tensor):
+            noise_weight = self.whiten_background
+        elif self.whiten_background:
             noise_weight = estimate_noise_weight(kdata)
+        if noise_weight is not None:
             data, acquisition_op = noise_weight * data, noise_weight * acquisition_op
 
         def initial(values: torch.Tensor) -> torch.Tensor:

@@ -40,6 +40,10 @@ _AGREEMENT = 1.1
 """Largest ratio of two levels that are both those of noise."""
 
 
+_COPIES = 1e-6
+"""Largest level of differences of samples that are copies, relative to the root mean square of the data."""
+
+
 class NoiseEstimate(NamedTuple):
     """Noise level of k-space data, and where it was seen."""
 
@@ -56,7 +60,7 @@ class _Grid(NamedTuple):
 
     mean: torch.Tensor
     """Means of repeated samples, shape `(images, coils, z, y, x)`, zero where there are none."""
-    count: torch.Tensor
+    multiplicity: torch.Tensor
     """How often each point was sampled, shape `(images or 1, coils or 1, z, y, x)`."""
     center: tuple[int, ...]
     """Indices of the center of k-space."""
@@ -123,6 +127,8 @@ def _of_repeats(kdata: KData, fourier_op: LinearOperator) -> list[NoiseEstimate]
         return []
     residual = torch.where(count > 1, kdata.data - sampling_op(mean)[0], 0)
     variance = residual.abs().double().square().sum().item() / freedom
+    if variance < _COPIES**2 * kdata.data.abs().double().square().mean().item():
+        return []
     return [_estimate(variance, 'repeated samples', reliable=True)]
 
 
@@ -160,13 +166,13 @@ def _of_corners(grid: _Grid) -> list[NoiseEstimate]:
 
 def _image(grid: _Grid) -> torch.Tensor | None:
     """Return the image of data that sample a box of k-space, with the noise of a sample, `None` for others."""
-    sampled = grid.count > 0
+    sampled = grid.multiplicity > 0
     if sampled.double().mean().item() <= _FULL:
         return None
     (img,) = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean)
     n = img.shape[-1]
     half = min(n, round(1.25 * grid.fov * n)) // 2  # receivers attenuate the ends of an oversampled readout
-    spread = torch.where(sampled, 1 / grid.count.clamp_min(1), 0).mean().sqrt()
+    spread = torch.where(sampled, 1 / grid.multiplicity.clamp_min(1), 0).mean().sqrt()
     return img[..., n // 2 - half : n - n // 2 + half] / spread
 
 
@@ -180,7 +186,7 @@ def _is_white(strip: torch.Tensor) -> bool:
 
 def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
     """See the noise in the fully sampled center of k-space, see `calibration_variance`."""
-    sampled = (grid.count > 0).flatten(0, 1).all(0)
+    sampled = (grid.multiplicity > 0).flatten(0, 1).all(0)
     if not bool(sampled[grid.center]):
         return []
     start, stop = list(grid.center), [i + 1 for i in grid.center]
@@ -203,7 +209,7 @@ def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
     variances = calibration_variance(box)
     if variances is None:
         return []
-    counts = grid.count[..., grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
+    counts = grid.multiplicity[..., grid.center[0], start[-2] : stop[-2], start[-1] : stop[-1]]
     small, more = (variance / (1 / counts).mean().item() for variance in variances)
     reliable = small > 0 and more < _AGREEMENT**2 * small
     chosen = more if reliable and box.shape[1] >= MANY_COILS else small
@@ -212,12 +218,12 @@ def _of_calibration(grid: _Grid) -> list[NoiseEstimate]:
 
 def _of_high_frequencies(grid: _Grid) -> list[NoiseEstimate]:
     """See the noise between the edges of an image of the highest frequencies along all axes."""
-    corner = (grid.count > 0).to(grid.mean.real.dtype)
+    corner = (grid.multiplicity > 0).to(grid.mean.real.dtype)
     for dim in (-3, -2, -1):
         n, center = corner.shape[dim], grid.center[dim]
         distance = (torch.arange(n, device=corner.device) - center).abs() / max(1, n - center, center)
         corner = corner * (distance >= (0.75 if n > 8 else 0)).reshape(-1, *(1,) * (-dim - 1))
-    spread = (corner / grid.count.clamp_min(1)).mean().item()
+    spread = (corner / grid.multiplicity.clamp_min(1)).mean().item()
     if corner.sum().item() * grid.mean.shape[1] < _N_SAMPLES:
         return []
     img = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean * corner)[0]
@@ -264,7 +270,8 @@ def _grid(kdata: KData, fourier_op: LinearOperator) -> _Grid | None:
     count = count.expand(*count.shape[:-3], *data.shape[-3:]).flatten(0, -5)
     data = data.flatten(0, -5) / count.clamp_min(1)
     sampled = (count > 0).flatten(0, 1).any(0)
-    box, center = [], []
+    box: list[slice] = []
+    center: list[int] = []
     for dim in (-3, -2, -1):
         n = sampled.shape[dim]
         occupied = sampled.movedim(dim, 0).flatten(1).any(1).nonzero()
@@ -272,8 +279,12 @@ def _grid(kdata: KData, fourier_op: LinearOperator) -> _Grid | None:
         box.append(slice(first_index, last_index + 1))
         center.append(min(max(n // 2 - first_index, 0), last_index - first_index))
     header = kdata.header
+    z, y, x = box
     return _Grid(
-        data[..., *box], count[..., *box], tuple(center), min(1.0, header.recon_matrix.x / header.encoding_matrix.x)
+        data[..., z, y, x],
+        count[..., z, y, x],
+        tuple(center),
+        min(1.0, header.recon_matrix.x / header.encoding_matrix.x),
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import torch
 from einops import rearrange
 from mrpro.algorithms.prewhiten_kspace import prewhiten_kspace
@@ -9,6 +12,9 @@ from mrpro.data import KData, KNoise
 
 from mrpro_lambda.checks import check_type
 from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_noise
+
+_N_SAMPLES = 10
+"""Number of samples of noise for each coil."""
 
 
 def prewhiten(kdata: KData, noise: KNoise) -> KData:
@@ -32,10 +38,22 @@ def prewhiten(kdata: KData, noise: KNoise) -> KData:
     ------
     ValueError
         If data or noise are not finite, if they have other coils, or if the coils of the noise are not independent.
+
+    Warns
+    -----
+    UserWarning
+        If there are fewer than 10 samples of noise for each coil.
     """
     check_kdata(kdata)
     check_type('noise', noise, KNoise)
     check_noise(noise, kdata)
+    n_coils = noise.data.shape[-4]
+    if (n_samples := noise.data.numel() // n_coils) < _N_SAMPLES * n_coils:
+        warnings.warn(
+            f'There are {n_samples} samples of noise for {n_coils} coils: after whitening, the noise level still '
+            f'differs by about {math.sqrt(n_coils / n_samples):.0%} between combinations of coils.',
+            stacklevel=2,
+        )
     # mrpro takes noise of small values as constant; a power of two changes no digit
     scale = 2.0 ** noise.data.abs().max().log2().round().item()
     one = KNoise(rearrange(noise.data / scale, '... coils k2 k1 k0 -> 1 coils k2 k1 (... k0)'))
