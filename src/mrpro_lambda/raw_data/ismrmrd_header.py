@@ -74,6 +74,9 @@ def _repair(root: ET.Element) -> list[str]:
     """Take out the parts that can not be read, put in those that the schema demands, and return the names of both."""
     encodings = root.findall(f'{_NAMESPACE}encoding')
     kept = (f'{_NAMESPACE}encoding', f'{_NAMESPACE}encodedSpace')
+    for information in root.findall(f'{_NAMESPACE}measurementInformation'):
+        if information.find(f'{_NAMESPACE}patientPosition') is None:  # as in files before ISMRMRD 1.15
+            ET.SubElement(information, f'{_NAMESPACE}patientPosition').text = 'HFS'
     parts = [(parent, part) for parent in (root, *encodings) for part in list(parent) if part.tag not in kept]
     for parent, part in parts:
         parent.remove(part)

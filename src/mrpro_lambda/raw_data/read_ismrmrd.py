@@ -15,6 +15,7 @@ from mrpro.data import KData
 
 from mrpro_lambda.raw_data.acquisitions import counters, prepare_lines, sort_lines
 from mrpro_lambda.raw_data.center import complete_center
+from mrpro_lambda.raw_data.fit_calibration import fit_calibration
 from mrpro_lambda.raw_data.ismrmrd_file import read_measurement
 from mrpro_lambda.raw_data.RawScan import RawScan
 from mrpro_lambda.raw_data.read_noise import to_noise
@@ -60,9 +61,11 @@ def read_ismrmrd(path: Path, *, trajectory: str = 'auto', averages: Averages = '
     if lines.calibration and not only_calibration:
         try:
             calibration, n_lines = _read_calibration(path, measurement.header, lines.calibration)
+            calibration = fit_calibration(calibration, standard)
             notes.append(f'The file holds {n_lines} lines for coil sensitivities.')
             found['calibration_lines'] = n_lines
         except ValueError as error:
+            calibration = None
             notes.append(f'The {len(lines.calibration)} calibration lines of the file can not be used: {error}')
     noise = None
     if lines.noise:
@@ -109,6 +112,7 @@ def _to_kdata(
     kdata = KData.from_ismrmrd(
         header, lines, trajectory.calculator, acquisition_filter_criterion=None, modification_time=time
     )
+    kdata.header.lamor_frequency_proton = kdata.header.lamor_frequency_proton or None  # 0 stands for a missing one
     check_header(kdata)
     return kdata, use_measured_grid(kdata)
 
