@@ -232,6 +232,17 @@ def test_interpolated_matrix_of_the_header(tmp_path: Path) -> None:
     assert said(scan, '6 partitions')
 
 
+def test_field_of_view_that_contradicts_the_encoded_one(tmp_path: Path) -> None:
+    def enlarge(xml: bytes) -> bytes:
+        head, recon = xml.split(b'<reconSpace>')
+        return head + b'<reconSpace>' + recon.replace(b'<x>48.0<', b'<x>3.0<').replace(b'<y>40.0<', b'<y>900<')
+
+    scan = read_scan(write_lines(tmp_path / 'scan.h5', cartesian_lines(KSPACE), edit=enlarge))
+    assert scan.kdata.header.recon_matrix.zyx == (1, N_Y, N_X)
+    assert said(scan, '900 mm along y, which contradicts the 20 encoded pixels of 2 mm')
+    assert said(scan, '3 mm along x, which')
+
+
 @pytest.mark.parametrize('missing', ['lines', 'samples'])
 def test_missing_center(missing: str, tmp_path: Path) -> None:
     lines = cartesian_lines(KSPACE, center=0 if missing == 'samples' else None)

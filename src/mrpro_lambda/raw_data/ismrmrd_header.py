@@ -47,6 +47,9 @@ def parse_header(document: bytes) -> tuple[ismrmrdHeader, list[str]]:
         notes.append('The header holds characters that can not be read, which were replaced.')
     for element in root.iter():
         element.tag = _NAMESPACE + element.tag.rpartition('}')[2]
+        for part in list(element):  # numbers without digits would stay strings
+            if len(part) == 0 and not (part.text or '').strip() and not part.tag.endswith('encodingLimits'):
+                element.remove(part)
     try:
         return _to_header(root), notes
     except (ValueError, TypeError, Warning):

@@ -114,7 +114,21 @@ def _to_kdata(
     )
     kdata.header.lamor_frequency_proton = kdata.header.lamor_frequency_proton or None  # 0 stands for a missing one
     check_header(kdata)
+    if trajectory.name == 'cartesian':
+        _check_lines(kdata)
     return kdata, use_measured_grid(kdata)
+
+
+def _check_lines(kdata: KData) -> None:
+    """Raise an error if there are samples outside of the encoded matrix, which mrpro would ignore."""
+    for axis in 'zyx':
+        n, k = getattr(kdata.header.encoding_matrix, axis), getattr(kdata.traj, f'k{axis}')
+        low, high = k.min().item(), k.max().item()
+        if (n > 1 or low < high) and not (-(n // 2) <= low and high < n - n // 2):
+            raise ValueError(
+                f'Samples lie outside of the encoding_matrix: along {axis} it has {n} points from {-(n // 2)} to '
+                f'{n - n // 2 - 1}, but the samples are from {low:g} to {high:g}.'
+            )
 
 
 def _read_calibration(path: Path, header: ismrmrdHeader, lines: Sequence[ismrmrd.Acquisition]) -> tuple[KData, int]:
