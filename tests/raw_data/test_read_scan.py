@@ -87,9 +87,9 @@ def test_calibration_lines_of_another_file(flags: list[int], tmp_path: Path) -> 
         ({'position': (1, 2, 50)}, {}, 'must have the position'),
     ],
 )
-def test_calibration_must_fit(options: dict[str, Any], header: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_calibration_must_fit(options: Any, header: dict[str, Any], message: str, tmp_path: Path) -> None:
     file = write_lines(tmp_path / 'scan.h5', cartesian_lines(KSPACE))
-    other = write_lines(tmp_path / 'other.h5', cartesian_lines(**{'kspace': KSPACE} | options), **header)
+    other = write_lines(tmp_path / 'other.h5', cartesian_lines(**({'kspace': KSPACE} | options)), **header)
     with pytest.raises(ValueError, match=rf'calibration file .*other.h5 can not be used: .*{message}'):
         read_scan(file, calibration_file=other)
     if not header:  # lines that do not fit are not used, and that is said
@@ -313,6 +313,12 @@ def test_noise_of_other_coils(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'noise of 3 coil\(s\), or be left out .* got 2'):
         read_scan(file)
     assert read_scan(file, noise_file='none').noise is None
+    for value, message in ((math.nan, 'must be finite'), (1e-9, 'too small')):
+        bad = [line(value * KSPACE[:, 0], flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT])]
+        other = write_lines(tmp_path / 'other.h5', [*bad, *cartesian_lines(KSPACE)])
+        for noise_file in (None, other):
+            with pytest.raises(ValueError, match=rf'other.h5 .*{message}'):
+                read_scan(other, noise_file=noise_file)
     with pytest.raises(ValueError, match='holds no noise measurement'):
         read_scan(file, noise_file=write_lines(tmp_path / 'other.h5', cartesian_lines(KSPACE)))
 

@@ -29,7 +29,9 @@ _IMAGES = ('average', 'slice', 'contrast', 'phase', 'repetition', 'set')
 Averages = Literal['auto', 'combine', 'separate']
 
 
-def read_ismrmrd(path: Path, *, trajectory: str = 'auto', averages: Averages = 'auto') -> RawScan:
+def read_ismrmrd(
+    path: Path, *, trajectory: str = 'auto', averages: Averages = 'auto', with_noise: bool = True
+) -> RawScan:
     """Read an ISMRMRD file, see `read_scan`. Of several data sets in the file, the last one is read."""
     measurement = read_measurement(path)
     lines = sort_lines(measurement.acquisitions)
@@ -68,7 +70,7 @@ def read_ismrmrd(path: Path, *, trajectory: str = 'auto', averages: Averages = '
             calibration = None
             notes.append(f'The {len(lines.calibration)} calibration lines of the file can not be used: {error}')
     noise = None
-    if lines.noise:
+    if lines.noise and with_noise:
         noise = to_noise(measurement, lines.noise, image)
         notes.append(f'The file holds a noise measurement of {noise.data.shape[-1]} samples.')
     notes += _describe(header, standard, image, chosen, found)

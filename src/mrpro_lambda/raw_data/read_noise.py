@@ -41,23 +41,17 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
         If the file is no ISMRMRD file, if it holds no noise although required, or if the noise is not finite or so
         small that mrpro takes it as constant.
     """
-    noise = None
     for index in reversed(range(len(datasets(path)))):
         try:
             measurement = read_measurement(path, index)
             lines = sort_lines(measurement.acquisitions)
+            if lines.noise:
+                return to_noise(measurement, lines.noise, lines.image)
         except Exception as error:  # of many kinds
-            raise ValueError(f'The noise measurement of {path} can not be read: {error!r:.200}') from error
-        if lines.noise:
-            noise = to_noise(measurement, lines.noise, lines.image)
-            break
-    if noise is None and required:
+            raise ValueError(f'The noise measurement of {path} can not be read: {error!s:.200}') from error
+    if required:
         raise ValueError(f'{path} holds no noise measurement.')
-    if noise is not None and not bool(noise.data.isfinite().all()):
-        raise ValueError(f'The noise measurement of {path} must be finite, got shape {tuple(noise.data.shape)}.')
-    if noise is not None and noise.data.abs().max() < _SMALLEST:
-        raise ValueError(f'The noise measurement of {path} is too small: {TOO_SMALL}.')
-    return noise
+    return None
 
 
 def to_noise(
@@ -82,7 +76,7 @@ def to_noise(
     Raises
     ------
     ValueError
-        If the acquisitions have different numbers of coils.
+        If the acquisitions have different numbers of coils, or if the noise is not finite or too small.
     """
     n_coils = {acquisition.data.shape[0] for acquisition in noise}
     if len(n_coils) > 1:
@@ -95,4 +89,8 @@ def to_noise(
     time, noise_time = lines[0].sample_time_us if lines else 0.0, noise[0].sample_time_us
     if time > 0 and noise_time > 0 and bandwidth > 0:
         data = data * math.sqrt(noise_time / (bandwidth * time))
+    if not bool(data.isfinite().all()):
+        raise ValueError(f'The noise must be finite, got shape {tuple(data.shape)}.')
+    if data.abs().max() < _SMALLEST:
+        raise ValueError(f'The noise is too small: {TOO_SMALL}.')
     return KNoise(data[None, :, None, None, :])

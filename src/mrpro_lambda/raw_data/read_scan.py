@@ -74,7 +74,7 @@ def read_scan(
     if not (path.is_file() or is_grid(path)):
         raise ValueError(f'There is no file {path}.')
     try:
-        scan = _read(path, trajectory, averages)
+        scan = _read(path, trajectory, averages, with_noise=noise_file is None)
         if scan.found['trajectory'] in ('ismrmrd', 'radial2d') and correct_delay:
             scan = _correct_delay(scan)
     except Exception as error:
@@ -82,11 +82,9 @@ def read_scan(
         raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {reason}') from error
     if calibration_file is not None:
         scan = _with_calibration(scan, Path(calibration_file))
-    if noise_file is not None:
-        none = str(noise_file) == 'none'
-        noise = None if none else read_noise(Path(noise_file), required=True)
-        scan = scan._replace(noise=noise)
-        scan.notes.append('No noise measurement is used, as requested.' if none else f'Noise is that of {noise_file}.')
+    if noise_file is not None and str(noise_file) != 'none':
+        scan = scan._replace(noise=read_noise(Path(noise_file), required=True))
+        scan.notes.append(f'The noise measurement is that of {noise_file}.')
     _check_noise(scan.noise, scan.kdata)
     return scan
 
@@ -112,19 +110,19 @@ def read_kdata(path: Path, trajectory: str) -> KData:
         For each of the notes of `read_scan`.
     """
     scan = read_scan(path, trajectory=trajectory, noise_file='none')
-    for note in scan.notes[:-1]:  # the last one is on the noise that is not read
+    for note in scan.notes:
         warnings.warn(note, stacklevel=2)
     return scan.kdata
 
 
-def _read(path: Path, trajectory: str, averages: Averages) -> RawScan:
+def _read(path: Path, trajectory: str, averages: Averages, *, with_noise: bool) -> RawScan:
     """Read a file of any format. The warnings of mrpro become errors or notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         for message in ('There are different numbers of', 'K-space points lie outside'):
             warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
         if not is_grid(path):
-            scan = read_ismrmrd(path, trajectory=trajectory, averages=averages)
+            scan = read_ismrmrd(path, trajectory=trajectory, averages=averages, with_noise=with_noise)
         elif trajectory in ('auto', 'cartesian'):
             scan = read_grid(path)
         else:
@@ -153,7 +151,7 @@ def _correct_delay(scan: RawScan) -> RawScan:
 def _with_calibration(scan: RawScan, path: Path) -> RawScan:
     """Return the scan with the calibration lines of another file, which must fit to it."""
     try:
-        other = _read(path, 'auto', 'combine')
+        other = _read(path, 'auto', 'combine', with_noise=False)
         flagged = other.calibration is not None
         calibration = fit_calibration(other.kdata if other.calibration is None else other.calibration, scan.kdata)
     except Exception as error:
