@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import get_args
 
+import torch
 from mrpro.data import KData, KNoise
 
 from mrpro_lambda.raw_data.correct_gradient_delay import correct_gradient_delay
