@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument('--regularizer', choices=tuple(CONSTANTS), required=True)
     parser.add_argument('--rules', nargs='+', choices=tuple(RULES), default=tuple(RULES))
     parser.add_argument('--kinds', nargs='+', choices=KINDS, default=KINDS)
+    parser.add_argument('--levels', nargs='+', type=int, choices=range(3), default=range(3), help='of noise')
     parser.add_argument('--training', action='store_true', help='take images of training persons')
     parser.add_argument('--every', type=int, default=1, help='take every n-th image')
     parser.add_argument('--grid', action='store_true', help='one sweep for all rules and the best weight')
@@ -132,7 +133,8 @@ def main() -> None:
     names = [*args.rules, f'{constant:g} sigma']
     rows: dict[str, dict[str, list[list[float]]]] = {}
     for kind in args.kinds:
-        for noise in acquisition(kind)[1]:
+        for level in args.levels:
+            noise = acquisition(kind)[1][level]
             found = rows.setdefault(f'{kind}, {noise:g}', {name: [] for name in names})
             for i in chosen:
                 sample = simulate(selected[i], kind, noise, (5000 if args.training else 1000) + i)
