@@ -60,7 +60,9 @@ def espirit(
     csm, _ = espirit_maps(
         idata.data, calibration_width=calibration_width, kernel_width=kernel_width, threshold=threshold, crop=crop
     )
-    return CsmData(csm, idata.header)
+    result = CsmData(csm, idata.header)
+    result.data = csm  # mrpro replaces axes along which values differ by less than 1e-6 by one value
+    return result
 
 
 @torch.no_grad()
