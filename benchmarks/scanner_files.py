@@ -147,12 +147,8 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
         File('points R = 4, BART .cfl', cfl),
         File('lines R = 3, fastMRI', fastmri),
         File('odd size, 93 x 95', ismrmrd_file(matrix=(93, 95, 1))(cartesian_lines(odd)), same_grid=False),
-        File(
-            'not square, 96 x 64', ismrmrd_file(matrix=(N, 64, 1))(cartesian_lines(kspace[:, 16:80])), same_grid=False
-        ),
-        File(
-            'readout oversampled', ismrmrd_file(matrix=(2 * N, N, 1), recon=(N, N, 1))(cartesian_lines(wide, regular))
-        ),
+        File('not square, 96 x 64', flat(cartesian_lines(kspace[:, 16:80])), same_grid=False),
+        File('readout oversampled', oversampled(cartesian_lines(wide, regular))),
         File(
             'two averages',
             ismrmrd_file(average=(0, 1))(
@@ -213,7 +209,7 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
         ),
         File(
             'matrix of the header too small',
-            ismrmrd_file(matrix=(N, N // 2, 1))(cartesian_lines(kspace)),
+            small(cartesian_lines(kspace)),
             same_grid=False,
         ),
         File('field of view 0', ismrmrd_file(edit=lambda xml: xml.replace(b'192.0', b'0.0'))(cartesian_lines(kspace))),
