@@ -450,8 +450,10 @@ def _reconstruct(
     }
     acquisition_op, csm_op = reconstruction.fourier_op, reconstruction.csm_op
     acquisition_op = acquisition_op if csm_op is None else acquisition_op @ csm_op
-    weight = torch.ones(()) if result.noise_weight is None else result.noise_weight
-    residual = residual_image(weight * kdata.data, weight * acquisition_op, solution.img, noise_std)
+    data = kdata.data
+    if result.noise_weight is not None:
+        data, acquisition_op = result.noise_weight * data, result.noise_weight * acquisition_op
+    residual = residual_image(data, acquisition_op, solution.img, noise_std)
     return Reconstructed(
         result.idata,
         result.initial_idata,
