@@ -280,10 +280,12 @@ def test_sweep(rule: str, n_images: int) -> None:
 
 
 @pytest.mark.parametrize(('largest', 'white'), [(1.0, 4.0), (30.0, 30.0)])
-def test_residual_is_shown_in_a_window_that_noise_does_not_fill(largest: float, white: float) -> None:
+def test_residual_is_shown_in_a_window_that_noise_does_not_fill(largest: float, white: float, tmp_path) -> None:
     residual = torch.zeros(10, 10)
     residual[3] = -largest
-    (ax,) = plot_residual(residual[None, None]).axes
+    figure = plot_residual(residual[None, None])
+    figure.savefig(tmp_path / 'residual.png')
+    (ax,) = figure.axes
     assert ax.images[0].get_clim() == (0, white)
     np.testing.assert_array_equal(ax.images[0].get_array(), residual.abs())
     assert ax.get_title() == f'Residual / noise, 0 to {white:g}'

@@ -156,23 +156,40 @@ def test_patient_study_and_scanner_are_those_of_the_header(tmp_path: Path) -> No
 
 
 def test_hostile_headers_give_valid_files(tmp_path: Path) -> None:
+    """What DICOM has no place for is left out or cut; pydicom checks each value."""
     raw = kheader(
         subjectInformation={
             'patientID': 'a\\b\n\x00' + 100 * 'ü',
             'patientBirthdate': 'yesterday',
             'patientGender': 'x',
+            'patientWeight_kg': float('nan'),
         },
-        studyInformation={'studyInstanceUID': '1.2.x', 'studyID': 50 * '1', 'studyTime': 25},
-        measurementInformation=None,
-        acquisitionSystemInformation={'systemVendor': '\x00'},
+        studyInformation={
+            'studyInstanceUID': '1.2.x',
+            'studyID': 50 * '1',
+            'studyDate': '2020-13-41',
+            'studyTime': '25:00:00',
+            'bodyPartExamined': 'knee (left), ü',
+        },
+        measurementInformation={'initialSeriesNumber': 10**12},
+        acquisitionSystemInformation={'systemVendor': '\x00', 'systemFieldStrength_T': float('inf')},
     )
+    raw.patient_name = 'A=B=C=D=E'
+    head = header(CENTER[None], [0])
+    head.te, head.tr = [float('nan')], [float('inf')]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pydicom.config.settings, 'writing_validation_mode', pydicom.config.RAISE)
-        file = write(tmp_path / 'dicom', kheader=raw)[0]
+        write_dicom(tmp_path / 'dicom', images()[:1], head, kheader=raw, description=2000 * 'x')
+    file = pydicom.dcmread(tmp_path / 'dicom' / '0001.dcm')
+    assert str(file.PatientName) == 'A B C D E'
     assert file.PatientID == ('ab' + 100 * 'ü')[:64]
-    assert (file.PatientBirthDate, file.PatientSex, file.StudyID) == ('', '', 16 * '1')
+    for name in ('PatientBirthDate', 'PatientSex', 'StudyDate', 'StudyTime'):
+        assert file[name].value == ''
+    assert (file.StudyID, file.BodyPartExamined, file.SeriesNumber) == (16 * '1', 'KNEE LEFT', 1)
     assert file.StudyInstanceUID.is_valid
-    assert 'ContributingEquipmentSequence' not in file
+    assert file.MagneticFieldStrength == pytest.approx(1.5, rel=1e-3)
+    assert (file.EchoTime, file.RepetitionTime) == (None, None)
+    assert not {'ContributingEquipmentSequence', 'PatientWeight'} & set(file.dir())
 
 
 def test_parameters_of_contrasts(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageS
 from mrpro_lambda import __version__
 from mrpro_lambda.checks import check_type
 from mrpro_lambda.export.enhanced_groups import enhanced_groups
-from mrpro_lambda.export.scan_attributes import code, scan_attributes, short_number
+from mrpro_lambda.export.scan_attributes import code, scan_attributes, short_number, text
 from mrpro_lambda.export.Volumes import Volumes, per_image
 from mrpro_lambda.plotting import gray_window
 
@@ -115,12 +115,12 @@ def write_dicom(
     shared = scan_attributes(kheader, run)
     shared.update(pixels)
     shared.SeriesInstanceUID = generate_uid(entropy_srcs=[*series, 'series'])
-    shared.SeriesNumber = number + 100 * (shared.SeriesNumber or 0)
+    shared.SeriesNumber = number + 100 * shared.SeriesNumber
     shared.SeriesDescription = f'mrpro_lambda {meaning.title}'
     shared.ImageComments = (
         f'{meaning.title}. Made by research software, mrpro_lambda {__version__}: not for clinical use.'
     )
-    shared.DerivationDescription = f'Reconstructed from k-space. {description}'.strip()[:1024]
+    shared.DerivationDescription = text(f'Reconstructed from k-space. {description}', 1024)
     shared.BurnedInAnnotation = 'NO'
     shared.LossyImageCompression = '00'
     shared.ComplexImageComponent = meaning.component
@@ -217,7 +217,7 @@ def _frame(volumes: Volumes, header: IHeader, other: torch.Size, volume: int, po
         ('FlipAngle', header.fa, 180 / math.pi),
     ):
         value = _parameter(values, other, image, contrast if name == 'EchoTime' else None)
-        if value is not None:
+        if value is not None and math.isfinite(value):
             setattr(dataset, name, short_number(factor * value))
     # scanners state a time of inversion where there is none; those that differ between images are true
     if isinstance(header.ti, torch.Tensor) and header.ti.unique().numel() > 1:

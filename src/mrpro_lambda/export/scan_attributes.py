@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import re
+from contextlib import suppress
 from typing import Any
 
 from mrpro.data import KHeader
@@ -30,16 +33,20 @@ def scan_attributes(kheader: KHeader | None, run: str) -> Dataset:
     def known(group: str, name: str) -> Any:  # noqa: ANN401
         return (raw.get(group) or {}).get(name)
 
+    def known_number(group: str, name: str) -> float:
+        value = float(known(group, name) or 0)
+        return value if math.isfinite(value) else 0.0
+
     dataset = Dataset()
     dataset.SpecificCharacterSet = 'ISO_IR 192'
     patient = None if kheader is None or kheader.patient_name == 'unknown' else kheader.patient_name
-    dataset.PatientName = text(patient, 64)
+    dataset.PatientName = text(patient, 64).replace('=', ' ')
     dataset.PatientID = text(known('subjectInformation', 'patientID'), 64)
     dataset.PatientBirthDate = _date(known('subjectInformation', 'patientBirthdate'))
     sex = known('subjectInformation', 'patientGender')
     dataset.PatientSex = sex if sex in ('M', 'F', 'O') else ''
-    if weight := known('subjectInformation', 'patientWeight_kg'):
-        dataset.PatientWeight = short_number(float(weight))
+    if weight := known_number('subjectInformation', 'patientWeight_kg'):
+        dataset.PatientWeight = short_number(weight)
 
     dataset.StudyInstanceUID = _uid(known('studyInformation', 'studyInstanceUID'), run, 'study')
     date = _date(known('studyInformation', 'studyDate')) or _date(known('measurementInformation', 'seriesDate'))
@@ -52,15 +59,16 @@ def scan_attributes(kheader: KHeader | None, run: str) -> Dataset:
         dataset.StudyDescription = description
 
     dataset.Modality = 'MR'
-    dataset.SeriesNumber = known('measurementInformation', 'initialSeriesNumber')
+    series_number = int(known_number('measurementInformation', 'initialSeriesNumber'))
+    dataset.SeriesNumber = series_number if 0 < series_number < 10**7 else 0
     if date:  # that of the measurement: with that of the reconstruction, no two files would be the same
         dataset.SeriesDate = dataset.ContentDate = _date(known('measurementInformation', 'seriesDate')) or date
     if time:
         dataset.SeriesTime = dataset.ContentTime = _time(known('measurementInformation', 'seriesTime')) or time
     if protocol := text(known('measurementInformation', 'protocolName'), 64):
         dataset.ProtocolName = protocol
-    if body_part := text(known('studyInformation', 'bodyPartExamined'), 16).upper():
-        dataset.BodyPartExamined = body_part
+    if body_part := re.sub(r'[^A-Z0-9 _]', '', str(known('studyInformation', 'bodyPartExamined') or '').upper()):
+        dataset.BodyPartExamined = body_part[:16].strip()
     dataset.PatientPosition = '' if kheader is None else kheader.patient_position.value
     dataset.FrameOfReferenceUID = _uid(known('measurementInformation', 'frameOfReferenceUID'), run, 'frame')
     dataset.PositionReferenceIndicator = ''
@@ -83,8 +91,8 @@ def scan_attributes(kheader: KHeader | None, run: str) -> Dataset:
     frequency = None if kheader is None else kheader.lamor_frequency_proton
     if frequency:
         dataset.ImagingFrequency = short_number(frequency / 1e6)
-    if field := known('acquisitionSystemInformation', 'systemFieldStrength_T') or (frequency or 0) / _PROTON:
-        dataset.MagneticFieldStrength = short_number(float(f'{float(field):.5g}'))
+    if field := known_number('acquisitionSystemInformation', 'systemFieldStrength_T') or (frequency or 0) / _PROTON:
+        dataset.MagneticFieldStrength = short_number(float(f'{field:.5g}'))
     return dataset
 
 
@@ -114,11 +122,13 @@ def _uid(value: object, run: str, purpose: str) -> str:
 
 def _date(value: object) -> str:
     """Format a date; empty if it is none."""
-    found = re.match(r'(\d{4})-(\d\d)-(\d\d)', str(value))
-    return ''.join(found.groups()) if found else ''
+    with suppress(ValueError):
+        return datetime.date.fromisoformat(str(value)[:10]).strftime('%Y%m%d')
+    return ''
 
 
 def _time(value: object) -> str:
     """Format a time; empty if it is none."""
-    found = re.match(r'(\d\d):(\d\d):(\d\d)', str(value))
-    return ''.join(found.groups()) if found else ''
+    with suppress(ValueError):
+        return datetime.time.fromisoformat(str(value)[:8]).strftime('%H%M%S')
+    return ''
