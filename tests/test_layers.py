@@ -17,6 +17,8 @@ SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 LAYERS: dict[str, set[str]] = {
     'checks': set(),
     'operators': {'checks'},
+    'cfl': set(),
+    'coil_maps': {'checks', 'operators', 'cfl'},
     'norms': {'checks', 'operators'},
     'functionals': {'checks', 'operators', 'norms'},
     'data_terms': {'checks', 'operators'},
@@ -57,6 +59,8 @@ LAYERS: dict[str, set[str]] = {
 MRPRO: dict[str, set[str]] = {
     'checks': set(),
     'operators': {'mrpro.operators', 'mrpro.utils'},
+    'cfl': set(),
+    'coil_maps': {'mrpro.algorithms', 'mrpro.data', 'mrpro.operators', 'mrpro.utils'},
     'norms': set(),
     'functionals': {'mrpro.operators'},
     'data_terms': {'mrpro.operators'},
@@ -86,6 +90,8 @@ MRPRO: dict[str, set[str]] = {
 THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
     'operators': {'pywt'},
+    'cfl': {'numpy'},
+    'coil_maps': {'numpy', 'scipy'},
     'norms': set(),
     'functionals': set(),
     'data_terms': set(),
