@@ -14,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -55,22 +56,18 @@ def undersampled(kdata: KData, mask: torch.Tensor) -> KData:
     return KData(kdata.header, kdata.data[..., 0, :, :][..., mask][..., None, :, None], traj)
 
 
-def of_center(method: CoilMapMethod, **options: int) -> Maps:
+def of_center(method: CoilMapMethod) -> Maps:
     """Return maps of the fully sampled center of undersampled data."""
-    return lambda kdata, _: find_coil_maps(kdata, method=method, **options).csm
+    return lambda kdata, _: find_coil_maps(kdata, method=method).csm
 
 
-def of_part(function: Function, width: int, **options: float) -> Maps:
-    """Return maps of a part of the center that is a square."""
+def of_square(method: Function, width: int, *, smooth: bool = False) -> Maps:
+    """Return maps of a central square."""
+    region = SpatialDimension(1, width, width)
 
     def maps(kdata: KData, _: KData) -> CsmData:
-        region = SpatialDimension(1, width, width)
         images = center_images(kdata, region)
-        return (
-            espirit(images, calibration_width=region, **options)
-            if function is espirit
-            else function(windowed(images, region))
-        )
+        return method(windowed(images, region) if smooth else images)
 
     return maps
 
@@ -147,23 +144,26 @@ def table_of_sources(full: KData) -> None:
 def table_of_settings(full: KData) -> None:
     """Compare settings of ESPIRiT."""
     candidates = {
-        f'{width} x {width} samples, kernel {kernel}, threshold {threshold}': of_part(
-            espirit, width, kernel_width=kernel, threshold=threshold
+        f'{width} x {width} samples, kernel {kernel}, threshold {threshold}': of_square(
+            partial(espirit, calibration_width=width, kernel_width=kernel, threshold=threshold), width
         )
         for width, kernel, threshold in (
             (16, 6, 0.02), (16, 5, 0.02), (16, 4, 0.02), (16, 6, 0.01), (16, 6, 0.05), (12, 6, 0.02), (12, 4, 0.02),
             (8, 6, 0.02), (8, 4, 0.02),
         )
     }  # fmt: skip
-    candidates |= {
-        f'{width} x {width} samples, Inati': of_part(CsmData.from_idata_inati, width) for width in (8, 12, 16)
-    }
+    inati = CsmData.from_idata_inati
+    candidates |= {f'{n} x {n} samples, Inati': of_square(inati, n, smooth=True) for n in (8, 12, 16)}
     compare(full, candidates, 'settings')
 
 
 def table_of_crops(full: KData) -> None:
     """Compare what is done outside of the object."""
-    compare(full, {f'crop {crop}': of_part(espirit, 16, crop=crop) for crop in (0.0, 0.5, 0.8, 0.95)}, 'crop')
+    crops = {
+        f'crop {crop}': of_square(partial(espirit, calibration_width=16, crop=crop), 16)
+        for crop in (0.0, 0.5, 0.8, 0.95)
+    }
+    compare(full, crops, 'crop')
 
 
 def table_of_sigpy(full: KData) -> None:

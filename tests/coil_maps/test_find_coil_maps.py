@@ -31,6 +31,14 @@ def test_center_of_the_scan(method: CoilMapMethod, largest: float) -> None:
     assert str(maps) == f'center ({method}, 16 x 32 samples)'
 
 
+def test_maps_are_zero_where_nothing_is_measured_on_request() -> None:
+    kdata = scan(coil_images(), ACCELERATED)
+    whole, cropped = find_coil_maps(kdata).csm.data, find_coil_maps(kdata, crop=0.9).csm.data
+    empty = ~cropped.any(-4, keepdim=True)
+    assert 0.05 < empty.float().mean() < 0.5
+    torch.testing.assert_close(cropped, whole.masked_fill(empty, 0))
+
+
 def test_center_of_spokes() -> None:
     maps = find_coil_maps(radial_scan(coil_images(), 40))
     assert maps.source == 'center'
