@@ -13,6 +13,7 @@ from mrpro.data import KNoise
 
 from mrpro_lambda.raw_data.acquisitions import sort_lines
 from mrpro_lambda.raw_data.ismrmrd_file import Measurement, datasets, read_measurement
+from mrpro_lambda.raw_data.read_grid import is_grid
 from mrpro_lambda.raw_data.standardize import TOO_SMALL
 
 _SMALLEST = 1e-6
@@ -27,7 +28,7 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
     Parameters
     ----------
     path
-        ISMRMRD file.
+        ISMRMRD file; files of k-space on a grid hold no noise.
     required
         Whether a file without noise measurement is an error.
 
@@ -41,7 +42,7 @@ def read_noise(path: Path, *, required: bool) -> KNoise | None:
         If the file is no ISMRMRD file, if it holds no noise although required, or if the noise is not finite or so
         small that mrpro takes it as constant.
     """
-    for index in reversed(range(len(datasets(path)))):
+    for index in reversed(range(0 if is_grid(path) else len(datasets(path)))):
         try:
             measurement = read_measurement(path, index)
             lines = sort_lines(measurement.acquisitions)
