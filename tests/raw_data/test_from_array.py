@@ -10,7 +10,7 @@ from mrpro.data import KData
 from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cfl import write_cfl
-from mrpro_lambda.raw_data import from_array, read_scan, sampled_fraction
+from mrpro_lambda.raw_data import from_array, read_noise, read_scan, sampled_fraction, upsample
 
 from tests.raw_data.cases import cartesian_lines, write_lines
 from tests.raw_file import N_X, N_Y, simulate_kspace
@@ -46,6 +46,7 @@ def test_image_is_that_of_the_zero_filled_array(pattern: str) -> None:
     assert any('are sampled' in note for note in notes) == (pattern != 'all')
     if pattern != 'other lines':
         assert sampled_fraction(kdata) == pytest.approx(mask[0].mean().item(), abs=0.05)
+    assert upsample(kdata, 2).header.recon_matrix.zyx == (1, 2 * N_Y, 2 * N_X)
     assert kdata.header.recon_fov.zyx == pytest.approx((1e-3, 1e-3 * N_Y, 1e-3 * N_X))
 
 
@@ -68,6 +69,7 @@ def test_volume_and_plane(tmp_path: Path) -> None:
             torch.testing.assert_close(images(scan.kdata)[0], expected[name])
             assert scan.found['format'] == ('npy' if file.endswith('npy') else 'BART')
             assert any('2 coils' in note for note in scan.notes)
+            assert read_noise(tmp_path / file, required=False) is None
 
 
 @pytest.mark.parametrize(

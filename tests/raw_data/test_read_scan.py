@@ -183,6 +183,7 @@ def test_reversed_readouts_are_turned_around(tmp_path: Path) -> None:
     torch.testing.assert_close(scan.kdata.data, expected.data)
     torch.testing.assert_close(scan.kdata.traj.as_tensor(), expected.traj.as_tensor())
     assert said(scan, '10 of the 20 readouts are reversed')
+    assert said(scan, 'phases between odd and even echoes')
 
 
 def test_samples_to_discard_are_cut_off_with_the_center(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ def correct_gradient_delay(kdata: KData) -> tuple[KData, torch.Tensor]:
 
     with a low-resolution image :math:`u_c` of each coil. It needs neither opposed nor crossing spokes on a grid, and
     uses all coils. On simulations with 4 coils and 21 to 69 spokes over a half or a full turn or at golden angles, the
-    error was below 0.001 samples without noise, and below 0.003 with noise of which the samples hold 0.1 % of energy.
+    error was below 0.002 samples without noise, and below 0.005 with noise of 0.1 % of the energy of these samples. On
+    69 measured spokes, the energy that is not explained went from 20 to 3 %.
 
     Parameters
     ----------

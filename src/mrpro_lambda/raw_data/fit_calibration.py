@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from mrpro.data import IHeader, KData
+from mrpro.data import IHeader, KData, SpatialDimension
 
 _SAME = 1e-3
 """Largest relative difference of fields of view, largest distance in m of positions, and largest difference of the
@@ -54,7 +54,7 @@ def fit_calibration(calibration: KData, kdata: KData) -> KData:
         n + 1e-3 >= m and abs(n - round(n)) < _SAME * n for n, m in zip(matrix, other.encoding_matrix.zyx, strict=True)
     ):
         calibration = calibration.clone()
-        calibration.header.recon_matrix = header.recon_matrix.clone()
+        calibration.header.recon_matrix = SpatialDimension(*header.recon_matrix.zyx)
         size = calibration.header.encoding_matrix
         size.z, size.y, size.x = (round(n) for n in matrix)
     return calibration

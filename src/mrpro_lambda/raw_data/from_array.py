@@ -84,15 +84,14 @@ def from_array(
     if encoding_fov is None:
         encoding_fov = SpatialDimension(*(1e-3 * n for n in matrix))
         notes.append('The file gives no field of view: pixels of 1 mm are assumed.')
-    size = SpatialDimension(*matrix)
     entries: dict[str, Any] = {
-        'recon_matrix': size,
-        'encoding_matrix': size,
-        'recon_fov': encoding_fov,
+        'recon_matrix': SpatialDimension(*matrix),
+        'encoding_matrix': SpatialDimension(*matrix),
+        'recon_fov': SpatialDimension(*encoding_fov.zyx),
         'encoding_fov': encoding_fov,
         'acq_info': AcqInfo(),
         'trajectory_type': TrajectoryType.CARTESIAN,
     }
-    k_header = KHeader(**entries | header).clone()
+    k_header = KHeader(**entries | header)
     k_header.acq_info.idx.slice = torch.arange(n_other).reshape(-1, 1, 1, 1, 1)
     return KData(k_header, data, KTrajectory(kz, ky, kx)), notes

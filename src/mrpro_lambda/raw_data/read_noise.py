@@ -14,6 +14,7 @@ from mrpro.data import KNoise
 
 from mrpro_lambda.raw_data.acquisitions import sort_lines
 from mrpro_lambda.raw_data.ismrmrd_file import Measurement, datasets, read_measurement
+from mrpro_lambda.raw_data.read_grid import is_grid
 from mrpro_lambda.raw_data.standardize import TOO_SMALL
 
 _SMALLEST = 1e-6
@@ -27,7 +28,7 @@ def read_noise(path: Path, *, required: bool, sample_time_us: float | None = Non
     Parameters
     ----------
     path
-        ISMRMRD file.
+        ISMRMRD file; files of k-space on a grid hold no noise.
     required
         Whether a file without noise measurement is an error.
     sample_time_us
@@ -48,7 +49,7 @@ def read_noise(path: Path, *, required: bool, sample_time_us: float | None = Non
     UserWarning
         As `to_noise`.
     """
-    for index in reversed(range(len(datasets(path)))):
+    for index in reversed(range(0 if is_grid(path) else len(datasets(path)))):
         try:
             measurement = read_measurement(path, index)
             lines = sort_lines(measurement.acquisitions)

@@ -28,6 +28,11 @@ _KINDS = {
 }
 """Kinds of the header that each trajectory is possible for; the stored one is for all."""
 
+_EPI = (
+    'Echo-planar lines are taken as they are: phases between odd and even echoes and samples on the ramps of the '
+    'gradients are not corrected.'
+)
+
 _GOLDEN = math.pi * 0.618034
 
 
@@ -83,7 +88,10 @@ def choose_trajectory(
         notes = _to_encoded_matrix(header, acquisitions) if requested == 'ismrmrd' else []
         return Trajectory(TRAJECTORIES[requested](), requested, kind, 'as requested', notes)
     if kind in ('cartesian', 'epi') and (not stored or _agrees_with_counters(header, acquisitions)):
-        return Trajectory(TRAJECTORIES['cartesian'](), 'cartesian', kind, f'counters of the lines, header {kind!r}', [])
+        notes = [_EPI] if kind == 'epi' else []
+        return Trajectory(
+            TRAJECTORIES['cartesian'](), 'cartesian', kind, f'counters of the lines, header {kind!r}', notes
+        )
     if stored:
         notes = _to_encoded_matrix(header, acquisitions)
         if kind in ('cartesian', 'epi'):
