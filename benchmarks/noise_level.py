@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -121,34 +122,28 @@ def row(name: str, ratios: list[float], n_reliable: int, sources: Counter[str]) 
     return f'| {name} | {r.mean():.2f} ({r.min():.2f}-{r.max():.2f}){outside} | {n_reliable}/{len(ratios)} | {source} |'
 
 
-def simulated(
-    root: Path, size: int, n_images: int, patterns: Sequence[str], coils: Sequence[int], airs: Sequence[bool]
-) -> Iterator[str]:
-    """Yield the table of simulated acquisitions."""
-    yield '| pattern, coils, oversampling, air, noise | ratio | reliable | source |\n|---|---|---|---|'
-    for pattern in patterns:
-        for n_coils in coils:
-            for oversampling in (1, 2) if not pattern.startswith('points') else (1,):
-                for air in airs:
-                    results: dict[tuple[float, str], list] = {}
-                    for i, img in enumerate(selected_images(root, size, air=air, n=n_images)):
-                        clean = simulate(img, pattern, n_coils, oversampling, i)
-                        for level in LEVELS:
-                            generator = torch.Generator().manual_seed(1000 + i)
-                            data = clean.data + complex_noise(clean.data.shape, level, generator)
-                            kdata = KData(clean.header, data, clean.traj)
-                            forms = {str(oversampling): kdata}
-                            if oversampling == 2 and not pattern.startswith('radial'):
-                                forms['2, removed'] = kdata.remove_readout_os()
-                            for form, k in forms.items():
-                                results.setdefault((level, form), []).append((estimate_noise(k), level))
-                    for (level, form), estimates in results.items():
-                        yield row(
-                            f'{pattern}, {n_coils}, {form}, {"air" if air else "no air"}, {level:g}',
-                            [e.std / truth for e, truth in estimates],
-                            sum(e.reliable for e, _ in estimates),
-                            Counter(e.source for e, _ in estimates),
-                        )
+def simulated(root: Path, size: int, n_images: int, cases: Iterable[tuple[str, int, bool, int]]) -> Iterator[str]:
+    """Yield the table of simulated acquisitions: pattern, coils, air, oversampling."""
+    yield '| pattern, coils, air, oversampling, noise | ratio | reliable | source |\n|---|---|---|---|'
+    for pattern, n_coils, air, oversampling in cases:
+        results: dict[tuple[float, str], list] = {}
+        for i, img in enumerate(selected_images(root, size, air=air, n=n_images)):
+            clean = simulate(img, pattern, n_coils, oversampling, i)
+            for level in LEVELS:
+                generator = torch.Generator().manual_seed(1000 + i)
+                kdata = KData(clean.header, clean.data + complex_noise(clean.data.shape, level, generator), clean.traj)
+                forms = {str(oversampling): kdata}
+                if oversampling == 2 and not pattern.startswith('radial'):
+                    forms['2, removed'] = kdata.remove_readout_os()
+                for form, k in forms.items():
+                    results.setdefault((level, form), []).append((estimate_noise(k), level))
+        for (level, form), estimates in results.items():
+            yield row(
+                f'{pattern}, {n_coils}, {"air" if air else "no air"}, {form}, {level:g}',
+                [e.std / truth for e, truth in estimates],
+                sum(e.reliable for e, _ in estimates),
+                Counter(e.source for e, _ in estimates),
+            )
 
 
 def replicas(root: Path, n_replicas: int) -> Iterator[str]:
@@ -238,13 +233,18 @@ def main() -> None:
     parser.add_argument('--pattern', choices=PATTERNS, action='append')
     parser.add_argument('--coils', type=int, action='append')
     parser.add_argument('--air', choices=('yes', 'no'))
+    parser.add_argument('--oversampling', type=int, action='append')
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     if args.part == 'simulated':
         airs = (True, False) if args.air is None else (args.air == 'yes',)
-        patterns, coils = args.pattern or PATTERNS, args.coils or N_COILS
-        lines = simulated(args.data_root, args.size, args.images, patterns, coils, airs)
+        cases = [
+            case
+            for case in product(args.pattern or PATTERNS, args.coils or N_COILS, airs, args.oversampling or (1, 2))
+            if case[-1] == 1 or not case[0].startswith('points')  # which have no readout
+        ]
+        lines = simulated(args.data_root, args.size, args.images, cases)
     else:
         lines = replicas(args.data_root, args.images) if args.part == 'replicas' else scans(args.data_root)
     for text in lines:

@@ -215,7 +215,6 @@ def test_coils_of_different_noise_without_air() -> None:
     kdata.data = kdata.data + 0.05 * level.reshape(8, 1, 1, 1) * noise
     expected = 0.05 * level.square().mean().sqrt().item()
     assert estimate_noise(kdata).std == pytest.approx(expected, rel=0.3)
-    assert estimate_noise(kdata).std == pytest.approx(expected, rel=0.3)
 
 
 def test_differences_of_repeated_samples_are_exact() -> None:
