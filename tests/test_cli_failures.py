@@ -1,6 +1,7 @@
 """Tests of the command line: signals, exit codes, and results that are not finite."""
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -9,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mrpro_lambda.reconstruct
 import pytest
 import torch
 from mrpro.data import CsmData, IData, KData
@@ -117,7 +117,8 @@ def test_coil_sensitivities_that_are_not_finite(
         csm.data[:, 0] = torch.nan
         return csm
 
-    monkeypatch.setitem(mrpro_lambda.reconstruct.reconstruct._CSM, 'walsh', broken)
+    module = importlib.import_module('mrpro_lambda.coil_maps.find_coil_maps')
+    monkeypatch.setitem(module._METHODS, 'walsh', broken)
     file = raw(simulate_kspace(n_coils=2))
     error = fails(capsys, 'reconstruct', file, '--output', tmp_path / 'out', '--csm', 'walsh', '--weight', '1')
     assert 'csm must be finite, got' in error

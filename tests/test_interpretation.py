@@ -94,7 +94,7 @@ def setting(net: LambdaNet | None = None, *, solver: Any = ADMM, band_limit: boo
     (data,) = acquisition_op(img)
     data = data + 0.05 * mask * rng.randn_tensor(data.shape, torch.complex128)
     model = LambdaMapModel(
-        net, solver(dictionary(beta=0.7), max_iterations=2000, tolerance=1e-6), band_limit=band_limit
+        net, solver(dictionary(beta=0.7), max_iterations=2000, tolerance=1e-5), band_limit=band_limit
     )
     return Setting(model, data, acquisition_op, acquisition_op.adjoint(data)[0], img)
 
@@ -246,7 +246,7 @@ def test_curve_is_its_definition(solver: type[Solver], *, band_limit: bool) -> N
         torch.testing.assert_close(step.psnr_left_out, psnr(left_out, case.target, mask))
         regularizer = DictionarySparsity(case.regularizer.synthesis_op.filters[keep], beta=0.7)
         smaller = LambdaMapModel(
-            None, ADMM(regularizer, max_iterations=2000, tolerance=1e-6), band_limit=band_limit
+            None, ADMM(regularizer, max_iterations=2000, tolerance=1e-5), band_limit=band_limit
         ).solve(*case[1:4], lambda_map=lambda_map[keep])
         torch.testing.assert_close(step.psnr_solved, psnr(smaller.img, case.target, mask), rtol=0, atol=1e-2)
 

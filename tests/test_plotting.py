@@ -9,7 +9,15 @@ import torch
 from matplotlib.colors import LogNorm
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.operators import ConvolutionalDictionaryOp
-from mrpro_lambda.plotting import plot_comparison, plot_filter_maps, plot_filters, plot_lambda_map, plot_sweep
+from mrpro_lambda.plotting import (
+    gray_picture,
+    plot_comparison,
+    plot_filter_maps,
+    plot_filters,
+    plot_lambda_map,
+    plot_residual,
+    plot_sweep,
+)
 
 
 @pytest.fixture
@@ -269,3 +277,32 @@ def test_sweep(rule: str, n_images: int) -> None:
     assert [np.ravel(line.get_xdata())[0] for line in right.lines[1::2]] == [2.0, 4.0][:n_images]
     assert left.get_title().startswith(rule)
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize(('largest', 'white'), [(1.0, 4.0), (30.0, 30.0)])
+def test_residual_is_shown_in_a_window_that_noise_does_not_fill(largest: float, white: float) -> None:
+    residual = torch.zeros(10, 10)
+    residual[3] = -largest
+    (ax,) = plot_residual(residual[None, None]).axes
+    assert ax.images[0].get_clim() == (0, white)
+    np.testing.assert_array_equal(ax.images[0].get_array(), residual.abs())
+    assert ax.get_title() == f'Residual / noise, 0 to {white:g}'
+
+
+def test_pixels_have_their_shape_in_figures(images: dict[str, torch.Tensor]) -> None:
+    img = images['good']
+    figures = [
+        plot_comparison({'a': img}, img, aspect=1.5),
+        plot_lambda_map(img, img.abs() + 1, aspect=1.5),
+        plot_residual(img, aspect=1.5),
+    ]
+    assert {ax.get_aspect() for figure in figures for ax in figure.axes if ax.images} == {1.5}
+
+
+def test_picture_without_matplotlib() -> None:
+    """Rows along y, gray from 0 to white, pixels repeated."""
+    img = torch.tensor([[0.0, 1.0, 2.0], [0.5, -2.0, 8.0]])
+    picture = np.asarray(gray_picture(img, window=2.0))
+    assert picture.shape == (256, 384)
+    np.testing.assert_array_equal(picture[64::128, 64::128], [[0, 128, 255], [64, 255, 255]])
+    assert np.asarray(gray_picture(img, aspect=0.5)).shape == (128, 384)

@@ -16,8 +16,12 @@ from mrpro.data import KData, KNoise
 from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
+from mrpro_lambda.operators import CartesianAcquisitionOp, gram_operator
+from mrpro_lambda.pretrained import pretrained_recipe
 from mrpro_lambda.raw_data import read_kdata
-from mrpro_lambda.reconstruct import Settings, choose_model, choose_upsampling, reconstruct, reconstruct_file
+from mrpro_lambda.recipes import ScanProperties
+from mrpro_lambda.reconstruct import Settings, choose, reconstruct, reconstruct_file
+from mrpro_lambda.reconstruct.choose import refinement_of, scan_properties
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction
 from mrpro_lambda.weighting import Discrepancy, LCurve, Sure
 
@@ -53,22 +57,27 @@ SCANS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize('scan', SCANS)
+SETTINGS = {
+    'network': Settings(max_iterations=20),
+    'weight': Settings(weight=0.5, whitening='none', upsample=1.5),
+    'dictionary': Settings(method='cdl', weight=1.0, dictionary='k16-9x9-low', max_iterations=20, noise_std=0.1),
+    'rule': Settings(weight='sure', max_iterations=50),
+    'another rule': Settings(weight='discrepancy', max_iterations=50),
+}
+
+
 @pytest.mark.parametrize(
-    'settings',
+    ('name', 'scan'),
     [
-        Settings(max_iterations=20),
-        Settings(weight=0.5, whitening='none', upsample=1.5),
-        Settings(method='cdl', weight=1.0, dictionary='k16-9x9-low', max_iterations=20, noise_std=0.1),
-        Settings(weight='sure', max_iterations=50),
+        *((name, scan) for name in ('network', 'weight') for scan in SCANS),
+        *(('dictionary', scan) for scan in ('coils with noise', 'small values')),
+        ('rule', 'coils with noise'),
+        ('another rule', 'small values'),
     ],
-    ids=['network', 'weight', 'dictionary', 'rule'],
 )
-def test_same_image_from_the_command_line_and_from_python(
-    scan: str, settings: Settings, raw: WriteRaw, tmp_path: Path
-) -> None:
+def test_same_image_from_the_command_line_and_from_python(name: str, scan: str, raw: WriteRaw, tmp_path: Path) -> None:
     """Bit by bit, from the file and from data that were read with mrpro."""
-    file = raw(**SCANS[scan])
+    file, settings = raw(**SCANS[scan]), SETTINGS[name]
     command = ['reconstruct', str(file), '--output', str(tmp_path / 'out'), '--complex', *options_of(settings)]
     assert main(command) in (0, 3)
     written = np.asarray(nibabel.Nifti1Image.from_filename(tmp_path / 'out' / 'image_complex.nii.gz').dataobj).T
@@ -82,26 +91,83 @@ def test_same_image_from_the_command_line_and_from_python(
     report = json.loads((tmp_path / 'out' / 'report.json').read_text('utf-8'))
     assert {k: v for k, v in report.items() if k not in ('notes', 'seconds', 'files')} == from_file.report
     assert report['notes'] == from_file.notes
-    del from_file.report['settings']['trajectory']
-    assert from_data.report == from_file.report | {'file': None}
+    del from_file.report['settings']['trajectory'], from_file.report['settings']['averages']
+    assert from_data.report == from_file.report | {'file': None, 'found': {}}
 
 
-@pytest.mark.parametrize(
-    ('method', 'sampled', 'name', 'upsampling'),
-    [
-        ('tv', 1.0, 'tv-low-field', 2),
-        ('tv', 0.9, 'tv-variable-density', 1),
-        ('tv', None, 'tv-variable-density', 1),
-        ('cdl', 0.91, 'cdl-v3-low-field', 2),
-        ('cdl', 0.25, 'cdl-v3', 1),
-        ('cdl', None, 'cdl-v3', 1),
-    ],
-)
-def test_choice_of_weights_and_grid(method: Any, sampled: float | None, name: str, upsampling: float) -> None:
-    assert choose_model(method, sampled) == name
-    assert choose_upsampling(name, sampled) == upsampling
-    assert choose_upsampling('tv-variable-density', sampled) == 1
-    assert choose_upsampling(None, sampled) == choose_upsampling('file.safetensors', sampled) == 1
+PROPERTIES = {
+    'noisy box': (ScanProperties('box', 1.0, 1, 0.35), 'low-field', 2.0),
+    'clear box': (ScanProperties('box', 1.0, 1, 0.01), None, 1.0),
+    'points': (ScanProperties('points', 4.0, 1, 0.1), '', 1.0),
+    'very noisy points': (ScanProperties('points', 4.0, 1, 0.95), None, 1.0),
+    'radial': (ScanProperties('other', None, 8, None), None, 1.0),
+}
+
+
+@pytest.mark.parametrize('method', ['tv', 'tgv', 'cdl'])
+@pytest.mark.parametrize('kind', PROPERTIES)
+def test_choice_of_weights_and_grid(method: Any, kind: str) -> None:
+    """Weights are taken for scans that they are good for, and their grid with them; for others there is a rule."""
+    properties, end, refinement = PROPERTIES[kind]
+    choice = choose(method, properties)
+    if end is None:
+        assert (choice.model, choice.rule) == (None, 'sure')
+        assert 'No weights of a network are made for this scan' in choice.note
+        assert refinement_of(None, properties) == refinement
+        return
+    assert choice.model is not None
+    assert (choice.rule, choice.note) == (None, '')
+    assert choice.model.endswith(end)
+    recipe = pretrained_recipe(choice.model)
+    assert recipe.mismatches(properties) == []
+    assert refinement_of(recipe, properties) == refinement
+    # with several coils, or a better signal than they know, the grid stays that of the samples
+    assert refinement_of(recipe, properties._replace(n_coils=8)) == 1
+    assert refinement_of(recipe, properties._replace(noise=0.05)) == 1
+
+
+def test_properties_of_scans() -> None:
+    """Kinds of sampling, acceleration, and the noise relative to the image without its own."""
+    mask = torch.zeros(1, 1, 1, 32, 30)
+    box, lines, points = mask.clone(), mask.clone(), mask.clone()
+    box[..., 8:24, 8:23] = 1
+    lines[..., ::2, :] = 1
+    points[RandomGenerator(1).rand_tensor(mask.shape, torch.float32) < 0.25] = 1
+    points[..., 16, 15] = points[..., 0, 0] = points[..., -1, -1] = 1
+    img = torch.zeros(1, 1, 1, 32, 30, dtype=torch.complex64)
+    img[..., 10:20, 10:20] = 3.0
+    for sampled, kind, acceleration in ((box, 'box', 1.0), (lines, 'lines', 2.0), (points, 'points', 4.0)):
+        operator = CartesianAcquisitionOp(sampled)
+        noise = 0.2 * sampled * RandomGenerator(2).randn_tensor(mask.shape, torch.complex64)
+        start = operator.adjoint(operator(img)[0] + noise)[0]
+        found = scan_properties(gram_operator(operator), 1, start, 0.2)
+        assert (found.sampling, found.n_coils) == (kind, 1)
+        assert found.acceleration == pytest.approx(acceleration, rel=0.1)
+        exact = operator.adjoint(operator(img)[0])[0].abs().square().mean().sqrt().item()
+        assert found.noise == pytest.approx(0.2 / exact, rel=0.02)
+
+
+def test_weights_outside_of_their_range(raw: WriteRaw) -> None:
+    """Those that are named are taken, with a note; by default one weight is found on the scan, with a note."""
+    file = raw(lines=LINES)
+    named = reconstruct_file(file, Settings(model='tv-low-field', max_iterations=10, noise_std=1e-4))
+    assert any('tv-low-field is not made for this scan: sampling of ' in note for note in named.notes)
+    assert named.report['settings']['upsample'] == 1
+    default = reconstruct_file(file, Settings(max_iterations=10, noise_std=1e-4))
+    assert default.report['weight']['rule'] == 'sure'
+    assert any('No weights of a network are made for this scan' in note for note in default.notes)
+
+
+def test_fit_to_the_scan(raw: WriteRaw, tmp_path: Path) -> None:
+    """From a random start and from weights that ship; the loss in each step is written."""
+    file, folder = raw(lines=LINES), tmp_path / 'out'
+    options = ['--fit', '--noise-std', '0.1', '--csm', 'none', '--max-iterations', '30']
+    assert main(['reconstruct', str(file), '--output', str(folder), *options]) in (0, 3)
+    report = json.loads((folder / 'fit.json').read_text('utf-8'))
+    assert report == json.loads((folder / 'report.json').read_text('utf-8'))['weight']
+    assert len(report['losses']) == 100
+    assert (folder / 'fit.png').stat().st_size > 1000
+    assert 'fitted to the scan' in report['rule']
 
 
 @pytest.mark.parametrize('rule', ['sure', 'discrepancy', 'l-curve'])

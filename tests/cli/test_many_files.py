@@ -59,12 +59,12 @@ def test_folder(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert float(row['relative_gap']) == report['certificate']['relative_gap']
         assert (row['model'], row['message']) == (report['model'], 'tolerance reached')
     found = capsys.readouterr()
-    assert found.err.startswith('mrpro-lambda: error: a.h5: ')
+    assert found.err.startswith(f'mrpro-lambda: error: {scans / "a.h5"}: ')
     assert len(found.err.splitlines()) == 1
     assert [line.split()[:2] for line in found.out.splitlines()[1:4]] == [
-        ['a.h5', 'failed'],
-        ['b.h5', 'done'],
-        ['c.mrd', 'done'],
+        [str(scans / 'a.h5'), 'failed'],
+        [str(scans / 'b.h5'), 'done'],
+        [str(scans / 'c.mrd'), 'done'],
     ]
 
 
@@ -164,14 +164,26 @@ def test_interrupt_keeps_what_is_done(scans: Path, tmp_path: Path, monkeypatch: 
     assert [row['status'] for row in summary(tmp_path / 'out').values()] == ['skipped', 'done', 'done']
 
 
+def test_files_of_one_name_in_several_folders(tmp_path: Path) -> None:
+    """Their folders tell them apart, as few as that takes."""
+    for folder in ('x/first', 'x/second', 'y/first'):
+        (tmp_path / folder).mkdir(parents=True)
+        write_raw(tmp_path / folder / 'scan.h5', lines=LINES)
+    assert run(tmp_path / 'x' / 'first', tmp_path / 'x' / 'second', '--output', tmp_path / 'a') == 0
+    assert {path.name for path in (tmp_path / 'a').iterdir()} == {'first-scan', 'second-scan', 'summary.csv'}
+    assert run(tmp_path / 'x' / 'first', tmp_path / 'y' / 'first', '--output', tmp_path / 'b') == 0
+    assert {path.name for path in (tmp_path / 'b').iterdir()} == {'x-first-scan', 'y-first-scan', 'summary.csv'}
+
+
 def test_input_that_can_not_be_meant(scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is computed."""
     (tmp_path / 'empty').mkdir()
     (scans / 'b.mrd').write_text('')
+    twice = 'Files must have different names without their endings, which their results get, got'
     for arguments, message in (
         ((tmp_path / 'empty',), 'must hold raw data that end with .h5, .hdf5, .mrd'),
-        ((scans,), 'Files must have different names, which their results get'),
-        ((scans / 'b.h5', scans / 'b.h5'), 'Files must have different names'),
+        ((scans,), f'{twice} {scans / "b.mrd"} twice'),
+        ((scans / 'b.h5', scans / 'b.h5'), f'{twice} {scans / "b.h5"} twice'),
     ):
         assert run(*arguments, '--output', tmp_path / 'out') == 2
         assert message in capsys.readouterr().err

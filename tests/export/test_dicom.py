@@ -190,6 +190,19 @@ def test_parameters_of_contrasts(tmp_path: Path) -> None:
     assert 'InversionTime' not in files[0]
 
 
+def test_inversion_times_that_differ_are_those_of_an_inversion_recovery(tmp_path: Path) -> None:
+    head = header(CENTER.expand(2, 3), [0, 0])
+    for name, ti, expected in (
+        ('one', [0.3], [None, None]),
+        ('two', torch.tensor([0.1, 0.2]).reshape(-1, 1, 1, 1, 1), [100, 200]),
+    ):
+        head.ti = ti
+        write_dicom(tmp_path / name, images()[:2], head)
+        files = [pydicom.dcmread(path) for path in sorted((tmp_path / name).iterdir())]
+        assert [file.get('InversionTime') for file in files] == expected
+        assert all(('IR' in file.ScanningSequence) == (name == 'two') for file in files)
+
+
 def test_volume_is_3d(tmp_path: Path) -> None:
     write_dicom(tmp_path / 'dicom', torch.ones(1, 1, 3, 4, 5), header(CENTER[None], [0]))
     files = [pydicom.dcmread(path) for path in sorted((tmp_path / 'dicom').iterdir())]

@@ -55,7 +55,7 @@ def test_prox_minimizes_its_definition(boundary: Boundary, isotropic: bool, comp
     rng = RandomGenerator(1)
     x, weight = rng.randn_tensor(SHAPE, torch.complex128), rng.float64_tensor((1, 1, 1, 4, 5))
     functional = WeightedTotalVariation(
-        weight, (-1, -5, -2), boundary=boundary, isotropic=isotropic, complex_modulus=complex_modulus, tolerance=1e-11
+        weight, (-1, -5, -2), boundary=boundary, isotropic=isotropic, complex_modulus=complex_modulus, tolerance=1e-9
     )
 
     def objective(p: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ def test_prox_minimizes_its_definition(boundary: Boundary, isotropic: bool, comp
     steps = [prox - x, x, prox, torch.ones_like(x), 1j * prox, *(rng.randn_like(x) for _ in range(5))]
     for step in steps:
         for size in (-0.1, -1e-3, 1e-3, 0.1):
-            assert objective(prox + size * step) >= objective(prox) - 1e-9
+            assert objective(prox + size * step) >= objective(prox) * (1 - 1e-9)
 
 
 @pytest.mark.parametrize('boundary', ['circular', 'neumann'])

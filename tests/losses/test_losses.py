@@ -121,7 +121,7 @@ def test_weights_of_held_out_samples() -> None:
     total = torch.zeros(7, dtype=torch.float64)
     for _ in range(N_REPLICAS):
         mask = (torch.rand(probability.shape, generator=generator, dtype=torch.float64) < probability).double()
-        operator, residual = CartesianAcquisitionOp(mask), torch.ones_like(mask).cdouble().requires_grad_()
+        operator, residual = CartesianAcquisitionOp(mask), torch.ones_like(mask).to(torch.complex128).requires_grad_()
         no_center = torch.zeros_like(mask, dtype=torch.bool)
         scan = Measured(torch.zeros_like(residual), operator, NOISE[:1], mask, no_center)
         value = loss(lambda *_, op=operator, r=residual: op.adjoint(r)[0], scan, generator)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import ismrmrd
 import numpy as np
 import torch
@@ -79,8 +80,9 @@ def write_lines(
             systemVendor=vendor, relativeReceiverNoiseBandwidth=0.8
         )
     path.unlink(missing_ok=True)
-    with ismrmrd.Dataset(str(path), create_if_needed=True) as dataset:
-        dataset.write_xml_header(edit(header.toXML('utf-8').encode('utf-8')))
-        for acquisition in lines:
-            dataset.append_acquisition(acquisition)
+    with ismrmrd.File(path) as file:
+        file['dataset'].acquisitions = list(lines)
+    with h5py.File(path, 'a') as content:
+        document = content['dataset'].create_dataset('xml', shape=(1,), dtype=h5py.special_dtype(vlen=bytes))
+        document[0] = edit(header.toXML('utf-8').encode('utf-8'))
     return path

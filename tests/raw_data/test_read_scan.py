@@ -75,29 +75,53 @@ def test_calibration_lines_of_another_file(flags: list[int], tmp_path: Path) -> 
     assert scan.kdata.data.shape[-2] == 7
     np.save(tmp_path / 'other.npy', np.zeros(3))
     for name, message in (('absent.h5', 'There is no file'), ('other.npy', 'must be complex')):
-        with pytest.raises(ValueError, match=f'calibration file .*{name} can not be read.*{message}'):
+        with pytest.raises(ValueError, match=rf'calibration file .*{name} can not be used: .*{message}'):
             read_scan(file, calibration_file=tmp_path / name)
 
 
 @pytest.mark.parametrize(
     ('options', 'header', 'message'),
     [
-        ({'kspace': KSPACE[:2]}, {}, r'must have the coils of the scan, 3, got 2'),
+        ({'kspace': KSPACE[:2]}, {}, 'must have the coils of the scan, 3, got 2'),
         ({}, {'recon': (N_X // 2, N_Y, 1)}, 'must have the field of view'),
         ({'position': (1, 2, 50)}, {}, 'must have the position'),
-        ({'slice': 1}, {}, None),
     ],
 )
-def test_calibration_file_must_fit(
-    options: dict[str, Any], header: dict[str, Any], message: str | None, tmp_path: Path
-) -> None:
+def test_calibration_must_fit(options: Any, header: dict[str, Any], message: str, tmp_path: Path) -> None:
     file = write_lines(tmp_path / 'scan.h5', cartesian_lines(KSPACE))
-    other = write_lines(tmp_path / 'other.h5', cartesian_lines(**{'kspace': KSPACE} | options), **header)
-    if message is None:  # numbers of slices may differ
+    other = write_lines(tmp_path / 'other.h5', cartesian_lines(**({'kspace': KSPACE} | options)), **header)
+    with pytest.raises(ValueError, match=rf'calibration file .*other.h5 can not be used: .*{message}'):
         read_scan(file, calibration_file=other)
-        return
-    with pytest.raises(ValueError, match=message):
-        read_scan(file, calibration_file=other)
+    if not header:  # lines that do not fit are not used, and that is said
+        flagged = cartesian_lines(**{'kspace': KSPACE, 'flags': [CALIBRATION]} | options)
+        scan = read_scan(write_lines(tmp_path / 'both.h5', cartesian_lines(KSPACE) + flagged))
+        assert scan.calibration is None
+        assert said(scan, 'The 20 calibration lines of the file can not be used')
+
+
+def test_one_calibration_image_for_several(tmp_path: Path) -> None:
+    lines = [a for n in range(2) for a in cartesian_lines((n + 1) * KSPACE, repetition=n)]
+    file = write_lines(tmp_path / 'scan.h5', lines)
+    one = write_lines(tmp_path / 'one.h5', cartesian_lines(KSPACE))
+    assert read_scan(file, calibration_file=one).calibration is not None
+    with pytest.raises(ValueError, match='number of images, or one'):
+        read_scan(one, calibration_file=file)
+
+
+def test_calibration_of_low_resolution_is_on_the_grid_of_the_image(tmp_path: Path) -> None:
+    """Its images are those of the central part of k-space of the scan."""
+    file = write_lines(tmp_path / 'scan.h5', cartesian_lines(KSPACE))
+    low = KSPACE[:, 6:14, 6:18]
+
+    def edit(xml: bytes) -> bytes:  # the same field of view
+        return xml.replace(b'<x>24.0<', b'<x>48.0<').replace(b'<y>16.0<', b'<y>40.0<')
+
+    other = write_lines(tmp_path / 'other.h5', cartesian_lines(low), matrix=(12, 8, 1), edit=edit)
+    scan = read_scan(file, calibration_file=other)
+    assert scan.calibration is not None
+    central = torch.nn.functional.pad(low, (6, 6, 6, 6))
+    expected = read_scan(write_lines(tmp_path / 'central.h5', cartesian_lines(central)))
+    torch.testing.assert_close(images(scan.calibration), images(expected.kdata))
 
 
 def test_averages_become_repeated_samples_of_one_image(tmp_path: Path) -> None:
@@ -208,6 +232,17 @@ def test_interpolated_matrix_of_the_header(tmp_path: Path) -> None:
     assert said(scan, '6 partitions')
 
 
+def test_field_of_view_that_contradicts_the_encoded_one(tmp_path: Path) -> None:
+    def enlarge(xml: bytes) -> bytes:
+        head, recon = xml.split(b'<reconSpace>')
+        return head + b'<reconSpace>' + recon.replace(b'<x>48.0<', b'<x>3.0<').replace(b'<y>40.0<', b'<y>900<')
+
+    scan = read_scan(write_lines(tmp_path / 'scan.h5', cartesian_lines(KSPACE), edit=enlarge))
+    assert scan.kdata.header.recon_matrix.zyx == (1, N_Y, N_X)
+    assert said(scan, '900 mm along y, which contradicts the 20 encoded pixels of 2 mm')
+    assert said(scan, '3 mm along x, which')
+
+
 @pytest.mark.parametrize('missing', ['lines', 'samples'])
 def test_missing_center(missing: str, tmp_path: Path) -> None:
     lines = cartesian_lines(KSPACE, center=0 if missing == 'samples' else None)
@@ -278,6 +313,12 @@ def test_noise_of_other_coils(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'noise of 3 coil\(s\), or be left out .* got 2'):
         read_scan(file)
     assert read_scan(file, noise_file='none').noise is None
+    for value, message in ((math.nan, 'must be finite'), (1e-9, 'too small')):
+        bad = [line(value * KSPACE[:, 0], flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT])]
+        other = write_lines(tmp_path / 'other.h5', [*bad, *cartesian_lines(KSPACE)])
+        for noise_file in (None, other):
+            with pytest.raises(ValueError, match=rf'other.h5 .*{message}'):
+                read_scan(other, noise_file=noise_file)
     with pytest.raises(ValueError, match='holds no noise measurement'):
         read_scan(file, noise_file=write_lines(tmp_path / 'other.h5', cartesian_lines(KSPACE)))
 

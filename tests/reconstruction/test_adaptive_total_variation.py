@@ -27,11 +27,11 @@ def test_mrpro_with_twice_the_weight() -> None:
     This is the class itself, with its own steps, which are short: it needs many iterations of this small problem.
     """
     common: dict[str, Any] = {'csm': csm_data(STATIC), 'regularization_dim': (-2, -1)}
-    theirs = TotalVariationRegularizedReconstruction(STATIC, regularization_weight=0.1, max_iterations=1500, **common)
+    theirs = TotalVariationRegularizedReconstruction(STATIC, regularization_weight=0.1, max_iterations=600, **common)
     expected = theirs(STATIC).data
     ours: dict[str, Any] = common | {'boundary': 'zero', 'band_limit': False, 'tolerance': 1e-4}
     reconstruction = AdaptiveTotalVariationReconstruction(STATIC, regularization_weight=0.05, **ours)
-    assert relative_image_difference(reconstruction(STATIC).data, expected) < 1e-3
+    assert relative_image_difference(reconstruction(STATIC).data, expected) < 3e-3
     assert reconstruction.certificate is not None
     assert reconstruction.certificate.reason == 'tolerance reached'
     for weight in (0.025, 0.1):

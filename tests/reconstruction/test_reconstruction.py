@@ -129,9 +129,10 @@ def test_sensitivities(cls: Any) -> None:
     kdata = KDATA['undersampled']
     csm = csm_data(kdata)
     given = [cls(kdata, csm=c, **options(cls)) for c in (csm, csm.as_operator(), lambda _: csm)]
+    expected = given[0](kdata).data
     for reconstruction in given:
         torch.testing.assert_close(reconstruction.csm_op.csm_tensor, csm.data, rtol=0, atol=0)
-        torch.testing.assert_close(reconstruction(kdata).data, given[0](kdata).data, rtol=0, atol=0)
+        torch.testing.assert_close(reconstruction(kdata).data, expected, rtol=0, atol=0)
     calculated = [cls(kdata, csm=c, **options(cls)) for c in (CsmData.from_idata_walsh, CsmData.from_idata_inati)]
     default = cls(kdata, **options(cls))(kdata).data
     torch.testing.assert_close(calculated[0](kdata).data, default, rtol=0, atol=0)

@@ -76,7 +76,7 @@ def test_strong_weight_of_the_imaginary_part_leaves_a_real_demodulated_image() -
     phase = low_resolution_phase(case.initial_image, (-2, -1))
     parts = []
     for factor in (1e-3, 1e3):
-        img = ADMM(PhaseAware(TV, imaginary_factor=factor), max_iterations=5000, tolerance=1e-8)(*case[1:])
+        img = ADMM(PhaseAware(TV, imaginary_factor=factor), max_iterations=5000, tolerance=1e-5)(*case[1:])
         imaginary = (phase.conj() * img).imag
         parts.append((imaginary - imaginary.mean((-2, -1), keepdim=True)).abs().max())
     assert parts[1] < 1e-3 < 1e-2 < parts[0]
@@ -95,8 +95,8 @@ def test_dictionary_of_the_demodulated_image() -> None:
     case = get_case('dictionary, three coils')
     filters = orthonormal_filters((4, 3, 3), torch.float64)
     regularizer = PhaseAware(DictionarySparsity(filters), imaginary_factor=2.0)
-    solutions = [cls(regularizer, max_iterations=5000, tolerance=1e-10).solve(*case[1:4], 0.1) for cls in (ADMM, FISTA)]
-    torch.testing.assert_close(solutions[0].img, solutions[1].img, rtol=0, atol=1e-5)
+    solutions = [cls(regularizer, max_iterations=5000, tolerance=1e-8).solve(*case[1:4], 0.1) for cls in (ADMM, FISTA)]
+    torch.testing.assert_close(solutions[0].img, solutions[1].img, rtol=0, atol=1e-4)
     phase = low_resolution_phase(case.initial_image, (-2, -1))
     smooth = regularizer.offset(phase.conj() * case.initial_image)
     assert solutions[0].coefficients is not None

@@ -65,15 +65,17 @@ def test_norm_with_an_acquisition_of_norm_one() -> None:
 
 
 @pytest.mark.parametrize('cls', [ADMM, PDHG])
-@pytest.mark.parametrize('factor', [0.3, 3.0])
+@pytest.mark.parametrize('factor', [0.3, 0.75])
 def test_minimum_is_below_that_of_total_variation(cls: type[ADMM] | type[PDHG], factor: float) -> None:
-    """As a field of zeros gives total variation, whatever the second map; and it grows with that."""
+    """As a field of zeros gives total variation, whatever the second map; and it grows with that, up to some weight."""
     case = get_case('single coil')
-    options = {'max_iterations': 20000, 'tolerance': 1e-6}
+    options = {'max_iterations': 5000, 'tolerance': 1e-3}
     total_variation = cls(TotalVariation((-2, -1)), **options).solve(*case[1:])  # type: ignore[arg-type]
     solver = cls(TotalGeneralizedVariation((-2, -1)), **options)  # type: ignore[arg-type]
     objectives = [
         solver.solve(*case[1:4], torch.cat((case.lambda_map, f * case.lambda_map))).objective
         for f in (factor, 2 * factor)
     ]
-    assert objectives[0] < objectives[1] < total_variation.objective
+    # by more than the proven gaps
+    assert objectives[0] < 0.999 * objectives[1]
+    assert objectives[1] < 0.999 * total_variation.objective

@@ -17,7 +17,7 @@ from tests.solvers.cases import (
     create_case,
     get_case,
     mask,
-    solve_exactly,
+    solve_once,
     solver_case_parameters,
 )
 from tests.solvers.random_problems import KINDS, RandomProblems, scaled_batch, solvers_of
@@ -31,18 +31,20 @@ def test_gap_is_an_upper_bound_on_random_problems(kind: str, seed: int) -> None:
     """From the first iteration on, for each image of batches with scales and weights over many decades."""
     random = RandomProblems(seed)
     case = scaled_batch(random, random.problem(kind, n_batch=6))
+    found, smallest = [], torch.tensor(torch.inf)
     for cls in solvers_of(case):
         iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
-        state, found = iteration.owned(iteration.init()), []
-        for done, n_steps in ((0, 1), (1, 2), (3, 7), (10, 40)):
+        state = iteration.owned(iteration.init())
+        for done, n_steps in ((0, 1), (1, 9), (10, 40)):
             iteration.run(state, done, n_steps)
             found += [certificate_of_state(iteration, state, bound) for bound in BOUNDS]
-        # the reference can only be too high
-        iteration.run(state, 50, 800)
-        smallest = certificate_of_state(iteration, state, 'trivial').objective
-        for objective, gap, _, noise in found:
-            assert bool((gap >= objective - smallest - 1e-11 * (objective + noise)).all())
-            assert bool((gap <= objective).all())
+        # the lowest of all solvers is the reference, which can only be too high
+        iteration.run(state, 50, 200)
+        smallest = smallest.minimum(certificate_of_state(iteration, state, 'trivial').objective)
+    assert found
+    for objective, gap, _, noise in found:
+        assert bool((gap >= objective - smallest - 1e-11 * (objective + noise)).all())
+        assert bool((gap <= objective).all())
 
 
 def test_nothing_is_certified_by_coefficients_that_are_all_zero() -> None:
@@ -72,7 +74,7 @@ def test_nothing_is_certified_by_coefficients_that_are_all_zero() -> None:
 def test_gap_of_images_far_from_the_minimizer(cls: SolverClass, name: str, scale: float) -> None:
     """Any image and any feasible dual, in particular images that are too dark or too bright, or of wrong mean."""
     case = get_case(name)
-    smallest, problem = solve_exactly(cls, name).objective.sum(), case.problem
+    smallest, problem = solve_once(name).objective.sum(), case.problem
     iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
     state = iteration.run(iteration.owned(iteration.init()), 0, 20)
     dual = iteration.dual(state)
@@ -106,8 +108,12 @@ def test_repair_and_iterations_tighten_the_gap(cls: SolverClass, name: str) -> N
     rounding = 1e-12 * certificate_of_state(iteration, state, 'trivial').objective.sum()
     assert gaps[2] < gaps[0] + rounding
     assert gaps[2] < 1.1 * gaps[1] + rounding
-    iteration.run(state, 30, 1500)
-    assert certificate_of_state(iteration, state, 'repaired').gap.sum() < 0.1 * gaps[2] + rounding
+    done, gap = 30, gaps[2]
+    while done < 1500 and gap >= 0.1 * gaps[2] + rounding:
+        iteration.run(state, done, done)
+        done += done
+        gap = certificate_of_state(iteration, state, 'repaired').gap.sum()
+    assert gap < 0.1 * gaps[2] + rounding
 
 
 @solver_case_parameters('single coil', 'three coils', 'dynamic', 'neumann', 'zero', 'dictionary, three coils')
@@ -194,7 +200,7 @@ def test_solve_without_proof_ends_by_its_estimate_and_says_so(seed: int) -> None
     assert solution.reason == 'estimate within the tolerance'
     assert solution.relative_estimate <= 1e-2 < solution.relative_gap
     assert solution.n_iterations < 300
-    exact = ADMM(regularizer, n_iterations=3000).solve(data, acquisition_op, initial, lambda_map)
+    exact = ADMM(regularizer, n_iterations=1000).solve(data, acquisition_op, initial, lambda_map)
     assert solution.objective <= 1.01 * exact.objective
 
 
@@ -323,7 +329,7 @@ def test_certificate_of_a_dictionary_in_single_precision(cls: SolverClass, name:
     case = single_precision(get_case(name))
     solution = cls(case.regularizer, max_iterations=3000, tolerance=1e-5).solve(*case[1:])
     assert solution.reason == 'tolerance reached'
-    smallest = solve_exactly(cls, name).objective
+    smallest = solve_once(name).objective
     distance = solution.objective - smallest
     assert bool((-3e-7 * smallest <= distance).all())
     assert bool((distance <= solution.gap + 3e-7 * smallest).all())

@@ -74,10 +74,10 @@ def test_activity_patterns_of_a_smoothed_norm(cls: SolverClass, smoothing: float
 def test_small_smoothing_is_none(cls: SolverClass) -> None:
     case = get_case('single coil')
     images = [
-        cls(Regularizer(GradientOp((-2, -1)), norm), max_iterations=5000, tolerance=1e-9)(*case[1:])
-        for norm in (L1Norm(), HuberNorm(1e-6))
+        cls(Regularizer(GradientOp((-2, -1)), norm), max_iterations=5000, tolerance=1e-7)(*case[1:])
+        for norm in (L1Norm(), HuberNorm(1e-5))
     ]
-    torch.testing.assert_close(*images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(*images, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize('cls', [ADMM, PDHG, ConjugateGradient])

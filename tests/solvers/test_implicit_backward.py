@@ -42,9 +42,9 @@ def accurate() -> ImplicitBackward:
 def test_equals_the_gradient_of_many_iterations(cls: SolverClass, name: str) -> None:
     """For a fixed number of iterations and for a solve to a tolerance."""
     case = get_case(name)
-    reference = gradients(cls, case, n_iterations=800, backward=ActiveSetBackward())
+    reference = gradients(cls, case, n_iterations=650, backward=ActiveSetBackward())
     synthesis = case.regularizer.synthesis_op is not None
-    for options in ({'n_iterations': 800}, {'max_iterations': 10_000, 'tolerance': 1e-9}):
+    for options in ({'n_iterations': 650}, {'max_iterations': 10_000, 'tolerance': 1e-9}):
         found = gradients(cls, case, backward=accurate(), **options)
         for field, expected, value in zip(Gradients._fields, reference, found, strict=True):
             if field == 'initial_image' and not synthesis:
@@ -80,7 +80,7 @@ def test_grouped_maps_and_a_map_that_broadcasts() -> None:
     found: list[torch.Tensor] = []
     for backward in (accurate(), ActiveSetBackward()):
         weights = torch.tensor([0.05, 0.1], dtype=torch.float64, requires_grad=True)
-        img = ADMM(case.regularizer, n_iterations=800, backward=backward)(*case[1:4], weights)
+        img = ADMM(case.regularizer, n_iterations=400, backward=backward)(*case[1:4], weights)
         found += torch.autograd.grad(img.abs().square().sum(), weights)
     torch.testing.assert_close(*found, rtol=1e-5, atol=0)
 
@@ -148,7 +148,7 @@ def test_gradient_of_a_pixel_far_from_the_next_jump() -> None:
     data = 0.01 * RandomGenerator(0).randn_tensor((1, 1, 1, 1, 64), torch.float64)
     data[..., 32:] += 1
     weight = torch.tensor([0.2], dtype=torch.float64, requires_grad=True)
-    img = PDHG(regularizer, n_iterations=5000, backward=accurate())(data, IdentityOp(), data, weight)
+    img = PDHG(regularizer, n_iterations=3000, backward=accurate())(data, IdentityOp(), data, weight)
     torch.testing.assert_close(img[..., 48].sum(), data[..., 32:].mean() - 2 * 0.2 / 32, rtol=1e-5, atol=0)
     (gradient,) = torch.autograd.grad(img[..., 48].sum(), weight)
     torch.testing.assert_close(gradient, torch.full_like(gradient, -2 / 32), rtol=1e-4, atol=0)

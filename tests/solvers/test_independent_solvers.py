@@ -172,7 +172,7 @@ def test_wavelets_by_proximal_gradient_steps_of_mrpro() -> None:
     f = L2NormSquared(target=case.data, weight=0.5**0.5) @ case.acquisition_op @ synthesis
     g = L1NormViewAsReal(weight=0.05)
     start = regularizer.transform(case.initial_image)
-    (coefficients,) = pgd(f, g, start, stepsize=1.0, max_iterations=500)
+    (coefficients,) = pgd(f, g, start, stepsize=1.0, max_iterations=200)
     assert_as_good(case, synthesis(coefficients)[0])
 
 
@@ -200,7 +200,7 @@ def test_moduli_by_sigpy(name: str) -> None:
         forward,
         case.data.reshape(shape).numpy(),
         x=np.zeros(shape, complex),
-        max_iter=5000,
+        max_iter=1000,
         show_pbar=False,
         **arguments,
     )

@@ -26,6 +26,7 @@ from tests.solvers.cases import (
     get_case,
     minimizer,
     solve_exactly,
+    solve_once,
     solver_case_parameters,
 )
 
@@ -73,11 +74,10 @@ def test_minimizer(cls: SolverClass, name: str) -> None:
 
 @solver_case_parameters()
 def test_all_solvers_reach_the_same_minimizer(cls: SolverClass, name: str) -> None:
-    first = next(solver for solver in SOLVERS if (solver, name) not in REFUSED)
-    reference, solution = solve_exactly(first, name), solve_exactly(cls, name)
+    reference, solution = solve_once(name), solve_exactly(cls, name)
     gap = solution.gap.maximum(reference.gap)
     assert bool(((solution.objective - reference.objective).abs() <= gap).all())
-    tolerance = 1e-7 if get_case(name).tolerance < 1e-10 else 1e-3
+    tolerance = 1e-6 if get_case(name).tolerance < 1e-8 else 1e-3
     assert relative_image_difference(solution.img, reference.img) < tolerance
 
 
@@ -103,24 +103,25 @@ def test_denoising_is_a_bounded_least_squares_problem(cls: SolverClass, name: st
 
 @solver_case_parameters()
 def test_gap_is_an_upper_bound_and_vanishes(cls: SolverClass, name: str) -> None:
-    """From the first iterate on, with any lower bound."""
+    """From the first iterate on, with the lower bound as it is."""
     case = get_case(name)
     smallest = min(solve_exactly(s, name).objective.sum() for s in SOLVERS if (s, name) not in REFUSED)
     rounding = 3e-6 if case.single_precision else 1e-13
     iteration = cls(case.regularizer, n_iterations=1).iteration(case.problem)
     state = iteration.owned(iteration.init())
     gaps, done = [], 0
-    for n_steps in [1] * 10 + [10] * 10 + [100] * 18:
-        iteration.run(state, done, n_steps)
-        done += n_steps
+    tolerance = max(case.tolerance, 1e-5)
+    for until in (*range(1, 11), 15, 20, 30, 50, 70, 100, 140, 200, 300, 400, 600, 900, 1300, 1900):
+        iteration.run(state, done, until - done)
+        done = until
         found = certificate_of_state(iteration, state, 'plain')
         assert found.gap.sum() >= found.objective.sum() - smallest - rounding * smallest
         gaps.append(found.gap.sum() / smallest)
-        if gaps[-1] < case.tolerance:
+        if gaps[-1] < tolerance:
             break
     if 'Tikhonov' not in name:  # that is exact after a few steps
         assert gaps[9] > 1e-4
-    assert gaps[-1] < max(case.tolerance, 1e-5)
+    assert gaps[-1] < tolerance
 
 
 @solver_case_parameters()

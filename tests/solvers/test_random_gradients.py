@@ -18,7 +18,7 @@ WAYS: list[type[Backward]] = [way for way in BACKWARDS if way not in (FullBackwa
 
 
 @pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('seed', range(15))
+@pytest.mark.parametrize('seed', range(8))
 def test_gradients_of_random_problems(kind: str, seed: int) -> None:
     case = RandomProblems(seed).problem(kind)
     for cls in solvers_of(case):
@@ -29,9 +29,13 @@ def test_gradients_of_random_problems(kind: str, seed: int) -> None:
                 assert max(gradient_errors(found, reference)) < 1e-9, (cls, way)
 
 
-@pytest.mark.parametrize('kind', ['total variation', 'dictionary'])
-@pytest.mark.parametrize('seed', [1, 4, 7, 12])
+@pytest.mark.parametrize(
+    ('kind', 'seed'), [('total variation', 3), ('total variation', 5), ('dictionary', 7), ('dictionary', 14)]
+)
 def test_implicit_gradients_of_random_problems(kind: str, seed: int) -> None:
+    """Of some whose pattern settles in all solvers: the others have nothing to compare."""
     case = RandomProblems(seed).problem(kind)
-    errors = [error for cls in solvers_of(case) for error in implicit_gradient_errors(cls, case)]
-    assert max(errors, default=0) < 1e-9
+    for cls in solvers_of(case):
+        errors = implicit_gradient_errors(cls, case)
+        assert errors
+        assert max(errors) < 1e-9

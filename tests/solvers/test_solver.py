@@ -61,7 +61,7 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
     in_place, recorded = (iteration.owned(iteration.init()) for _ in range(2))
     tolerance = 2e-5 if case.single_precision else 1e-11
     active = False
-    for index in range(20):
+    for index in range(16):
         state = iteration.step(state, index)
         iteration.step_(in_place, index)
         (pattern,) = iteration.new_patterns(1)
@@ -231,8 +231,8 @@ def test_parameters_change_the_way_and_not_the_minimizer(cls: SolverClass, name:
 
     unusual = {name: value}
     assert relative_image_difference(solve(n_iterations=5, **unusual), solve(n_iterations=5)) > 1e-3
-    exact = {'max_iterations': 5000, 'tolerance': 1e-10}
-    assert relative_image_difference(solve(**exact, **unusual), solve(**exact)) < 1e-6
+    exact = {'max_iterations': 5000, 'tolerance': 1e-8}
+    assert relative_image_difference(solve(**exact, **unusual), solve(**exact)) < 1e-5
 
 
 def with_value(tensor: torch.Tensor, value: float) -> torch.Tensor:

@@ -81,7 +81,7 @@ def with_options(rule: AutomaticWeight, **options: float) -> AutomaticWeight:
 @pytest.mark.parametrize('stop', [{'n_iterations': 4}, {'max_iterations': 2000, 'tolerance': 1e-2}], ids=str)
 def test_sure_is_unbiased(solver: Solver, stop: dict[str, Any]) -> None:
     """Its mean over noise and random vectors is that of the error, converged or not, within its standard error."""
-    n_seeds, differences, shape = 24, [], (16, 1, 1, 8, 7)
+    n_seeds, differences, shape = 12, [], (32, 1, 1, 8, 7)
     for seed in range(n_seeds):
         one = scan(solver, shape=shape, seed=seed)
         data, acquisition_op = one.measured()
@@ -126,16 +126,18 @@ def test_discrepancy_reaches_its_target(correction: bool) -> None:
 @all_rules
 def test_scale_equivariance(rule: AutomaticWeight) -> None:
     """Data in other units give the weight in these units."""
-    one, rule = scan(), with_options(rule, n_weights=7)
+    one, rule = scan(), with_options(rule, n_weights=5)
+    expected = rule(one)
     for scale in (2.0**-20, 1e3):
         scaled = one._replace(
             data=scale * one.measured()[0], initial_image=scale * one.initial_image, noise_std=scale * SIGMA
         )
-        torch.testing.assert_close(rule(scaled), scale * rule(one), rtol=1e-6, atol=0)
+        torch.testing.assert_close(rule(scaled), scale * expected, rtol=1e-6, atol=0)
 
 
 @all_rules
 def test_the_same_scan_gives_the_same_weight_and_report(rule: AutomaticWeight) -> None:
+    rule = with_options(rule, n_weights=5)
     first, second = (rule.choose(scan()) for _ in range(2))
     assert torch.equal(first.lambda_map, second.lambda_map)
     assert json.dumps(first.report) == json.dumps(second.report)
@@ -147,7 +149,7 @@ def test_images_of_a_batch_have_their_own_weights(rule: AutomaticWeight) -> None
     shape, noise_std = (2, *SHAPE[1:]), torch.tensor([0.15, 0.4], dtype=torch.float64).reshape(2, 1, 1, 1, 1)
     one = scan(shape=shape, noise_std=noise_std)
     data, acquisition_op = one.measured()
-    rule = with_options(rule, tolerance=1e-5, max_iterations=5000, n_weights=8, low=0.05)
+    rule = with_options(rule, tolerance=1e-4, max_iterations=5000, n_weights=6, low=0.05)
     choice = rule.choose(one)
     assert choice.lambda_map.shape == (1, 2, 1, 1, 1, 1)
     assert choice.report is not None
@@ -176,7 +178,8 @@ def test_each_regularizer(case: RegularizerCase) -> None:
     solver = next(s for s in SOLVERS if s.refusal(case.regularizer) is None)
     one = scan(solver(case.regularizer, max_iterations=100), shape=(1, *case.shape[1:]))
     ratios = [1.0 + k for k in range(case.regularizer.n_maps)]
-    choice = Sure(n_weights=4, n_refinements=1, low=0.1, high=2.0, ratios=ratios).choose(one)
+    rule = Sure(n_weights=3, n_refinements=1, low=0.1, high=2.0, ratios=ratios, max_iterations=10)
+    choice = rule.choose(one)
     assert choice.report is not None
     weights = choice.lambda_map.flatten(1).mean(1)
     torch.testing.assert_close(weights / weights[0], torch.tensor(ratios, dtype=weights.dtype))

@@ -130,13 +130,14 @@ def _run(args: argparse.Namespace) -> int:
         say(f'{outcome.text}\n{"output":16}{args.output}', args)
         return outcome.code
     files = _raw_files(args.files)
+    names = _result_names(files)
     if not args.resume and args.output.exists() and (not args.output.is_dir() or any(args.output.iterdir())):
         raise ValueError(f'The output folder must be empty or not exist, or give --resume: got {args.output}.')
     outcomes: list[_Outcome] = []
     with Progress(len(files), 'Files', show=shows_progress(args)) as bar:
-        for path in files:
-            bar.update(0, {'file': path.name})
-            outcomes.append(_outcome(path, args.output / path.stem, settings, args))
+        for path, name in zip(files, names, strict=True):
+            bar.update(0, {'file': name})
+            outcomes.append(_outcome(path, args.output / name, settings, args))
             bar.update()
             _write_summary(args.output / 'summary.csv', outcomes)
             if args.received:  # a signal, whose exception a library has swallowed
@@ -156,25 +157,37 @@ def _raw_files(paths: Sequence[Path]) -> list[Path]:
             if not found:
                 raise ValueError(f'The folder {path} must hold raw data that end with {", ".join(_SUFFIXES)}.')
         files += found
-    for i, file in enumerate(files):
-        for other in files[:i]:
-            if other.stem == file.stem:
-                raise ValueError(f'Files must have different names, which their results get, got {other} and {file}.')
     return files
+
+
+def _result_names(files: Sequence[Path]) -> list[str]:
+    """Return a different name for each file: its own, after those of as many parent folders as this takes."""
+    parents = [file.resolve().parent.parts[1:] for file in files]
+    for depth in range(1 + max(map(len, parents))):
+        names = [
+            '-'.join((*parts[max(0, len(parts) - depth) :], file.stem))
+            for file, parts in zip(files, parents, strict=True)
+        ]
+        if len(set(names)) == len(names):
+            return names
+    twice = next(file for i, file in enumerate(files) if names[i] in names[:i])
+    raise ValueError(
+        f'Files must have different names without their endings, which their results get, got {twice} twice.'
+    )
 
 
 def _outcome(path: Path, folder: Path, settings: RunSettings, args: argparse.Namespace) -> _Outcome:
     """Reconstruct one of several files; an error of one must not stop the others."""
     try:
         outcome = _reconstruct(path, folder, settings, args)
-        outcome.code = code_of(outcome.message, name=path.name)
+        outcome.code = code_of(outcome.message, name=str(path))
         return outcome
     except Exception as error:
         if args.received:
             raise
         if args.debug or not isinstance(error, INVALID):
             traceback.print_exc()
-        LOGGER.error('%s: %s', path.name, error)
+        LOGGER.error('%s: %s', path, error)
         return _Outcome(str(path), code=2 if isinstance(error, INVALID) else 1, message=' '.join(str(error).split()))
 
 
@@ -252,5 +265,5 @@ def _summary(outcomes: Sequence[_Outcome]) -> str:
     rows = [['file', 'status', 'exit code', 'seconds', 'iterations', 'gap', 'message']]
     for o in outcomes:
         numbers = [number(o.seconds, '.1f'), number(o.iterations, 'd'), number(o.relative_gap, '.1e')]
-        rows.append([Path(o.file).name, o.status, str(o.code), *numbers, o.message])
+        rows.append([o.file, o.status, str(o.code), *numbers, o.message])
     return table(rows)

@@ -89,6 +89,8 @@ def calibration_images(calibration: KData, kdata: KData) -> tuple[IData, Spatial
     check_type('calibration data', calibration, KData)
     check_tensor('calibration data', calibration.data)
     n_coils, shape = kdata.data.shape[-4], tuple(calibration.data.shape)
+    if not bool(calibration.data.any()):
+        raise ValueError(f'Calibration data must not be all zero, got shape {shape}.')
     if shape[-4] != n_coils:
         raise ValueError(
             f'Calibration data must have the {n_coils} coils of the scan, got {shape[-4]} in shape {shape}.'
@@ -175,10 +177,10 @@ def _matching_entries(calibration: KData, kdata: KData) -> list[int]:
         offset = (places[0] - position) @ directions.mT
         found = (offset.abs() <= tolerance).all(-1) & ~turned
         if not bool(found.any()):
+            nearest = places[0][offset.norm(dim=-1).argmin()]
             raise ValueError(
-                'Calibration data must have the positions of the scan, got none within '
-                f'{[round(t, 6) for t in tolerance.tolist()]} m of {position.tolist()} (z, y, x), the nearest at '
-                f'{places[0][offset.norm(dim=-1).argmin()].tolist()}.'
+                f'Calibration data must have the positions of the scan, got none within {_rounded(tolerance)} m of '
+                f'{_rounded(position)} (z, y, x), the nearest at {_rounded(nearest)}.'
             )
         same = found & (places[2] == counter)
         entries.append(int((same if bool(same.any()) else found).int().argmax()))
@@ -199,6 +201,11 @@ def _places(kdata: KData) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         torch.stack(directions, -2).reshape(n, 3, 3).float().cpu(),
         counter.reshape(n).cpu(),
     )
+
+
+def _rounded(position: torch.Tensor) -> list[float]:
+    """Return a position for a message."""
+    return [round(p, 6) for p in position.tolist()]
 
 
 def _to_idata(img: torch.Tensor, kdata: KData) -> IData:

@@ -18,7 +18,7 @@ SMALLEST_WIDTH = 8
 """Samples of the center along each axis that coil maps need."""
 
 _LARGEST_RADIUS = 24
-_TOLERANCE = 1.05
+_TOLERANCE = 1.02
 
 
 def calibration_region(kdata: KData, smallest_width: int = SMALLEST_WIDTH) -> SpatialDimension[int] | None:
@@ -133,8 +133,9 @@ def _radius(points: torch.Tensor, sizes: tuple[int, ...]) -> float:
         return 0.0
     axes = [d for d in range(3) if sizes[d] > 1]
     spacing = step[center].median().item()
-    reach = [floor(2 * min(_LARGEST_RADIUS, n / 2)) if n > 1 else 0 for n in sizes]
-    grid = [torch.arange(-r, r + 1) / 2 for r in reach]
+    n_points = 2 if len(axes) > 2 else 4  # per sample
+    reach = [floor(n_points * min(_LARGEST_RADIUS, n / 2)) if n > 1 else 0 for n in sizes]
+    grid = [torch.arange(-r, r + 1) / n_points for r in reach]
     test = torch.cartesian_prod(*grid).reshape(-1, 3)
     samples = points.flatten(0, -2)
     samples = samples[samples.norm(dim=-1) <= 1.5 * _LARGEST_RADIUS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -15,6 +16,7 @@ _POINTS_PER_CHUNK = 2**22
 """Numbers of the Gram matrices that are held at a time."""
 
 _N_ITERATIONS, _REGULARIZATION = 50, 1e-3
+_NO_SIGNAL = 1e-6
 
 
 class EspiritMaps(NamedTuple):
@@ -58,7 +60,9 @@ def espirit(
     csm, _ = espirit_maps(
         idata.data, calibration_width=calibration_width, kernel_width=kernel_width, threshold=threshold, crop=crop
     )
-    return CsmData(csm, idata.header)
+    result = CsmData(csm, idata.header)
+    result.data = csm  # mrpro replaces axes along which values differ by less than 1e-6 by one value
+    return result
 
 
 @torch.no_grad()
@@ -104,6 +108,11 @@ def espirit_maps(
         If the images are not complex, not finite or all zero, if the widths do not fit, or if threshold or crop are not
         from 0 to 1.
 
+    Warns
+    -----
+    UserWarning
+        If samples of the center hold nothing.
+
     References
     ----------
     .. [UEC2014] Uecker M, et al. (2014) ESPIRiT - An Eigenvalue Approach to Autocalibrating Parallel MRI: Where SENSE
@@ -119,34 +128,45 @@ def espirit_maps(
     check_number('crop', crop, 0, 1)
     calibration = _widths('calibration_width', calibration_width, shape[-3:])
     kernel = _widths('kernel_width', kernel_width, calibration)
+    if calibration == kernel and prod(calibration) > 1:
+        raise ValueError(
+            f'calibration_width must be larger than kernel_width along an axis, got {calibration} and {kernel} '
+            f'(z, y, x) for coil images of shape {shape}.'
+        )
     images = coil_images.flatten(0, -5) if coil_images.ndim > 4 else coil_images[None]
     if not bool((images != 0).flatten(1).any(-1).all()):
         raise ValueError(f'coil images must not be all zero, got shape {shape}.')
-    maps = [_maps_of_image(image, calibration, kernel, threshold) for image in images]
+    centers = [_center_of_kspace(image, calibration) for image in images]
+    missing = max(int((c.abs().amax(0) < _NO_SIGNAL * c.abs().max()).sum()) for c in centers)
+    if missing:
+        warnings.warn(
+            f'The center of k-space must be fully sampled for ESPIRiT, but of {calibration} samples (z, y, x), '
+            f'{missing} hold nothing. Lower calibration_width.',
+            stacklevel=3,
+        )
+    maps = [_maps_of_image(center, tuple(shape[-3:]), kernel, threshold) for center in centers]
     csm = torch.stack([csm for csm, _ in maps]).reshape(shape)
     eigenvalue = torch.stack([eigenvalue for _, eigenvalue in maps]).reshape(*shape[:-4], 1, *shape[-3:])
     return EspiritMaps(csm * (eigenvalue >= crop), eigenvalue)
 
 
 def _widths(name: str, width: int | SpatialDimension[int], largest: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a width for each axis, at most the largest one, which all but axes of size 1 must have two of."""
+    """Return a width for each axis, at most the largest one."""
     widths = width.zyx if isinstance(width, SpatialDimension) else (width,) * 3
     for axis, value in zip('zyx', widths, strict=True):
         check_number(f'{name} along {axis}', value, 1, integer=True)
-    widths = tuple(min(w, n) for w, n in zip(widths, largest, strict=True))
-    return widths
+    return tuple(min(w, n) for w, n in zip(widths, largest, strict=True))
 
 
 def _maps_of_image(
-    image: torch.Tensor, calibration: tuple[int, ...], kernel: tuple[int, ...], threshold: float
+    center: torch.Tensor, shape: tuple[int, ...], kernel: tuple[int, ...], threshold: float
 ) -> EspiritMaps:
-    """Return the maps of one image, shape `(coils, z, y, x)`."""
-    n_coils, shape = image.shape[0], image.shape[1:]
-    center = _center_of_kspace(image, calibration)
+    """Return the maps of one image from the center of its k-space, shape `(coils, kz, ky, kx)`."""
+    n_coils = center.shape[0]
     correlation = _kernel_correlation(center, kernel, threshold)
     waves = [_waves(n, 2 * k - 1, correlation) for n, k in zip(shape, kernel, strict=True)]
     along_z = torch.einsum('zp,pqrcd->zqrcd', waves[0], correlation)
-    csm, eigenvalue = torch.empty_like(image), image.new_empty(shape, dtype=image.dtype.to_real())
+    csm, eigenvalue = center.new_empty(n_coils, *shape), center.new_empty(shape, dtype=center.dtype.to_real())
     n_rows = max(_POINTS_PER_CHUNK // (n_coils**2 * shape[2]), 1)
     for z, start in product(range(shape[0]), range(0, shape[1], n_rows)):
         rows = slice(start, start + n_rows)
@@ -166,17 +186,19 @@ def _even_coil(csm: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """
     combined = (csm.conj() * image).sum(0).flatten()
     maps, weight = csm.flatten(1), combined.abs()
-    weighted = (maps * weight).to(torch.complex128)
-    normal = weighted @ maps.mH.to(weighted)
+    weighted = maps * weight
+    normal = weighted @ maps.mH
     normal.diagonal().add_(_REGULARIZATION * normal.diagonal().real.mean())
     target = combined.sgn().conj()
     for _ in range(_N_ITERATIONS):
-        coil = torch.linalg.solve(normal, weighted @ target.conj().to(weighted)).to(maps)
+        coil = torch.linalg.solve(normal, weighted @ target.conj())
         target = (coil.conj() @ maps).sgn()
-    return coil
+    # that of a coil, the same for all images: the phase between images, as of contrasts, is theirs
+    first = (coil.abs() > 0.5 * coil.abs().max()).int().argmax()
+    return coil * coil[first].sgn().conj()
 
 
-def _low_resolution(center: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+def _low_resolution(center: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """Return the image of the center of k-space."""
     dim = tuple(d for d in (-3, -2, -1) if shape[d] > 1)
     padding = []
@@ -205,7 +227,7 @@ def _kernel_correlation(center: torch.Tensor, kernel: tuple[int, ...], threshold
     for d, width in enumerate(kernel):
         patches = patches.unfold(d + 1, width, 1)
     # coils and points of a patch first, then patches
-    patches = patches.permute(0, 4, 5, 6, 1, 2, 3).reshape(n_coils * n_points, -1).to(torch.complex128)
+    patches = patches.permute(0, 4, 5, 6, 1, 2, 3).reshape(n_coils * n_points, -1)
     n_rows, n_patches = patches.shape
     energy, vectors = torch.linalg.eigh(_gram(patches) if n_rows <= n_patches else _gram(patches.mH))
     chosen = energy > threshold**2 * energy[-1]

@@ -12,7 +12,7 @@ from mrpro.data import CsmData, DcfData, IData, IHeader, KData, SpatialDimension
 from mrpro.operators import FourierOp, LinearOperator
 from mrpro.utils.interpolate import interpolate
 
-from mrpro_lambda.checks import check_broadcast, check_number, check_tensor, check_type
+from mrpro_lambda.checks import check_number, check_tensor, check_type
 from mrpro_lambda.coil_maps.calibration_images import calibration_images, center_images, windowed
 from mrpro_lambda.coil_maps.calibration_region import SMALLEST_WIDTH, acceleration, calibration_region
 from mrpro_lambda.coil_maps.espirit import espirit
@@ -162,11 +162,9 @@ def _checked_maps(maps: CsmData | torch.Tensor, kdata: KData) -> CsmData:
         raise ValueError(f'coil maps must not be all zero, got shape {shape}.')
     if shape[-4] != n_coils:
         raise ValueError(f'coil maps must have the {n_coils} coils of the data, got {shape[-4]} in shape {shape}.')
-    if csm.ndim > kdata.data.ndim:
-        raise ValueError(f'coil maps must have no more axes than the data, got shapes {shape} and {kdata.data.shape}.')
-    check_broadcast(
-        **{'other axes of coil maps': csm[..., 0, 0, 0, 0], 'other axes of data': kdata.data[..., 0, 0, 0, 0]}
-    )
+    other = tuple(kdata.data.shape[:-4])
+    if csm.ndim > kdata.data.ndim or any(n not in (1, m) for n, m in zip(shape[-5::-1], other[::-1], strict=False)):
+        raise ValueError(f'coil maps must broadcast to the images, whose other axes are {other}, got shape {shape}.')
     if any((n == 1) != (m == 1) for n, m in zip(shape[-3:], grid, strict=True)):
         raise ValueError(f'coil maps must have the grid {grid} (z, y, x) of the scan, got shape {shape}.')
     ratios = [n / m for n, m in zip(shape[-3:], grid, strict=True) if m > 1]
@@ -177,4 +175,6 @@ def _checked_maps(maps: CsmData | torch.Tensor, kdata: KData) -> CsmData:
         )
     csm = csm.to(kdata.data)
     csm = interpolate(csm[(None,) * (5 - csm.ndim)], grid, (-3, -2, -1))
-    return CsmData(csm, IHeader.from_kheader(kdata.header))
+    result = CsmData(csm, IHeader.from_kheader(kdata.header))
+    result.data = csm  # mrpro replaces axes along which values differ by less than 1e-6 by one value
+    return result

@@ -201,7 +201,7 @@ def _frame(volumes: Volumes, header: IHeader, other: torch.Size, volume: int, po
     dataset.SliceThickness = short_number(lengths[2])
     dataset.SpacingBetweenSlices = short_number(float(np.linalg.norm(volumes.step)))
     dataset.ImagePositionPatient = [short_number(v) for v in volumes.corner[volume, position]]
-    dataset.ImageOrientationPatient = [short_number(v) for v in (*x, *y)]
+    dataset.ImageOrientationPatient = [short_number(round(v, 7)) for v in (*x, *y)]
     dataset.SliceLocation = short_number(volumes.corner[volume, position] @ normal)
     dataset.MRAcquisitionType = '3D' if len(np.unique(volumes.index[0])) < n_slices else '2D'
     dataset.AcquisitionNumber = volume + 1
@@ -214,12 +214,15 @@ def _frame(volumes: Volumes, header: IHeader, other: torch.Size, volume: int, po
     for name, values, factor in (
         ('EchoTime', header.te, 1e3),
         ('RepetitionTime', header.tr, 1e3),
-        ('InversionTime', header.ti, 1e3),
         ('FlipAngle', header.fa, 180 / math.pi),
     ):
         value = _parameter(values, other, image, contrast if name == 'EchoTime' else None)
         if value is not None:
             setattr(dataset, name, short_number(factor * value))
+    # scanners state a time of inversion where there is none; those that differ between images are true
+    if isinstance(header.ti, torch.Tensor) and header.ti.unique().numel() > 1:
+        dataset.ScanningSequence = ['RM', 'IR']
+        dataset.InversionTime = short_number(1e3 * per_image(header.ti, other)[image].item())
     return dataset
 
 

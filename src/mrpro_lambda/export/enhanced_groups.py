@@ -47,7 +47,7 @@ def enhanced_groups(shared: Dataset, frames: Several[Dataset], n_slices: int, or
     dataset.PixelPresentation, dataset.VolumetricProperties = 'MONOCHROME', 'VOLUME'
     dataset.VolumeBasedCalculationTechnique, dataset.AcquisitionContrast = 'NONE', 'UNKNOWN'
     dataset.PresentationLUTShape = 'IDENTITY'
-    for name in ('RepetitionTime', 'FlipAngle', 'InversionTime'):  # their group demands what raw data do not tell
+    for name in ('RepetitionTime', 'FlipAngle'):  # their group demands what raw data do not tell
         if frames[0].get(name) is not None:
             dataset[name] = frames[0][name]
     dataset.AcquisitionContextSequence = Sequence()

@@ -47,6 +47,9 @@ def parse_header(document: bytes) -> tuple[ismrmrdHeader, list[str]]:
         notes.append('The header holds characters that can not be read, which were replaced.')
     for element in root.iter():
         element.tag = _NAMESPACE + element.tag.rpartition('}')[2]
+        for part in list(element):  # numbers without digits would stay strings
+            if len(part) == 0 and not (part.text or '').strip() and not part.tag.endswith('encodingLimits'):
+                element.remove(part)
     try:
         return _to_header(root), notes
     except (ValueError, TypeError, Warning):
@@ -74,6 +77,9 @@ def _repair(root: ET.Element) -> list[str]:
     """Take out the parts that can not be read, put in those that the schema demands, and return the names of both."""
     encodings = root.findall(f'{_NAMESPACE}encoding')
     kept = (f'{_NAMESPACE}encoding', f'{_NAMESPACE}encodedSpace')
+    for information in root.findall(f'{_NAMESPACE}measurementInformation'):
+        if information.find(f'{_NAMESPACE}patientPosition') is None:  # as in files before ISMRMRD 1.15
+            ET.SubElement(information, f'{_NAMESPACE}patientPosition').text = 'HFS'
     parts = [(parent, part) for parent in (root, *encodings) for part in list(parent) if part.tag not in kept]
     for parent, part in parts:
         parent.remove(part)

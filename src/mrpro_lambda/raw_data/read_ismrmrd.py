@@ -15,6 +15,7 @@ from mrpro.data import KData
 
 from mrpro_lambda.raw_data.acquisitions import counters, prepare_lines, sort_lines
 from mrpro_lambda.raw_data.center import complete_center
+from mrpro_lambda.raw_data.fit_calibration import fit_calibration
 from mrpro_lambda.raw_data.ismrmrd_file import read_measurement
 from mrpro_lambda.raw_data.RawScan import RawScan
 from mrpro_lambda.raw_data.read_noise import to_noise
@@ -28,7 +29,9 @@ _IMAGES = ('average', 'slice', 'contrast', 'phase', 'repetition', 'set')
 Averages = Literal['auto', 'combine', 'separate']
 
 
-def read_ismrmrd(path: Path, *, trajectory: str = 'auto', averages: Averages = 'auto') -> RawScan:
+def read_ismrmrd(
+    path: Path, *, trajectory: str = 'auto', averages: Averages = 'auto', with_noise: bool = True
+) -> RawScan:
     """Read an ISMRMRD file, see `read_scan`. Of several data sets in the file, the last one is read."""
     measurement = read_measurement(path)
     lines = sort_lines(measurement.acquisitions)
@@ -60,12 +63,14 @@ def read_ismrmrd(path: Path, *, trajectory: str = 'auto', averages: Averages = '
     if lines.calibration and not only_calibration:
         try:
             calibration, n_lines = _read_calibration(path, measurement.header, lines.calibration)
+            calibration = fit_calibration(calibration, standard)
             notes.append(f'The file holds {n_lines} lines for coil sensitivities.')
             found['calibration_lines'] = n_lines
         except ValueError as error:
+            calibration = None
             notes.append(f'The {len(lines.calibration)} calibration lines of the file can not be used: {error}')
     noise = None
-    if lines.noise:
+    if lines.noise and with_noise:
         noise = to_noise(measurement, lines.noise, image[0].sample_time_us)
         notes.append(f'The file holds a noise measurement of {noise.data.shape[-1]} samples.')
     notes += _describe(header, standard, image, chosen, found)
@@ -110,8 +115,23 @@ def _to_kdata(
     kdata = KData.from_ismrmrd(
         header, lines, trajectory.calculator, acquisition_filter_criterion=None, modification_time=time
     )
+    kdata.header.lamor_frequency_proton = kdata.header.lamor_frequency_proton or None  # 0 stands for a missing one
     check_header(kdata)
+    if trajectory.name == 'cartesian':
+        _check_lines(kdata)
     return kdata, use_measured_grid(kdata)
+
+
+def _check_lines(kdata: KData) -> None:
+    """Raise an error if there are samples outside of the encoded matrix, which mrpro would ignore."""
+    for axis in 'zyx':
+        n, k = getattr(kdata.header.encoding_matrix, axis), getattr(kdata.traj, f'k{axis}')
+        low, high = k.min().item(), k.max().item()
+        if (n > 1 or low < high) and not (-(n // 2) <= low and high < n - n // 2):
+            raise ValueError(
+                f'Samples lie outside of the encoding_matrix: along {axis} it has {n} points from {-(n // 2)} to '
+                f'{n - n // 2 - 1}, but the samples are from {low:g} to {high:g}.'
+            )
 
 
 def _read_calibration(path: Path, header: ismrmrdHeader, lines: Sequence[ismrmrd.Acquisition]) -> tuple[KData, int]:

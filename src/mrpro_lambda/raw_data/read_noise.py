@@ -48,26 +48,20 @@ def read_noise(path: Path, *, required: bool, sample_time_us: float | None = Non
     UserWarning
         As `to_noise`.
     """
-    noise = None
     for index in reversed(range(len(datasets(path)))):
         try:
             measurement = read_measurement(path, index)
             lines = sort_lines(measurement.acquisitions)
+            if lines.noise:
+                others = [*lines.image, *lines.calibration]
+                if sample_time_us is None:
+                    sample_time_us = others[0].sample_time_us if others else 0.0
+                return to_noise(measurement, lines.noise, sample_time_us)
         except Exception as error:  # of many kinds
-            raise ValueError(f'The noise measurement of {path} can not be read: {error!r:.200}') from error
-        if lines.noise:
-            others = [*lines.image, *lines.calibration]
-            if sample_time_us is None:
-                sample_time_us = others[0].sample_time_us if others else 0.0
-            noise = to_noise(measurement, lines.noise, sample_time_us)
-            break
-    if noise is None and required:
+            raise ValueError(f'The noise measurement of {path} can not be read: {error!s:.200}') from error
+    if required:
         raise ValueError(f'{path} holds no noise measurement.')
-    if noise is not None and not bool(noise.data.isfinite().all()):
-        raise ValueError(f'The noise measurement of {path} must be finite, got shape {tuple(noise.data.shape)}.')
-    if noise is not None and noise.data.abs().max() < _SMALLEST:
-        raise ValueError(f'The noise measurement of {path} is too small: {TOO_SMALL}.')
-    return noise
+    return None
 
 
 def to_noise(measurement: Measurement, noise: Sequence[ismrmrd.Acquisition], sample_time_us: float) -> KNoise:
@@ -90,7 +84,8 @@ def to_noise(measurement: Measurement, noise: Sequence[ismrmrd.Acquisition], sam
     Raises
     ------
     ValueError
-        If the acquisitions have different numbers of coils, or different durations of a sample.
+        If the acquisitions have different numbers of coils, or different durations of a sample, or
+        if the noise is not finite or too small.
 
     Warns
     -----
@@ -117,4 +112,8 @@ def to_noise(measurement: Measurement, noise: Sequence[ismrmrd.Acquisition], sam
             f'of {noise_time:g} us and {sample_time_us:g} us.',
             stacklevel=2,
         )
+    if not bool(data.isfinite().all()):
+        raise ValueError(f'The noise must be finite, got shape {tuple(data.shape)}.')
+    if data.abs().max() < _SMALLEST:
+        raise ValueError(f'The noise is too small: {TOO_SMALL}.')
     return KNoise(data[None, :, None, None, :])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import get_args
 
 import torch
-from mrpro.data import IHeader, KData, KNoise
+from mrpro.data import KData, KNoise
 
 from mrpro_lambda.raw_data.correct_gradient_delay import correct_gradient_delay
+from mrpro_lambda.raw_data.fit_calibration import fit_calibration
 from mrpro_lambda.raw_data.RawScan import RawScan
 from mrpro_lambda.raw_data.read_grid import is_grid, read_grid
 from mrpro_lambda.raw_data.read_ismrmrd import Averages, read_ismrmrd
@@ -17,9 +19,6 @@ from mrpro_lambda.raw_data.read_noise import read_noise
 
 _NOT_SAID = ('No vendor information', 'Unknown vendor', 'The Siemens to ismrmrd converter')
 """Beginnings of warnings of mrpro on what is not used."""
-
-_SAME = 1e-3
-"""Largest relative difference of fields of view, and largest distance in m of positions, that count as the same."""
 
 
 def read_scan(
@@ -73,8 +72,10 @@ def read_scan(
     path = Path(path)
     if averages not in get_args(Averages):
         raise ValueError(f'averages must be one of {get_args(Averages)}, got {averages!r}.')
+    if not (path.is_file() or is_grid(path)):
+        raise ValueError(f'There is no file {path}.')
     try:
-        scan = _read(path, trajectory, averages)
+        scan = _read(path, trajectory, averages, with_noise=noise_file is None)
         if scan.found['trajectory'] in ('ismrmrd', 'radial2d') and correct_delay:
             scan = _correct_delay(scan)
     except Exception as error:
@@ -82,11 +83,9 @@ def read_scan(
         raise ValueError(f'{path} can not be read with the trajectory {trajectory!r}: {reason}') from error
     if calibration_file is not None:
         scan = _with_calibration(scan, Path(calibration_file))
-    if noise_file is not None:
-        none = str(noise_file) == 'none'
-        noise = None if none else _read_noise(Path(noise_file), scan)
-        scan = scan._replace(noise=noise)
-        scan.notes.append('No noise measurement is used, as requested.' if none else f'Noise is that of {noise_file}.')
+    if noise_file is not None and str(noise_file) != 'none':
+        scan = scan._replace(noise=_read_noise(Path(noise_file), scan))
+        scan.notes.append(f'The noise measurement is that of {noise_file}.')
     _check_noise(scan.noise, scan.kdata)
     return scan
 
@@ -105,18 +104,26 @@ def read_kdata(path: Path, trajectory: str) -> KData:
     ------
     ValueError
         As `read_scan`.
+
+    Warns
+    -----
+    UserWarning
+        For each of the notes of `read_scan`.
     """
-    return read_scan(path, trajectory=trajectory, noise_file='none').kdata
+    scan = read_scan(path, trajectory=trajectory, noise_file='none')
+    for note in scan.notes:
+        warnings.warn(note, stacklevel=2)
+    return scan.kdata
 
 
-def _read(path: Path, trajectory: str, averages: Averages) -> RawScan:
+def _read(path: Path, trajectory: str, averages: Averages, *, with_noise: bool) -> RawScan:
     """Read a file of any format. The warnings of mrpro become errors or notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         for message in ('There are different numbers of', 'K-space points lie outside'):
             warnings.filterwarnings('error', message)  # mrpro would go on with other data than those of the file
         if not is_grid(path):
-            scan = read_ismrmrd(path, trajectory=trajectory, averages=averages)
+            scan = read_ismrmrd(path, trajectory=trajectory, averages=averages, with_noise=with_noise)
         elif trajectory in ('auto', 'cartesian'):
             scan = read_grid(path)
         else:
@@ -145,47 +152,15 @@ def _correct_delay(scan: RawScan) -> RawScan:
 def _with_calibration(scan: RawScan, path: Path) -> RawScan:
     """Return the scan with the calibration lines of another file, which must fit to it."""
     try:
-        other = _read(path, 'auto', 'combine')
+        other = _read(path, 'auto', 'combine', with_noise=False)
+        flagged = other.calibration is not None
+        calibration = fit_calibration(other.kdata if other.calibration is None else other.calibration, scan.kdata)
     except Exception as error:
-        raise ValueError(f'The calibration file {path} can not be read: {error!s:.300}') from error
-    kdata, calibration = scan.kdata, other.kdata if other.calibration is None else other.calibration
-    rules: dict[str, tuple[object, object, bool]] = {
-        'coils': (n := kdata.data.shape[-4], m := calibration.data.shape[-4], n == m),
-        'field of view (z, y, x) in m': (
-            a := kdata.header.recon_fov.zyx,
-            b := calibration.header.recon_fov.zyx,
-            bool(torch.allclose(torch.tensor(a), torch.tensor(b), rtol=_SAME)),
-        ),
-        'images': (
-            p := tuple(kdata.data.shape[:-4]),
-            q := tuple(calibration.data.shape[:-4]),
-            all(i in (1, j) for i, j in zip(q[::-1], p[::-1], strict=False)) and len(q) <= len(p),
-        ),
-        'position and orientation': (*_geometry(kdata, calibration),),
-    }
-    for what, (expected, got, fits) in rules.items():
-        if not fits:
-            raise ValueError(f'The calibration file {path} must have the {what} of the scan, {expected}, got {got}.')
-    n_lines = calibration.data.shape[-2] * calibration.data.shape[-3]
-    flagged = '' if other.calibration is None else 'flagged '
-    scan.notes.append(f'{n_lines} {flagged}lines of {path} are for coil sensitivities.')
+        raise ValueError(f'The calibration file {path} can not be used: {" ".join(str(error).split())}') from error
+    n_lines = math.prod(calibration.data.shape[-3:-1])
+    scan.notes.append(f'{n_lines} {"flagged " if flagged else ""}lines of {path} are for coil sensitivities.')
     scan.found['calibration_lines'] = n_lines
     return scan._replace(calibration=calibration)
-
-
-def _geometry(kdata: KData, calibration: KData) -> tuple[object, object, bool]:
-    """Return positions and orientations of the first images of two scans, and whether they agree."""
-    headers = [IHeader.from_kheader(data.header) for data in (kdata, calibration)]
-    found = [
-        torch.cat(
-            (
-                torch.stack([torch.as_tensor(x).flatten()[0] for x in header.position.zyx]),
-                header.orientation.as_matrix().reshape(-1, 9)[0],
-            )
-        )
-        for header in headers
-    ]
-    return found[0].tolist(), found[1].tolist(), bool((found[0] - found[1]).abs().max() < _SAME)
 
 
 def _read_noise(path: Path, scan: RawScan) -> KNoise | None:

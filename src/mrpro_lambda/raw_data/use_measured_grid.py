@@ -7,6 +7,9 @@ from mrpro.data import KData
 _PIXELS = 0.02, 20
 """Smallest and largest likely size of a pixel in mm."""
 
+_ZOOM = 4
+"""Largest likely ratio of the encoded field of view to that of the image."""
+
 
 def use_measured_grid(kdata: KData) -> list[str]:
     """Give the image the pixels that were measured, in place.
@@ -31,11 +34,15 @@ def use_measured_grid(kdata: KData) -> list[str]:
         encoded = getattr(header.encoding_fov, axis) / getattr(header.encoding_matrix, axis)
         n = round(getattr(header.recon_fov, axis) / encoded)
         given = getattr(header.recon_matrix, axis)
-        if abs(getattr(header.recon_fov, axis) / given - encoded) < 0.01 * encoded or n == given:
+        encoded_n, fov = getattr(header.encoding_matrix, axis), getattr(header.recon_fov, axis)
+        if abs(fov / given - encoded) < 0.01 * encoded or encoded_n == given == 1:
             continue
-        if n > getattr(header.encoding_matrix, axis):
-            notes.append(f'The header gives the image a larger field of view along {axis} than was encoded.')
-            continue
-        notes.append(f'The header gives the image {given} pixels along {axis}, but {n} were measured: it has {n}.')
-        setattr(header.recon_matrix, axis, n)
+        if not encoded_n / _ZOOM <= n <= encoded_n:
+            notes.append(
+                f'The header gives the image {1e3 * fov:g} mm along {axis}, which contradicts the {encoded_n} encoded '
+                f'pixels of {1e3 * encoded:g} mm: it has {given} of them.'
+            )
+        elif n != given:
+            notes.append(f'The header gives the image {given} pixels along {axis}, but {n} were measured: it has {n}.')
+            setattr(header.recon_matrix, axis, n)
     return notes

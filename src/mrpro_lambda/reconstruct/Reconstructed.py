@@ -44,4 +44,6 @@ class Reconstructed(NamedTuple):
 
     def _repr_html_(self) -> str:
         """Return the middle slice beside the summary, for notebooks."""
-        return summary_html(self.solution.img, self.report | {'notes': self.notes})
+        resolution = self.idata.header.resolution
+        aspect = float(resolution.y) / float(resolution.x)
+        return summary_html(self.solution.img, self.report | {'notes': self.notes}, aspect=aspect)
