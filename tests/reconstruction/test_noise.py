@@ -1,16 +1,25 @@
 """The noise level that networks use."""
 
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
 import pytest
 import torch
-from mrpro.data import KData, KTrajectory
-from mrpro.operators import FourierOp
+from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KTrajectory, SpatialDimension
+from mrpro.data.traj_calculators import KTrajectoryRadial2D
+from mrpro.operators import FastFourierOp, FourierOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.reconstruction import LearnedReconstruction, estimate_noise, estimate_noise_std
 
-from tests.reconstruction.cases import cartesian_kdata, csm_data, learned_model, noise_measurement, radial_kdata
+from tests.reconstruction.cases import (
+    cartesian_kdata,
+    coil_maps,
+    csm_data,
+    learned_model,
+    noise_measurement,
+    radial_kdata,
+)
 
 SIZE = (128, 96)
 FULL_BAND: dict[str, dict[str, Any]] = {
@@ -121,6 +130,126 @@ def test_invalid_noise_level(noise_std: float) -> None:
     kdata = acquire('full', 0.3, 1)
     with pytest.raises(ValueError, match='noise_std must be positive and finite'):
         LearnedReconstruction(kdata, model=learned_model(noise_level=True), noise_std=noise_std)
+
+
+def acquire_without_air(
+    pattern: str, noise: float, n_coils: int, *, seed: int = 0, oversampling: int = 1, n: int = 80
+) -> KData:
+    """Acquire an object that fills the field of view, with signal above a noise of 0.01 in all of k-space."""
+    rng = RandomGenerator(seed)
+    frequency = torch.hypot(torch.fft.fftfreq(n)[:, None], torch.fft.fftfreq(n))
+    spectrum = rng.randn_tensor((n, n), torch.complex64) / (frequency + 1 / n) ** 1.2
+    img = torch.fft.ifft2(spectrum) + 0.2 * spectrum.abs().mean() / n
+    img = coil_maps(n_coils, n, n) * img / img.abs().square().mean().sqrt()
+    k = torch.arange(n) - n // 2
+    lines = k[(k % 3 == 0) | (k.abs() < 12)] if pattern == 'lines' else k
+    matrix, encoding = SpatialDimension(1, n, n), SpatialDimension(1, n, oversampling * n)
+    kx = (torch.arange(encoding.x) - encoding.x // 2).float().reshape(1, 1, 1, 1, -1)
+    traj = KTrajectory(torch.zeros(1, 1, 1, 1, 1), lines.float().reshape(1, 1, 1, -1, 1), kx)
+    if pattern == 'points':
+        square = k.abs() < 12
+        points = (square[:, None] & square) | (rng.rand_tensor((n, n), torch.float32) < 0.2)
+        ky, kx = (k[index].float().reshape(1, 1, 1, -1, 1) for index in points.nonzero().T)
+        traj = KTrajectory(torch.zeros(1, 1, 1, 1, 1), ky, kx)
+    elif pattern == 'radial':
+        encoding = SpatialDimension(1, oversampling * n, oversampling * n)
+        spokes = torch.arange(60, dtype=torch.float32)[:, None]
+        traj = KTrajectoryRadial2D()(n_k0=encoding.x, k0_center=encoding.x // 2, k1_idx=spokes)
+    fov, encoding_fov = (SpatialDimension(0.005, 0.002 * m.y, 0.002 * m.x) for m in (matrix, encoding))
+    info = AcqInfo(idx=AcqIdx(k1=torch.arange(traj.shape[-2]).reshape(1, 1, 1, -1, 1)))
+    header = KHeader(matrix, encoding, fov, encoding_fov, info, vendor='Siemens')
+    (data,) = FourierOp(matrix, encoding, traj)(img)
+    return KData(header, data + noise * rng.randn_tensor(data.shape, data.dtype), traj)
+
+
+@pytest.mark.parametrize('n_coils', [4, 8])
+@pytest.mark.parametrize('noise', [0.01, 0.1])
+@pytest.mark.parametrize('pattern', ['full', 'lines', 'points'])
+def test_coils_show_the_noise_without_air(pattern: str, noise: float, n_coils: int) -> None:
+    """The calibration region is enough, although there is more signal than noise in all of k-space and the image."""
+    kdata = acquire_without_air(pattern, noise, n_coils)
+    estimate = estimate_noise(kdata)
+    assert estimate.std == pytest.approx(noise, rel=0.15)
+    assert estimate.reliable
+    assert estimate.source == 'calibration region'
+
+
+def test_one_coil_without_air_has_an_upper_bound() -> None:
+    """Noise below the signal everywhere can not be seen, and the estimate says so."""
+    estimate = estimate_noise(acquire_without_air('points', 0.01, 1))
+    assert not estimate.reliable
+    assert estimate.std > 0.01
+
+
+@pytest.mark.parametrize('pattern', ['full', 'lines', 'radial'])
+@pytest.mark.parametrize('n_coils', [1, 4])
+def test_air_beyond_the_field_of_view(pattern: str, n_coils: int) -> None:
+    """Of an oversampled readout, also where receivers attenuate its ends; the removal keeps the noise of a sample."""
+    kdata = acquire_without_air(pattern, 0.05, n_coils, oversampling=2)
+    n = kdata.data.shape[-1]
+    position = (torch.arange(n) - n // 2).abs() / n
+    attenuation = torch.where(position < 0.33, 1, 1 - 3 * (position - 0.33))
+    (img,) = FastFourierOp(dim=(-1,)).adjoint(kdata.data)
+    (kdata.data,) = FastFourierOp(dim=(-1,))(attenuation * img)
+    estimate = estimate_noise(kdata)
+    assert estimate.std == pytest.approx(0.05, rel=0.15)
+    assert estimate.reliable
+
+
+@pytest.mark.parametrize('n_coils', [1, 4])
+def test_dense_samples_at_the_center(n_coils: int) -> None:
+    """Spokes show the noise where they are denser than the field of view requires, without any oversampling."""
+    kdata = acquire_without_air('radial', 0.1, n_coils)
+    estimate = estimate_noise(kdata)
+    assert estimate.std == pytest.approx(0.1, rel=0.15)
+    assert (estimate.source, estimate.reliable) == ('dense samples', True)
+    kdata.traj.ky[..., ::2, :] += 0.3  # as if gradients were delayed
+    assert estimate_noise(kdata).source != 'dense samples'
+
+
+def test_coils_of_different_noise_without_air() -> None:
+    """They are less well seen, because the directions are those of the smallest noise."""
+    kdata = acquire_without_air('lines', 0.0, 8)
+    level = torch.linspace(0.6, 1.4, 8)
+    noise = RandomGenerator(1).randn_tensor(kdata.data.shape, torch.complex64)
+    kdata.data = kdata.data + 0.05 * level.reshape(8, 1, 1, 1) * noise
+    expected = 0.05 * level.square().mean().sqrt().item()
+    assert estimate_noise(kdata).std == pytest.approx(expected, rel=0.3)
+
+
+def test_differences_of_repeated_samples_are_exact() -> None:
+    """Their mean energy is that of noise, whatever the image; copies of samples are no repeats."""
+    first = acquire_without_air('lines', 0.0, 1)
+    rng = RandomGenerator(0)
+    noise = 0.3 * rng.randn_tensor((3, *first.data.shape), torch.complex64)
+    traj = KTrajectory(first.traj.kz, torch.cat([first.traj.ky] * 3, -2), first.traj.kx)
+    info = AcqInfo(idx=AcqIdx(k1=torch.arange(traj.shape[-2]).reshape(1, 1, 1, -1, 1)))
+    header = replace(first.header, acq_info=info)
+    kdata = KData(header, torch.cat([*(first.data + noise)], -2), traj)
+    expected = noise.var(0).mean().sqrt().item()
+    estimate = estimate_noise(kdata)
+    assert estimate.std == pytest.approx(expected, rel=1e-4)
+    assert (estimate.source, estimate.reliable) == ('repeated samples', True)
+    kdata.data = torch.cat([first.data + noise[0]] * 3, -2)
+    assert estimate_noise(kdata).source != 'repeated samples'
+
+
+@pytest.mark.parametrize('pattern', ['lines', 'radial'])
+def test_scale_equivariance_without_air(pattern: str) -> None:
+    kdata = acquire_without_air(pattern, 0.1, 4)
+    expected = estimate_noise(kdata).std
+    for scale in (1e-12, 1e12):
+        scaled = kdata.clone()
+        scaled.data *= scale
+        assert estimate_noise(scaled).std == pytest.approx(scale * expected, rel=1e-4)
+
+
+def test_images_are_averaged() -> None:
+    """Along other axes, each image has calibration directions of its own."""
+    parts = [acquire_without_air('lines', noise, 8, seed=i) for i, noise in enumerate((0.1, 0.2))]
+    kdata = parts[0].clone()
+    kdata.data = torch.stack([part.data for part in parts])
+    assert estimate_noise(kdata).std == pytest.approx(sqrt((0.1**2 + 0.2**2) / 2), rel=0.15)
 
 
 def noise_alone(n_coils: int = 2, n_other: int = 4) -> KData:

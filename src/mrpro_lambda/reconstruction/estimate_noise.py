@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -86,13 +88,18 @@ def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> No
     fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
     check_type('fourier_op', fourier_op, LinearOperator)
     grid = _grid(kdata, fourier_op)
-    # From what sees noise of coils that are not white and that is not the same in all of k-space, to what does not
-    kinds = [
+    # from what sees noise that is not the same in all of k-space to what does not
+    kinds: list[Callable[[], list[NoiseEstimate]]] = [
         lambda: _of_readouts(kdata) + ([] if grid is None else _of_repeats(kdata, fourier_op) + _of_borders(grid)),
-        lambda: _of_dense_samples(kdata) if grid is None else _of_calibration(grid),
+        lambda: _below(edges(), _of_dense_samples(kdata) if grid is None else _of_calibration(grid)),
         lambda: [] if grid is None else _of_corners(grid),
-        lambda: [_of_edges(kdata), *([] if grid is None else _of_high_frequencies(grid))],
+        lambda: edges(),
     ]
+
+    @cache
+    def edges() -> list[NoiseEstimate]:
+        return [_of_edges(kdata), *([] if grid is None else _of_high_frequencies(grid))]
+
     estimates: list[NoiseEstimate] = []
     for kind in kinds:
         estimates += kind()
@@ -100,6 +107,12 @@ def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> No
             break
     # signal only adds to noise
     return min(estimates, key=lambda estimate: (not estimate.reliable, estimate.std))
+
+
+def _below(edges: list[NoiseEstimate], estimates: list[NoiseEstimate]) -> list[NoiseEstimate]:
+    """Mark estimates that hold signal: those above the level at the edges of k-space."""
+    level = _AGREEMENT * min(edge.std for edge in edges)
+    return [estimate._replace(reliable=estimate.reliable and estimate.std <= level) for estimate in estimates]
 
 
 def _of_readouts(kdata: KData) -> list[NoiseEstimate]:

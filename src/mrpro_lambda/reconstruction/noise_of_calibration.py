@@ -19,6 +19,9 @@ MANY_COILS = 4
 _N_DRAWS = 3
 """How often noise is added."""
 
+_N_ROWS = 1.8
+"""Smallest number of patches, relative to the number of their samples."""
+
 _RIDGE = 0.02
 """Weight of the assumption that the coils have the same noise, relative to what the directions tell."""
 
@@ -62,7 +65,7 @@ def _variances(coils: torch.Tensor) -> tuple[float, float] | None:
     n_coils, n_y, n_x = coils.shape
     for width in range(min(n_y, n_x, int((_N_COLUMNS / n_coils) ** 0.5)), 1, -1):
         n_columns = n_coils * width**2
-        if (n_y - width + 1) * (n_x - width + 1) >= 2 * n_columns >= 2 * max(_FRACTIONS):
+        if (n_y - width + 1) * (n_x - width + 1) >= _N_ROWS * n_columns and n_columns >= max(_FRACTIONS):
             break
     else:
         return None
