@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument('--method', choices=('tv', 'cdl', 'wavelet'), default='tv')
     parser.add_argument('--phases', choices=('smooth', 'raw'), default='smooth')
     parser.add_argument('--every', type=int, default=1, help='each Nth test image')
+    parser.add_argument('--levels', nargs='+', type=int, choices=range(3), default=range(3), help='of noise')
     parser.add_argument('--figure', type=Path, help='picture of the first image')
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -138,7 +139,7 @@ def main() -> None:
     compared = models(args.kind, args.method)
     first = next(iter(compared))
     gains = []
-    levels = acquisition(args.kind)[1]
+    levels = [acquisition(args.kind)[1][level] for level in args.levels]
     for noise in levels:
         results: dict[str, list[torch.Tensor]] = {name: [] for name in compared}
         iterations: dict[str, list[int]] = {name: [] for name in compared}
@@ -151,7 +152,7 @@ def main() -> None:
                 shown[name], row, n_iterations = reconstruct(model, sample)
                 results[name].append(row)
                 iterations[name].append(n_iterations)
-            if args.figure is not None and i == 0 and noise == levels[1]:
+            if args.figure is not None and i == 0 and noise == acquisition(args.kind)[1][1]:
                 figure(args.figure, shown, sample.img)
         values = {name: torch.stack(rows) for name, rows in results.items()}
         print(f'\nNoise {noise:g}: means over {len(indices)} images\n')
