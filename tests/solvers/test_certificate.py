@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from mrpro_lambda.datasets import CartesianLines, simulate_coil_maps
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import DictionarySparsity, TotalVariation
+from mrpro_lambda.regularizers import DictionarySparsity, PhaseAware, TotalVariation
 from mrpro_lambda.solvers import ADMM, FISTA, PDHG, Problem
 from mrpro_lambda.solvers.certificate import Bound, certificate, certificate_of_state
-from mrpro_lambda.solvers.lower_bound import DualPair, _repaired, _without_residual
+from mrpro_lambda.solvers.lower_bound import QUICK, THOROUGH, DualPair, _repaired, _without_residual
 
 from tests.solvers.cases import (
     COILS,
@@ -22,7 +23,7 @@ from tests.solvers.cases import (
 )
 from tests.solvers.random_problems import KINDS, RandomProblems, scaled_batch, solvers_of
 
-BOUNDS: tuple[Bound, ...] = ('trivial', 'plain', 'repaired')
+BOUNDS: tuple[Bound, ...] = ('trivial', 'plain', 'repaired', 'thoroughly repaired')
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -125,7 +126,7 @@ def test_lower_bound_is_that_of_a_dual_pair(cls: SolverClass, name: str) -> None
     state = iteration.run(iteration.owned(iteration.init()), 0, 3)
     for unknown in (state.primal, state.primal + 3):
         before = DualPair.create(problem, problem.forward(unknown) - problem.data, iteration.dual(state))
-        for pair in (before, _repaired(problem, unknown, before)):
+        for pair in (before, *(_repaired(problem, unknown, before, repair) for repair in (QUICK, THOROUGH))):
             residual = _without_residual(problem, unknown, pair).residual(problem)
             assert residual.norm() < 1e-8 * before.residual(problem).norm()
 
@@ -138,6 +139,41 @@ def test_weights_of_zero(regularizer: TotalVariation) -> None:
     lambda_map[..., 2:4, 1:6] = 0
     solution = ADMM(regularizer, max_iterations=5000, tolerance=1e-4).solve(*case[1:4], lambda_map)
     assert solution.reason == 'tolerance reached'
+
+
+def small_weights(shape: tuple[int, int], sampled: torch.Tensor, decades: float) -> tuple[torch.Tensor, ...]:
+    """Return data, sensitivities and image of four coils in single precision, and weights over some decades."""
+    generator = torch.Generator().manual_seed(0)
+    img = torch.zeros(1, 1, 1, *shape, dtype=torch.complex64)
+    img[..., 5:18, 4:15], img[..., 9:13, 8:12] = 1, 0.5j
+    csm = simulate_coil_maps(4, shape, generator)[None]
+    (data,) = CartesianAcquisitionOp(sampled, csm)(img)
+    data = data + 0.02 * sampled * torch.randn(data.shape, generator=generator, dtype=data.dtype)
+    lambda_map = 0.05 * 10 ** (-decades * torch.rand(1, *img.shape, generator=generator))
+    return data, csm, img, lambda_map
+
+
+def test_proof_with_small_weights() -> None:
+    """Weights over four decades, half of the lines: the solve stops within a few hundred iterations, with a proof."""
+    sampled = CartesianLines(2.0, 6).mask((24, 20), torch.Generator().manual_seed(0))[None, None, None]
+    data, csm, _, lambda_map = small_weights((24, 20), sampled, 4)
+    acquisition_op = CartesianAcquisitionOp(sampled, csm)
+    solver = ADMM(PhaseAware(TV), max_iterations=500)
+    solution = solver.solve(data, acquisition_op, acquisition_op.adjoint(data)[0], lambda_map)
+    assert solution.reason == 'tolerance reached'
+
+
+def test_rounding_errors_need_no_weight() -> None:
+    """Where all of k-space is sampled, single precision certifies what double precision does, whatever the weights."""
+    data, csm, img, lambda_map = small_weights((24, 20), torch.ones(1, 1, 1, 24, 20), 8)
+    problem = Problem.create(TV, data, CartesianAcquisitionOp(torch.ones(1, 1, 1, 24, 20), csm), img, lambda_map)
+    iteration = ADMM(TV, n_iterations=1).iteration(problem)
+    state = iteration.run(iteration.owned(iteration.init()), 0, 60)
+    unknown, dual = (x.to(torch.complex128) for x in (state.primal, iteration.dual(state)))
+    assert certificate(problem, state.primal, iteration.dual(state)).relative_gap < 1.1 * (
+        certificate(problem.double, unknown, dual).relative_gap + 1e-6
+    )
+    assert certificate(problem, state.primal, iteration.dual(state)).relative_gap < 1e-2
 
 
 @solver_case_parameters('three coils', 'dictionary, three coils')

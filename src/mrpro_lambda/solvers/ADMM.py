@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from mrpro_lambda.checks import check_number
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.real_parts import contiguous_weights, real_parts
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
@@ -130,7 +131,7 @@ class ADMMIteration(Iteration[ADMMState]):
         start, regularizer = problem.start, problem.regularizer
         bound = problem.circulant_bound
         self._exact = bound.exact and regularizer.circulant
-        ratio = penalty_factor * _dual_to_primal_ratio(problem, bound.compensate(problem.rhs))
+        ratio = penalty_factor * _dual_to_primal_ratio(problem, _compensated(problem))
         # far from the size of the Gram operator, single precision would lose the constant part or the gradient
         size = bound.transfer.amax(bound.dim, keepdim=True) if bound.dim else bound.transfer
         ratio = ratio.clamp(1e-8 * size, 1e4 * size).to(problem.rhs.dtype.to_real())
@@ -233,6 +234,19 @@ class ADMMIteration(Iteration[ADMMState]):
     def dual(self, state: ADMMState) -> torch.Tensor:
         r"""Return the dual variable of the regularizer, :math:`\mu u`."""
         return self.penalty * state.dual
+
+
+def _compensated(problem: Problem) -> torch.Tensor:
+    """Return the adjoint of the data in the size of the minimizer."""
+    gram, rhs = problem.gram, problem.rhs
+    if isinstance(gram, CirculantGramOp) and not gram.circulant:
+        transfer = gram.transfer
+        if not bool(((transfer == 0) | (transfer == transfer.amax())).all()):
+            # the largest weight, of a line with little noise, says nothing about the others: the step of the steepest
+            # descent does
+            length = problem.inner(rhs, rhs) / problem.inner(rhs, gram(rhs)[0])
+            return rhs * torch.where(length.isfinite(), length, 1).to(rhs.dtype.to_real())
+    return problem.circulant_bound.compensate(rhs)
 
 
 def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,24 @@ from mrpro_lambda.operators.real_parts import weighted
 from mrpro_lambda.solvers.CirculantSystem import CirculantSystem
 from mrpro_lambda.solvers.Problem import Problem
 
-_ROUNDS, _STEPS, _LAST_STEPS = 10, 40, 60
-"""Rounds of the repair of a dual pair at most, steps of conjugate gradients in each, and steps after them."""
-_CUT = 0.5
-"""What the weight of a coefficient is multiplied with where the dual variable has left its ball."""
+
+class Repair(NamedTuple):
+    """How much is spent on the repair of a dual pair."""
+
+    n_rounds: int
+    """Rounds, at most."""
+    n_steps: int
+    """Steps of conjugate gradients in each round."""
+    cut: float
+    """What the weight of a coefficient is multiplied with where the dual variable has left its ball."""
+
+
+QUICK = Repair(5, 10, 0.05)
+"""Repair of a pair that is nearly feasible, at the price of 100 to 250 iterations."""
+THOROUGH = Repair(10, 40, 0.5)
+"""Repair of the pair of an accurate image, wherever the iterations have the dual variable: of 100 to 900 iterations."""
+_LAST_STEPS = 30
+"""Steps of conjugate gradients after the rounds, in single and in double precision each."""
 _EXCESS = 0.0025
 """How far the repair lets a dual variable leave its ball: the final scaling costs as much of the regularization."""
 _SMALLEST = 1e-7
@@ -54,7 +68,7 @@ class DualPair(NamedTuple):
         return self._replace(data=self.data - problem.forward(solved), regularizer=dual)
 
 
-def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repair: bool) -> torch.Tensor:
+def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, repair: Repair | None = None) -> torch.Tensor:
     r"""Return a lower bound of :math:`\min_u \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`, for each image.
 
     By duality every pair :math:`(p, q)` with :math:`B^H p + K^H q = 0` and a dual norm :math:`\|q\|_* \le \Lambda` at
@@ -73,7 +87,8 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     A single coefficient with a small weight decides about that number. The *repair* moves the pair before that such
     that coefficients with large weights take the correction: it solves
     :math:`(B^H B + K^H W K) v = r` for :math:`p - B v` and :math:`q - W K v` with weights :math:`W \propto \Lambda`,
-    clips the dual, takes a weight near 0 where the dual has left its ball, and starts again, a few times.
+    clips the dual, lowers the weights where the dual has left its ball, and starts again, until the dual stays in it or
+    a number of times. The end is in double precision: rounding errors are more than small weights have room for.
 
     Parameters
     ----------
@@ -84,15 +99,15 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     pair
         Dual variables, that of the regularizer feasible.
     repair
-        Whether to repair the pair, at the price of some 250 iterations.
+        How much to spend on a repair of the pair. `None`: none.
 
     Returns
     -------
         Lower bounds (float64) in the units of the problem, shape `(*other, 1, 1, 1, 1)`, of size 1 along axes that the
         regularizer couples. They are 0 where there is no better one.
     """
-    if repair:
-        pair = _repaired(problem, unknown, pair)
+    if repair is not None:
+        pair = _repaired(problem, unknown, pair, repair)
         problem, unknown = problem.double, double_tensor(unknown)
     pair = _without_residual(problem, unknown, pair)
     norm = problem.regularizer.coefficient_norm
@@ -105,17 +120,23 @@ def lower_bound(problem: Problem, unknown: torch.Tensor, pair: DualPair, *, repa
     return (-0.5 * scale.square() * power - scale * correlation).clamp_min(0)
 
 
-def _repaired(problem: Problem, unknown: torch.Tensor, pair: DualPair) -> DualPair:
+def _repaired(problem: Problem, unknown: torch.Tensor, pair: DualPair, repair: Repair) -> DualPair:
     """Move a pair towards a vanishing residual, with small changes where the weights are small; in double precision."""
     regularizer, threshold = problem.regularizer, problem.threshold
     weight = _weight(problem, unknown)
-    for _ in range(_ROUNDS):
-        pair = pair.moved(problem, weight, _solve(problem, weight, pair.residual(problem), _STEPS))
+    running = torch.ones_like(problem.largest(problem.rhs.abs()))
+    for _ in range(repair.n_rounds):
+        residual = running * pair.residual(problem)  # an image whose pair is good is left alone
+        pair = pair.moved(problem, weight, _solve(problem, weight, residual, repair.n_steps))
         outside = regularizer.coefficient_norm.dual_ratio(pair.regularizer, threshold) > 1 + 2 * _EXCESS
-        if not bool(outside.any()):
+        running = problem.largest(outside.to(threshold.dtype))
+        if not bool(running.any()):
             break
-        weight = torch.where(outside.unsqueeze(-1) if weight.ndim > outside.ndim else outside, _CUT * weight, weight)
-        pair = pair._replace(regularizer=regularizer.project(pair.regularizer, (1 + _EXCESS) * threshold))
+        weight = torch.where(
+            outside.unsqueeze(-1) if weight.ndim > outside.ndim else outside, repair.cut * weight, weight
+        )
+        projected = regularizer.project(pair.regularizer, (1 + _EXCESS) * threshold)
+        pair = pair._replace(regularizer=torch.where(running > 0, projected, pair.regularizer))
     # what is left is not for the transform to spread over all coefficients, as some of them have no room for it: not
     # even for rounding errors of single precision
     for precise in (problem, problem.double):
