@@ -122,19 +122,29 @@ def _prewhiten(kdata: KData, noise: KNoise) -> KData:
         ) from error
 
 
-def _noise(measured: KData, factor: float, settings: Settings, *, prewhitened: bool) -> NoiseEstimate:
-    """Return the noise level of data, with the oversampling of their readout."""
+def _noise(
+    kdata: KData,
+    fourier_op: LinearOperator,
+    parts: dict[str, KData | None],
+    factor: float,
+    settings: Settings,
+    *,
+    prewhitened: bool,
+) -> NoiseEstimate:
+    """Return the noise level, from the most reliable of the parts of a scan."""
     if settings.noise_std is not None:
         return NoiseEstimate(factor * settings.noise_std, 'given', reliable=True)
-    noise = estimate_noise(measured)
     if prewhitened:
-        if not noise.reliable or 1 / _SAME_LEVEL < noise.std / factor < _SAME_LEVEL:
-            return NoiseEstimate(factor, 'noise measurement', reliable=True)
-        warnings.warn(
-            f'The noise level of the prewhitened data is not 1 but {noise.std / factor:.3g}, as seen in this place: '
-            f'{noise.source}. It is used. The noise measurement may have another bandwidth than the scan.',
-            stacklevel=1,
-        )
+        return NoiseEstimate(factor, 'noise measurement', reliable=True)
+    # before the oversampling is removed, there is air beyond the field of view; and calibration lines have no gaps
+    found = [estimate_noise(kdata, fourier_op) if parts['oversampled'] is None else None]
+    for name in ('oversampled', 'calibration'):
+        part = parts[name]
+        if part is not None and not (found[0] is not None and found[0].reliable):
+            estimate = estimate_noise(KData(part.header, factor * part.data, part.traj))
+            source = f'{estimate.source} of the calibration lines' if name == 'calibration' else estimate.source
+            found.append(estimate._replace(source=source))
+    noise = min((f for f in found if f is not None), key=lambda f: (not f.reliable, f.std))
     if not noise.std > 0:
         raise ValueError('The noise level can not be estimated from these data: give noise_std (--noise-std).')
     if not noise.reliable:
