@@ -4,7 +4,7 @@ import pytest
 import torch
 from mrpro.data import CsmData, KData, KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp
-from mrpro_lambda.coil_maps import CoilMapMethod, find_coil_maps
+from mrpro_lambda.coil_maps import CoilMapMethod, center_images, find_coil_maps, windowed
 from mrpro_lambda.raw_data import upsample
 
 from tests.coil_maps.cases import N, coil_images, head, idata, misalignment, radial_scan, scan, true_maps, with_header
@@ -30,6 +30,12 @@ def test_center_of_the_scan(method: CoilMapMethod, largest: float) -> None:
     assert maps.width.zyx == (1, 16, N)
     assert error(maps.csm) < largest
     assert str(maps) == f'center ({method}, 16 x 32 samples)'
+
+
+def test_methods_of_mrpro_take_a_smooth_center() -> None:
+    kdata, region = scan(coil_images(), ACCELERATED), SpatialDimension(1, 16, N)
+    expected = CsmData.from_idata_inati(windowed(center_images(kdata, region), region))
+    assert torch.equal(find_coil_maps(kdata, method='inati').csm.data, expected.data)
 
 
 def test_maps_are_zero_where_nothing_is_measured_on_request() -> None:
