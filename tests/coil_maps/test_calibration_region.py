@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from mrpro.data import KData
+from mrpro.data import KData, KTrajectory, SpatialDimension
 from mrpro_lambda.coil_maps import acceleration, calibration_region
 from mrpro_lambda.raw_data import upsample
 
-from tests.coil_maps.cases import N, coil_images, radial_scan, scan
+from tests.coil_maps.cases import N, coil_images, radial_scan, scan, with_header
 
 ALL = range(-N // 2, N // 2)
 
@@ -35,6 +35,14 @@ def test_width_of_lines(lines: list[int], expected: int) -> None:
 
 def test_regular_lines_have_no_center() -> None:
     assert calibration_region(scan(coil_images(1), range(-15, 16, 3))) is None
+
+
+def test_center_is_that_of_all_images() -> None:
+    frames = [scan(coil_images(1, seed=i), lines) for i, lines in enumerate((range(-8, 8), range(-4, 12)))]
+    ky = torch.cat([frame.traj.ky for frame in frames])
+    traj = KTrajectory(frames[0].traj.kz, ky, frames[0].traj.kx)
+    matrix = SpatialDimension(1, N, N)
+    assert width(with_header(torch.cat([frame.data for frame in frames]), traj, matrix, matrix)) == (1, 9, N)
 
 
 def test_box_is_the_best_of_all() -> None:

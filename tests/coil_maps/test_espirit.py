@@ -103,6 +103,13 @@ def test_one_coil_has_a_map_of_ones() -> None:
     torch.testing.assert_close(maps, torch.ones_like(maps), atol=1e-4, rtol=0)
 
 
+def test_a_dead_coil_changes_nothing() -> None:
+    images = coil_images().to(torch.complex128)
+    with_dead = espirit_maps(torch.cat([torch.zeros_like(images[:, :1]), images], dim=1)).csm
+    assert with_dead[:, 0].abs().max() < 1e-6
+    torch.testing.assert_close(with_dead[:, 1:], espirit_maps(images).csm, atol=0.03, rtol=0)
+
+
 def test_it_is_a_function_of_reconstructions() -> None:
     images = coil_images()
     kdata = scan(images)

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from mrpro.data import CsmData, KData
-from mrpro_lambda.coil_maps import CoilMapMethod, find_coil_maps
+from mrpro.data import CsmData, KData, KTrajectory, SpatialDimension
+from mrpro.operators import FourierOp
+from mrpro_lambda.coil_maps import CoilMapMethod, center_images, find_coil_maps, windowed
 from mrpro_lambda.raw_data import upsample
 
-from tests.coil_maps.cases import N, coil_images, head, idata, misalignment, radial_scan, scan, true_maps
+from tests.coil_maps.cases import N, coil_images, head, idata, misalignment, radial_scan, scan, true_maps, with_header
 
 ACCELERATED = sorted({*range(-15, 16, 3), *range(-8, 8)})
 INSIDE = head()[0].abs() > 0
@@ -29,6 +30,12 @@ def test_center_of_the_scan(method: CoilMapMethod, largest: float) -> None:
     assert maps.width.zyx == (1, 16, N)
     assert error(maps.csm) < largest
     assert str(maps) == f'center ({method}, 16 x 32 samples)'
+
+
+def test_methods_of_mrpro_take_a_smooth_center() -> None:
+    kdata, region = scan(coil_images(), ACCELERATED), SpatialDimension(1, 16, N)
+    expected = CsmData.from_idata_inati(windowed(center_images(kdata, region), region))
+    assert torch.equal(find_coil_maps(kdata, method='inati').csm.data, expected.data)
 
 
 def test_maps_are_zero_where_nothing_is_measured_on_request() -> None:
@@ -109,3 +116,22 @@ def test_wrong_choices_are_refused() -> None:
         find_coil_maps(kdata, calibration_width=4)
     with pytest.raises(TypeError, match='coil maps'):
         find_coil_maps(kdata, maps=[1])  # type: ignore[arg-type]
+
+
+def test_volume_with_two_phase_encodings() -> None:
+    shape = (12, 16, 14)
+    images = coil_images(4, shape)
+    sampled = torch.zeros(shape[:2], dtype=torch.bool)
+    sampled[::2, ::2] = sampled[2:10, 3:13] = True
+    kz, ky = (
+        (index - n // 2).float().reshape(1, 1, 1, -1, 1) for index, n in zip(sampled.nonzero().T, shape, strict=False)
+    )
+    traj = KTrajectory(kz, ky, torch.arange(-7, 7).float().reshape(1, 1, 1, 1, -1))
+    matrix = SpatialDimension(*shape)
+    (data,) = FourierOp(matrix, matrix, traj)(images)
+    maps = find_coil_maps(with_header(data, traj, matrix, matrix))
+    assert maps.source == 'center'
+    assert maps.width is not None
+    assert maps.width.zyx == (8, 10, 14)
+    inside = head(shape)[0].abs() > 0
+    assert misalignment(maps.csm.data[0], true_maps(4, shape))[inside].max() < 0.02
