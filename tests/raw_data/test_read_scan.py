@@ -303,9 +303,14 @@ def test_noise_has_the_phases_and_the_level_of_the_data(tmp_path: Path) -> None:
         covariance = samples @ samples.mH / samples.shape[1]
         torch.testing.assert_close(covariance, torch.eye(3, dtype=torch.complex64), rtol=0, atol=0.2)
     alone = write_lines(tmp_path / 'noise.h5', lines[:4], vendor='siemens')
-    measured = read_noise(alone, required=True)
+    with pytest.warns(UserWarning, match=r'taken as it is, because the bandwidths .* 4.5 us and 0 us'):
+        measured = read_noise(alone, required=True)
     assert measured is not None
     torch.testing.assert_close(measured.data[0, :, 0, 0], noise[:, :, :300].transpose(0, 1).flatten(1).conj())
+    # a file with noise alone has the level of the samples of the scan
+    scan = read_scan(write_lines(tmp_path / 'image.h5', lines[8:]), noise_file=alone)
+    assert scan.noise is not None
+    torch.testing.assert_close(scan.noise.data, (4.5 / (0.8 * 0.5)) ** 0.5 * measured.data)
 
 
 def test_noise_of_other_coils(tmp_path: Path) -> None:

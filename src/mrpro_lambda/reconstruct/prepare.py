@@ -92,7 +92,7 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
     measured = kdata
     if (oversampled := parts['oversampled']) is not None:  # there is air beyond the field of view that is kept
         measured = KData(oversampled.header, factor * oversampled.data, oversampled.traj)
-    noise = _noise(measured, factor, settings, prewhitened=scan.noise is not None)
+    noise = _noise(measured, parts['calibration'], factor, settings, prewhitened=scan.noise is not None)
     box = scan_properties(gram_operator(fourier_op), 1, torch.ones(1), None).sampling == 'box'
     noise_weight = _noise_weight(measured, settings, box=box, prewhitened=scan.noise is not None)
     if noise_weight is not None:
@@ -123,28 +123,24 @@ def _prewhiten(kdata: KData, noise: KNoise) -> KData:
 
 
 def _noise(
-    kdata: KData,
-    fourier_op: LinearOperator,
-    parts: dict[str, KData | None],
-    factor: float,
-    settings: Settings,
-    *,
-    prewhitened: bool,
+    measured: KData, calibration: KData | None, factor: float, settings: Settings, *, prewhitened: bool
 ) -> NoiseEstimate:
-    """Return the noise level, from the most reliable of the parts of a scan."""
+    """Return the noise level of data, with the oversampling of their readout, or of calibration lines."""
     if settings.noise_std is not None:
         return NoiseEstimate(factor * settings.noise_std, 'given', reliable=True)
+    noise = estimate_noise(measured)
+    if not noise.reliable and calibration is not None:  # they have no gaps
+        found = estimate_noise(KData(calibration.header, factor * calibration.data, calibration.traj))
+        if found.reliable or found.std < noise.std:
+            noise = found._replace(source=f'{found.source}, of the calibration lines')
     if prewhitened:
-        return NoiseEstimate(factor, 'noise measurement', reliable=True)
-    # before the oversampling is removed, there is air beyond the field of view; and calibration lines have no gaps
-    found = [estimate_noise(kdata, fourier_op) if parts['oversampled'] is None else None]
-    for name in ('oversampled', 'calibration'):
-        part = parts[name]
-        if part is not None and not (found[0] is not None and found[0].reliable):
-            estimate = estimate_noise(KData(part.header, factor * part.data, part.traj))
-            source = f'{estimate.source} of the calibration lines' if name == 'calibration' else estimate.source
-            found.append(estimate._replace(source=source))
-    noise = min((f for f in found if f is not None), key=lambda f: (not f.reliable, f.std))
+        if not noise.reliable or 1 / _SAME_LEVEL < noise.std / factor < _SAME_LEVEL:
+            return NoiseEstimate(factor, 'noise measurement', reliable=True)
+        warnings.warn(
+            f'The noise level of the prewhitened data is not 1 but {noise.std / factor:.3g}, as seen in this place: '
+            f'{noise.source}. It is used. The noise measurement may have another bandwidth than the scan.',
+            stacklevel=1,
+        )
     if not noise.std > 0:
         raise ValueError('The noise level can not be estimated from these data: give noise_std (--noise-std).')
     if not noise.reliable:

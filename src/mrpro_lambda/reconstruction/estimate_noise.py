@@ -71,18 +71,49 @@ class _Grid(NamedTuple):
 
 
 def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> NoiseEstimate:
-    """Estimate the noise level of k-space samples as `estimate_noise_std`, and tell where it was seen.
+    r"""Estimate the noise level :math:`\sigma` of k-space samples, :math:`E|n|^2=\sigma^2`, and tell where it was seen.
+
+    Signal only adds to noise. Of the places below, the first group of which one is free of signal is taken, and of that
+    group the smallest level. If there is none, it is the smallest of all, and an upper bound.
+
+    1. The differences of repeated samples; the air at the ends of complete readouts, or beyond the field of view if
+       they are oversampled (see `estimate_noise_weight`, and `remove_readout_os` keeps the noise of a sample); the air
+       at the top and bottom of the image or else at one of its sides, in strips of a sixteenth, if all of a box of
+       k-space is sampled and neighboring voxels are not correlated.
+    2. The fully sampled center of k-space: with several coils, or air, its patches span only a part of their space. Of
+       non-Cartesian data, the samples at the center that are denser than the field of view requires.
+    3. The air in the corners of the image.
+    4. The shell of k-space with the smallest level. If the levels of the outer quarter of k-space are the same, they
+       are those of noise. Otherwise also the image of the highest frequencies, which is small between edges.
+
+    Air is looked at up to 1.25 of the field of view: beyond, receivers attenuate the noise of oversampled readouts, at
+    3 T to 0.4 of its level at the ends.
+
+    Measured by ``benchmarks/noise_level.py`` on images of heads and hearts, 160 x 160 pixels, with noise of 0.01, 0.02,
+    0.05, 0.1 and 0.3 times their root mean square; ratio of the estimate to the truth, mean and in brackets the range
+    over 2 or 3 images and these levels:
+
+    NUMBERS
+
+    Coils should be prewhitened. Otherwise the level is that of the mean of the variances of the coils, which the
+    calibration region sees too low: in simulations of coils of different and correlated noise by up to 25 %.
 
     Parameters
     ----------
     kdata
-        k-space data, before the oversampling of the readout is removed if it is at hand.
+        k-space data, better those before the oversampling of the readout is removed.
     fourier_op
         Fourier operator of these data. `None`: made from `kdata`.
 
     Returns
     -------
-        Noise level with its source.
+        Noise level, with its source. For noise that is not the same in all of k-space, air shows its root mean square,
+        and the shells show the smallest one.
+
+    Raises
+    ------
+    ValueError
+        If the data hold NaN or Inf, or are all zero.
     """
     check_kdata(kdata)
     fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
