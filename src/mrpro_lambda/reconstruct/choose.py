@@ -65,7 +65,10 @@ def scan_properties(
         noise = noise_std / max(energy, 1e-12 * noise_std**2) ** 0.5
     if fraction > _FULLY_SAMPLED:
         return ScanProperties('box', 1 / fraction, n_coils, noise)
-    complete = any(bool((sampled.any(d, keepdim=True) & inside == sampled).all()) for d in gram_op.dim)
+    # along a readout that is complete there is nothing to transform
+    complete = len(gram_op.dim) == 1 or any(
+        bool(((sampled.any(d, keepdim=True) & inside) == sampled).all()) for d in gram_op.dim
+    )
     return ScanProperties('lines' if complete else 'points', 1 / fraction, n_coils, noise)
 
 
