@@ -83,8 +83,9 @@ def read(path: Path, *, calibration: bool = False, radial: bool = False) -> KDat
 def brain(root: Path, lines: Callable[[int], torch.Tensor]) -> Scan:
     """Return the brain with 16 coils with some of its lines."""
     kdata = read(root / 'brain-16coil-full/kspace_96x96.h5')
-    kdata = kdata[..., lines(kdata.data.shape[-2]).nonzero().flatten(), :]
-    return scan_of(kdata, center_maps(kdata, 16))
+    mask = lines(kdata.data.shape[-2])
+    kdata = kdata[..., mask.nonzero().flatten(), :]
+    return scan_of(kdata, center_maps(kdata, 16))._replace(fully_sampled=bool(mask.all()))
 
 
 def bottle(root: Path) -> Scan:

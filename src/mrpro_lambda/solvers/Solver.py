@@ -30,7 +30,7 @@ Reason = Literal[
 ]
 
 _LOGGER = logging.getLogger(__name__)
-_SETTLED = 0.5
+_SETTLED = 0.7
 """How much of the tolerance the objective may have fallen in the second half of the iterations to be worth a thorough
 repair: its distance to the minimum is about as large then, and the gap that is proven some two times that."""
 _PRICE = 600
