@@ -117,6 +117,18 @@ def test_repair_and_iterations_tighten_the_gap(cls: SolverClass, name: str) -> N
     assert gap < 0.1 * gaps[2] + rounding
 
 
+@solver_case_parameters('single coil', 'three coils')
+def test_repair_where_the_weight_of_one_point_is_small(cls: SolverClass, name: str) -> None:
+    """Without it this point alone decides how much of the dual variable is feasible."""
+    case = get_case(name)
+    lambda_map = case.lambda_map.clone()
+    lambda_map[..., 3, 2] *= 1e-3
+    iteration = cls(case.regularizer, n_iterations=1).iteration(case._replace(lambda_map=lambda_map).problem)
+    state = iteration.run(iteration.owned(iteration.init()), 0, 30)
+    plain, repaired = (certificate_of_state(iteration, state, bound).gap.sum() for bound in BOUNDS[1:])
+    assert repaired < 0.1 * plain
+
+
 @solver_case_parameters('single coil', 'three coils', 'dynamic', 'neumann', 'zero', 'dictionary, three coils')
 def test_lower_bound_is_that_of_a_dual_pair(cls: SolverClass, name: str) -> None:
     """Moved from anywhere, the pair meets the optimality condition, without which the bound would mean nothing."""
