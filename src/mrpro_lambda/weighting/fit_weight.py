@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import torch
 from mrpro.operators import LinearOperator
-from tqdm import tqdm
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.data_terms import LeastSquares
 from mrpro_lambda.losses import Measured, ScanLoss
+from mrpro_lambda.progress import Progress
 from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight
 
@@ -151,7 +151,7 @@ def fit_weight(
         lambda step: min(1.0, (step + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / n_steps)),
     )
     start, losses = time.monotonic(), list[float]()
-    with torch.enable_grad(), tqdm(total=n_steps, desc='Fit', disable=not progress) as bar:
+    with torch.enable_grad(), Progress(n_steps, 'Fit', show=progress) as bar:
         for step in range(n_steps):
             if time.monotonic() - start > seconds:
                 break
@@ -163,6 +163,5 @@ def fit_weight(
             optimizer.step()
             schedule.step()
             losses.append(value.item())
-            bar.set_postfix(loss=f'{losses[-1]:.4g}', refresh=False)
-            bar.update()
+            bar.update(1, {'loss': f'{losses[-1]:.4g}'})
     return Fit(losses, time.monotonic() - start, len(losses) < n_steps)
