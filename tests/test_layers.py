@@ -148,7 +148,7 @@ OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'shtab', 'm
 # The only file that may use private names of other packages, which are those of mrpro; and the names that are private
 # by their spelling only.
 ADAPTER = 'operators/acquisition_factors.py'
-NOT_PRIVATE = {'_apply', '_replace'}
+NOT_PRIVATE = {'_apply', '_replace', '_misc'}  # the last is documented: the rest of the header of the raw data
 
 Sources = dict[str, str]
 """Path relative to the folder of the package -> source text."""
@@ -234,7 +234,7 @@ def undeclared_packages(sources: Sources, project: dict[str, Any]) -> list[str]:
     errors = set()
     for path, target in all_imports(sources):
         package = target.split('.')[0]
-        name = {'skimage': 'scikit-image', 'pywt': 'PyWavelets'}.get(package, package)
+        name = {'skimage': 'scikit-image', 'pywt': 'PyWavelets', 'PIL': 'pillow'}.get(package, package)
         declared = required | extras if package in OPTIONAL else required
         if package not in {PACKAGE, *sys.stdlib_module_names} and name not in declared:
             errors.add(f'{path}: {name} is not declared')
