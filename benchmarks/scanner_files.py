@@ -126,7 +126,7 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
     wrong_maps = torch.full((len(kspace), 1, N, N), torch.nan, dtype=torch.complex64)
     radial_file = ismrmrd_file(trajectory='radial', matrix=(2 * N, 2 * N, 1), recon=(N, N, 1))
     return [
-        File('all lines, 1 coil', plain(cartesian_lines(single))),
+        File('all lines, 1 coil', plain(cartesian_lines(single)), same_grid=False),
         File('all lines, 6 coils', plain(cartesian_lines(kspace))),
         File('lines R = 2 and 16 in the center', plain(cartesian_lines(kspace, sorted({*range(0, N, 2), *center})))),
         File('lines R = 3 and 16 in the center', plain(cartesian_lines(kspace, regular))),
@@ -159,10 +159,19 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
             'three averages, two in the header',
             ismrmrd_file(average=(0, 1))([a for i in range(3) for a in cartesian_lines(kspace, regular, average=i)]),
         ),
-        File('two repetitions', plain([a for i in range(2) for a in cartesian_lines(kspace, regular, repetition=i)])),
+        File(
+            'two repetitions',
+            plain([a for i in range(2) for a in cartesian_lines(kspace + noise(kspace.shape), regular, repetition=i)]),
+        ),
         File(
             'three slices',
-            plain([a for i in range(3) for a in cartesian_lines(kspace, regular, slice=i, position=(1, 2, 5 * i))]),
+            plain(
+                [
+                    a
+                    for i in range(3)
+                    for a in cartesian_lines((1 - 0.1 * i) * kspace, regular, slice=i, position=(1, 2, 5 * i))
+                ]
+            ),
         ),
         File('slices of different numbers of lines', plain(cartesian_lines(kspace, regular) + other_slice)),
         File(

@@ -129,3 +129,13 @@ def test_constant_map_is_not_written(tmp_path: Path) -> None:
 def test_invalid_choices_are_errors(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ImageFiles(**options)
+
+
+def test_equal_slices_are_all_written(tmp_path: Path) -> None:
+    """mrpro keeps one of them in the data, but the places of all in the header."""
+    given = result(slices=[0, 1, 2])
+    solution = given.solution._replace(img=given.solution.img[:1])
+    shape = given.lambda_map.shape
+    write_images(tmp_path, given._replace(solution=solution, lambda_map=given.lambda_map[:, :1]))
+    assert shape[1] == 3
+    assert nifti(tmp_path / 'image.nii.gz').shape[0] == 3

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from mrpro.data import IHeader
 
 from mrpro_lambda.export.dicom import DicomKind, write_dicom
 from mrpro_lambda.export.ImageFiles import ImageFiles, Kind
@@ -62,7 +63,7 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
     """Write images."""
     header, dictionary_op, noise_std = result.idata.cpu().header, result.dictionary_op, result.noise_std
     # not the data of the IData, where mrpro merges equal slices
-    img = result.solution.img.detach().cpu()
+    img = _for_each_header(result.solution.img.detach().cpu(), header)
     magnitude = img.abs().square().sum(-4, keepdim=True).sqrt()
     images: list[tuple[Kind, str, torch.Tensor]] = []
     for kind in files.kinds:
@@ -75,7 +76,8 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
         elif result.residual is None:
             warnings.warn('The result has no residual to write.', stacklevel=1)
         else:
-            images.append((kind, 'residual', result.residual.cpu().abs().square().mean(-4, keepdim=True).sqrt()))
+            residual = result.residual.cpu().abs().square().mean(-4, keepdim=True).sqrt()
+            images.append((kind, 'residual', residual.expand_as(magnitude)))
 
     run = hashlib.sha256(json_text(result.report | {'file': None}).encode() + img.numpy().tobytes()).hexdigest()
     description = f'Model: {result.report["model"]}. Noise level: {noise_std:.4g}.'
@@ -132,6 +134,12 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
     for name, figure in figures.items():
         figure.savefig(folder / f'{name}.png', dpi=150, bbox_inches='tight', pad_inches=0.03)
     return True
+
+
+def _for_each_header(img: torch.Tensor, header: IHeader) -> torch.Tensor:
+    """Return an image for each entry of the header: mrpro keeps one of the slices of data that are all the same."""
+    other = torch.broadcast_shapes(img.shape[:-4], header.position.x.shape[:-4], header.idx.slice.shape[:-4])
+    return img.expand(*other, *img.shape[-4:])
 
 
 def _maps(result: Reconstructed, magnitude: torch.Tensor) -> dict[str, torch.Tensor]:
