@@ -94,10 +94,10 @@ def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> No
     over 2 or 3 images and these levels:
 
     - all of a box or lines with R = 4, with air: 0.96-1.02 with one coil; a box with 4 coils 0.97-1.01,
-    - without air, 4 coils: lines with R = 3 or 4 and 16 calibration lines 1.02-1.05, random points with R = 4 or 8
-      0.98-1.13; 8 coils: a box or R = 3 1.00-1.04, points 0.95-1.10,
-    - twofold oversampled readouts, one or 8 coils, with air or without: 0.95-1.00,
-    - radial, R = 3, one coil, with air or without: 0.95-0.99, oversampled or not,
+    - without air, 4 coils: a box 1.01-1.02, lines with R = 3 or 4 and 16 calibration lines 1.02-1.05, random points
+      with R = 4 or 8 0.98-1.13 (at 0.01 they count as an upper bound); 8 coils: points 0.99-1.07,
+    - twofold oversampled readouts, a box or lines with R = 4, one coil without air: 0.95-1.00,
+    - radial, R = 3, one coil without air: 0.96-0.99, with oversampled readouts 0.95-1.08,
     - one coil without air, an upper bound: a box 1.5 (1.1-1.9), 1.2 (1.0-1.4), 1.1 (1.0-1.1), 1.0, 1.0; R = 3 1.7
       (1.1-2.3), 1.3 (1.0-1.5), 1.1 (1.0-1.1), 1.0, 1.0; lines with R = 4 2.1 (1.3-3.0), 1.4 (1.1-1.8), 1.1 (1.1-1.2),
       1.1, 1.0,
