@@ -13,7 +13,7 @@ _N_COILS = 16
 _FRACTIONS = (8, 4)
 """Parts of the directions that are noise: the smallest eighth, and the smallest quarter."""
 
-MANY_COILS = 4
+MANY_COILS = 8
 """Number of coils from which on the smallest quarter is noise."""
 
 _N_DRAWS = 3
@@ -22,7 +22,7 @@ _N_DRAWS = 3
 _N_ROWS = 1.8
 """Smallest number of patches, relative to the number of their samples."""
 
-_RIDGE = 0.02
+_RIDGE = 0.4
 """Weight of the assumption that the coils have the same noise, relative to what the directions tell."""
 
 
