@@ -235,7 +235,7 @@ def test_proof_with_a_third_of_the_voxels_nearly_unweighted(seed: int) -> None:
 
 
 def test_solve_without_proof_ends_by_its_estimate_and_says_so() -> None:
-    """Half of the voxels leave no room: it neither spends all iterations nor claims the tolerance, and has reached it."""
+    """Half of the voxels leave no room; not all iterations are spent, and the tolerance is reached but not claimed."""
     regularizer, data, acquisition_op, lambda_map = nearly_unweighted(0, 0.5)
     (initial,) = acquisition_op.adjoint(data)
     solver = ADMM(regularizer, max_iterations=3000, tolerance=1e-2)
