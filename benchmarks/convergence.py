@@ -69,13 +69,14 @@ def scan_of(kdata: KData, maps: SensitivityOp | None, noise_std: float | None = 
     return Scan(kdata.data, operator, operator.adjoint(kdata.data)[0], noise_std)
 
 
-def read(path: Path, *, calibration: bool = False, radial: bool = False) -> KData:
-    """Read a file, data between 1 and 10."""
+def read(path: Path, *, calibration: bool = False, radial: bool = False, scaled: bool = True) -> KData:
+    """Read a file, with small and huge values scaled unless they are to fit to a noise measurement."""
     from mrpro_lambda.raw_data import standardize, to_unit_range
 
     trajectory = KTrajectoryIsmrmrd() if radial else KTrajectoryCartesian()
     if not calibration:
-        return to_unit_range(standardize(KData.from_file(path, trajectory)))[0]
+        kdata = standardize(KData.from_file(path, trajectory))
+        return to_unit_range(kdata)[0] if scaled else kdata
     flag = is_coil_calibration_acquisition
     return standardize(KData.from_file(path, trajectory, acquisition_filter_criterion=flag))
 
@@ -94,7 +95,7 @@ def bottle(root: Path) -> Scan:
 
     path = root / 'calibration-14coil-r3/SNR_R3.h5'
     noise = KNoise.from_file(path)
-    kdata = prewhiten(read(path), noise)
+    kdata = prewhiten(read(path, scaled=False), noise)
     return scan_of(kdata, center_maps(prewhiten(read(path, calibration=True), noise), 24), 1.0)
 
 
