@@ -260,7 +260,7 @@ def test_solve_without_proof_ends_by_its_estimate_and_says_so() -> None:
     solution = solver.solve(data, acquisition_op, initial, lambda_map)
     assert solution.reason == 'estimate within the tolerance'
     assert solution.relative_estimate <= 1e-2 < solution.relative_gap
-    assert solution.n_iterations < 300
+    assert solution.n_iterations < 1500
     exact = ADMM(regularizer, n_iterations=1000).solve(data, acquisition_op, initial, lambda_map)
     assert solution.objective <= 1.01 * exact.objective
 
