@@ -1,5 +1,6 @@
 """Tests of the command line: files in, files out, and one line for each error."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -21,7 +22,7 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
 from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
 from mrpro_lambda.pretrained import load_weights, save_weights
-from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
+from mrpro_lambda.recipes import DictionaryRecipe, Recipe, TotalVariationRecipe
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
@@ -38,16 +39,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     """Small random networks in the place of the pretrained ones."""
     folder = tmp_path_factory.mktemp('weights')
     small: dict[str, Any] = {'features': 'magnitude', 'n_features': 2, 'n_resolutions': 2, 'padding': 2}
-    config = TotalVariationRecipe(noise_level=True, **small)
-    dictionary_config = DictionaryRecipe(responses='each', noise_level=True, **small)
+    config: Recipe = TotalVariationRecipe(noise_level=True, **small)
+    dictionary_config: Recipe = DictionaryRecipe(responses='each', noise_level=True, **small)
     filters = load_dictionary('k16-9x9-low').filters
     checksums = {}
     for name in NAMES:
         path, card = folder / f'{name}.safetensors', {'purpose': f'test of {name}'}
-        if name.startswith('tv'):
-            save_weights(config.build(seed=len(name)), config, card, path)
-        else:
-            save_weights(dictionary_config.build(len(name), filters=filters), dictionary_config, card, path)
+        low_field = name.endswith('low-field')
+        domain = {
+            'noise_range': (0.01, 10.0),
+            'valid_sampling': ('box',) if low_field else ('lines', 'points'),
+            'refinement': 2.0 if low_field else 1.0,
+        }
+        recipe = dataclasses.replace(config if name.startswith('tv') else dictionary_config, **domain)
+        save_weights(recipe.build(len(name), filters=None if name.startswith('tv') else filters), recipe, card, path)
         checksums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(mrpro_lambda.pretrained, '_FOLDER', folder)
     monkeypatch.setattr(mrpro_lambda.pretrained, '_SHA256', checksums)
@@ -160,11 +165,11 @@ def test_dictionary_network(dictionary: str | None, raw: WriteRaw, weights: Path
 
 
 def test_dictionary_network_for_low_resolution(raw: WriteRaw, weights: Path, tmp_path: Path) -> None:
-    """The sampling decides about weights and grid as it does for total variation; a file of weights leaves the grid."""
+    """The scan decides about weights and grid as it does for total variation; the grid belongs to the weights."""
     report = reconstruct(raw(), tmp_path / 'out', '--method', 'cdl', '--max-iterations', '10', code=3)
     assert report['model'] == 'cdl-v3-low-field'
     assert report['settings']['upsample'] == 2
-    for model, refinement in (('cdl-v3', 2), (str(weights / 'cdl-v3.safetensors'), 1)):
+    for model, refinement in (('cdl-v3', 1), (str(weights / 'cdl-v3-low-field.safetensors'), 2)):
         report = reconstruct(raw(), tmp_path / str(refinement), '--model', model, '--max-iterations', '10', code=3)
         assert report['settings']['upsample'] == refinement
 
@@ -214,18 +219,20 @@ def test_noise_measurement_of_coils(raw: WriteRaw, tmp_path: Path) -> None:
     noise = 0.05 * RandomGenerator(seed=2).complex64_tensor((5, 3, 40))
     file = raw(simulate_kspace(n_coils=3), noise=noise)
     report = reconstruct(file, tmp_path / 'white', '--weight', '1')
-    assert (report['prewhitened'], report['noise_std'], report['settings']['csm']) == (True, 1, 'inati')
+    assert (report['whitening'], report['noise_std']) == ('noise measurement', 1)
+    assert (report['coil_maps']['source'], report['coil_maps']['method']) == ('center', 'espirit')
     assert report['image_shape'][1] == 1
     assert image(tmp_path / 'white').shape == (2, N_Y, N_X)
     report = reconstruct(file, tmp_path / 'raw', '--weight', '1', '--noise-file', 'none', '--csm', 'none')
-    assert (report['prewhitened'], report['image_shape'][1]) == (False, 3)
+    assert (report['coil_maps'], report['image_shape'][1]) == (None, 3)
+    assert 'noise measurement' not in report['whitening']
     assert image(tmp_path / 'raw').shape == (2, N_Y, N_X)
     assert report['noise_std'] < 0.2
     file.rename(tmp_path / 'noise.h5')
     report = reconstruct(
         raw(simulate_kspace(n_coils=3)), tmp_path / 'c', '--weight', '1', '--noise-file', f'{tmp_path}/noise.h5'
     )
-    assert report['prewhitened']
+    assert report['whitening'] == 'noise measurement'
     np.testing.assert_allclose(image(tmp_path / 'c'), image(tmp_path / 'white'), rtol=1e-4)
 
 
@@ -299,7 +306,7 @@ def nothing_is_left(folder: Path, *others: str) -> bool:
         (['--method', 'cdl', '--model', 'tv-low-field'], 'needs the weights of a model with a dictionary, got tv-low'),
         (['--method', 'tv', '--model', 'cdl-v3'], 'needs the weights of total variation, got cdl-v3'),
         (['--dictionary', 'k16-9x9-low'], "A dictionary needs the method 'cdl', got None and 'k16-9x9-low'"),
-        (['--csm', 'espirit'], "invalid choice: 'espirit'"),
+        (['--csm', 'pruessmann'], "invalid choice: 'pruessmann'"),
         (['--whitening', 'yes'], "invalid choice: 'yes'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Tests of the reconstruction that the command line and Python share."""
 
 import dataclasses
+import importlib
 import json
 import warnings
 from collections.abc import Iterator
@@ -144,7 +145,7 @@ def test_properties_of_scans() -> None:
         assert (found.sampling, found.n_coils) == (kind, 1)
         assert found.acceleration == pytest.approx(acceleration, rel=0.1)
         exact = operator.adjoint(operator(img)[0])[0].abs().square().mean().sqrt().item()
-        assert found.noise == pytest.approx(0.2 / exact, rel=0.02)
+        assert found.noise == pytest.approx(0.2 / exact, rel=0.05)
 
 
 def test_weights_outside_of_their_range(raw: WriteRaw) -> None:
@@ -251,7 +252,7 @@ def test_readout_of_another_trajectory_keeps_its_oversampling(raw: WriteRaw) -> 
         ({'upsample': 0.5}, 'upsample must be a finite number of at least 1, got 0.5'),
         ({'tolerance': 0.0}, 'tolerance must be a finite number above 0'),
         ({'max_iterations': 1.5}, 'max_iterations must be an integer of at least 1, got 1.5'),
-        ({'csm': 'espirit'}, "csm must be one of .*, got 'espirit'"),
+        ({'csm': 'pruessmann'}, "csm must be one of .*, got 'pruessmann'"),
         ({'whitening': None}, 'whitening must be one of'),
         ({'device': 'tpu'}, "device must be one of .*, got 'tpu'"),
         ({'model': 'tv-low-field', 'weight': 1}, "either model or weight, got model='tv-low-field' and weight=1"),
@@ -266,7 +267,7 @@ def test_invalid_settings(options: dict[str, Any], message: str) -> None:
 
 def test_settings_that_do_not_fit_the_computer_or_the_weights(raw: WriteRaw, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is not read."""
-    monkeypatch.setattr('mrpro_lambda.reconstruct.read_kdata', None)
+    monkeypatch.setattr(importlib.import_module('mrpro_lambda.reconstruct.reconstruct'), 'read_scan', None)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     for settings, message in (
         (Settings(device='cuda'), 'no CUDA device'),

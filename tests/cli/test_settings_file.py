@@ -40,7 +40,7 @@ def test_settings_of_a_result_repeat_it(tmp_path: Path) -> None:
         assert repeated[key] == report[key]
     assert (tmp_path / 'b' / 'settings.toml').read_text() == settings.read_text()
     assert tomllib.loads(settings.read_text())['weight'] == 0.4
-    other = run(file, tmp_path / 'c', '--settings', settings, '--weight', '0.8', '--trajectory', 'cartesian')
+    other = run(file, tmp_path / 'c', '--settings', settings, '--weight', '0.8', '--trajectory', 'auto')
     assert other['model'] == 'total variation with 0.8 times the noise level'
     assert other['settings'] == report['settings'] | {'weight': 0.8}
     assert report['settings'].keys() >= {field.name for field in dataclasses.fields(Settings)}

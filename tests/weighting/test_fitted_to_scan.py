@@ -44,7 +44,7 @@ def test_number_finds_its_way(loss: Any, initial: float) -> None:
     """From far too little and far too much regularization, to one with nearly the smallest loss of all."""
     weight = number(initial)
     found = fit(weight, loss=loss)
-    assert len(found.losses) == 25
+    assert len(found.losses) == 40
     assert not found.stopped
     task = ScanTask(scan(SOLVER), loss, 12)
     losses = {factor: sum(task.compare(number(factor), 5)) for factor in (0.05, 0.2, 0.4, 0.8, 1.6)}
