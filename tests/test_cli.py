@@ -46,7 +46,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     for name in NAMES:
         path, card = folder / f'{name}.safetensors', {'purpose': f'test of {name}'}
         low_field = name.endswith('low-field')
-        domain = {
+        domain: dict[str, Any] = {
             'noise_range': (0.01, 10.0),
             'valid_sampling': ('box',) if low_field else ('lines', 'points'),
             'refinement': 2.0 if low_field else 1.0,
