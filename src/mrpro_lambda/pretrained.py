@@ -21,16 +21,16 @@ from mrpro_lambda.recipes import Recipe
 _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
-    'cdl-v1': 'adeb0b77edf66852d5e53234eec59476aa28b6e470354c8c4f967776d17448f3',
-    'cdl-v1-low-field': '494024717360f668aa251251405755443df6f8708ba01fd3899e3b6e24393ca8',
-    'cdl-v2': '8262310d39595d3bb72da5762e96923ecb7c74d13e8de0b7d1cc2a36af2629d0',
+    'cdl-v1': '416521c00ca79e6a619bcb0dd02c65dec2a2d28e922adf9e69686b8b872bdae2',
+    'cdl-v1-low-field': 'bc79600c7d4e87ab20eb62970bd3f1e593bb8f7f061658502c61bce86b454322',
+    'cdl-v2': '147445e49feff7177af1977ff273119579f8d9acc37767e8fd7ca77f652d7542',
     'cdl-v2-low-field': '2634d70e9b19ff05852fab079746cec83903825c2f715b133b50cc69cad5c1fb',
-    'cdl-v3': 'f4ad07d8439c42ec0cde411b6847f94b00415d6224d9eb2c69565b99f69ee370',
-    'cdl-v3-low-field': '27725bbbf4761306783634a9c0ee9abe3ede56ba0d6a9a7c9fbb4706a8b8a2be',
+    'cdl-v3': 'c0153860ef40f27805cc28ce7451356868d4b877853916c316f7ee537fe1178e',
+    'cdl-v3-low-field': '721b1c8415f703cc1c83e63d160662bbfe6dd23afb076ca2f543a74c801acf1a',
     'tgv-low-field': '3420d91e13b304a11c050ec50cb1e7a575a7072702bc95f5fbffd828f0970069',
     'tgv-variable-density': '56a57e031ec56f307694d4c5a1300c3f8f53a048154a28bd07ed4839d14b2abe',
-    'tv-low-field': '197b3394a82d6ef601cba6b4bae2654f1bf5ed8ed658197e0e01e1e093025be1',
-    'tv-variable-density': '8dd8a2889027a7bc276b4b6ff65e72e809f5c817acaf69a5c6242400b547bdc2',
+    'tv-low-field': 'e7de4e9d0a7d62d65045f44865b66f9112e290af1c40b67856b12d7036d602f0',
+    'tv-variable-density': '634a52a2878e77880fb486d9f904bea207194a02969fe8cf068d1db0a86c9963',
 }
 
 
