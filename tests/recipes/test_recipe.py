@@ -13,7 +13,7 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.models import LambdaMapModel, Model
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.pretrained import load_weights, load_weights_with_recipe, save_weights
-from mrpro_lambda.recipes import DictionaryRecipe, LambdaRecipe, Recipe, TotalVariationRecipe
+from mrpro_lambda.recipes import DictionaryRecipe, LambdaRecipe, Recipe, ScanProperties, TotalVariationRecipe
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.weighting import LearnedNumbers, NetworkWeight, NumberNet
 
@@ -163,3 +163,25 @@ def test_filters_are_for_dictionaries() -> None:
         recipe.with_low_pass_strength(2.0)
     with pytest.raises(TypeError, match='trained must be a Weight, got Identity'):
         recipe.build(trained=torch.nn.Identity())
+
+
+def test_what_weights_are_good_for() -> None:
+    """What was measured goes before what they were trained for, and what is not known excludes nothing."""
+    scan = ScanProperties('lines', 4.0, 8, 0.02)
+    assert TotalVariationRecipe().mismatches(scan) == []
+    assert TotalVariationRecipe().good_for() == ''
+    trained = TotalVariationRecipe(
+        sampling='CartesianLines', acceleration=(2.0, 4.0), n_coils=(1, 4, 8), noise_range=(0.05, 0.3)
+    )
+    assert trained.mismatches(scan) == ['noise relative to the image of 0.02 instead of 0.05 to 0.3']
+    assert dataclasses.replace(trained, valid_noise=(0.02, 0.3)).mismatches(scan) == []
+    assert trained.mismatches(scan._replace(noise=0.048, acceleration=4.1)) == []  # within what can be measured
+    others = ScanProperties('box', 5.0, 16, None)
+    assert trained.mismatches(others) == [
+        'sampling of a whole box instead of lines',
+        'acceleration of 5 instead of 2 to 4',
+        'number of coils of 16 instead of 1 to 8',
+    ]
+    assert trained.good_for() == (
+        'sampling of lines, acceleration of 2 to 4, number of coils of 1 to 8, noise relative to the image of 0.05 to 0.3'
+    )

@@ -7,7 +7,7 @@ import json
 
 from mrpro_lambda.cli.command import Add, say, table
 from mrpro_lambda.dictionary import list_dictionaries
-from mrpro_lambda.pretrained import list_pretrained
+from mrpro_lambda.pretrained import list_pretrained, pretrained_recipe
 
 _DICTIONARY = 'dictionary '
 
@@ -27,6 +27,8 @@ def _run(args: argparse.Namespace) -> None:
         if key not in cards:
             raise ValueError(f'There are no weights and no dictionary {args.name!r}; there are {list(cards)}.')
         cards = {key: cards[key]}
+        if not key.startswith(_DICTIONARY):
+            cards = {key: cards[key] | {'good_for': pretrained_recipe(key).good_for()}}
     if args.json:
         say(json.dumps(cards, indent=2, ensure_ascii=False))
     elif args.name is not None:

@@ -123,26 +123,37 @@ class Recipe(ABC):
         """Return the description with the strength that was learned."""
         raise ValueError(f'The model has no smooth part, got a strength of {strength}.')
 
+    def good_for(self) -> str:
+        """Tell in words which scans the weights are good for; what is not known is left out."""
+        sampling, ranges = self._domain()
+        texts = [] if sampling is None else [f'sampling of {_words(sampling)}']
+        return ', '.join([*texts, *(f'{name} of {r[0]:g} to {r[1]:g}' for name, r in ranges.items() if r is not None)])
+
     def mismatches(self, scan: ScanProperties) -> list[str]:
         """Tell in which properties a scan is not one that the weights are good for, a text for each."""
-        coils = self.valid_coils
+        sampling, ranges = self._domain()
+        found = []
+        if sampling is not None and scan.sampling not in sampling:
+            found.append(f'sampling of {_NAMES[scan.sampling]} instead of {_words(sampling)}')
+        for (name, valid), value in zip(ranges.items(), (scan.acceleration, scan.n_coils, scan.noise), strict=True):
+            # what is measured from a scan is known to some percent
+            if value is not None and valid is not None and not 0.95 * valid[0] <= value <= 1.05 * valid[1]:
+                found.append(f'{name} of {value:.2g} instead of {valid[0]:g} to {valid[1]:g}')
+        return found
+
+    def _domain(self) -> tuple[tuple[Sampling, ...] | None, dict[str, tuple[float, float] | None]]:
+        """Return kinds of sampling and ranges of acceleration, coils and noise: as measured, or of the training."""
+        coils: tuple[float, float] | None = self.valid_coils
         if coils is None and self.n_coils is not None:
             coils = min(self.n_coils), max(self.n_coils)
         sampling = self.valid_sampling
         if sampling is None and self.sampling in _SAMPLING:
             sampling = (_SAMPLING[self.sampling],)
-        found = []
-        if sampling is not None and scan.sampling not in sampling:
-            found.append(f'sampling of {_NAMES[scan.sampling]} instead of {" or ".join(_NAMES[s] for s in sampling)}')
-        for name, value, valid in (
-            ('acceleration', scan.acceleration, self.valid_acceleration or self.acceleration),
-            ('number of coils', scan.n_coils, coils),
-            ('noise relative to the image', scan.noise, self.valid_noise or self.noise_range),
-        ):
-            # what is measured from a scan is known to some percent
-            if value is not None and valid is not None and not 0.95 * valid[0] <= value <= 1.05 * valid[1]:
-                found.append(f'{name} of {value:.2g} instead of {valid[0]:g} to {valid[1]:g}')
-        return found
+        return sampling, {
+            'acceleration': self.valid_acceleration or self.acceleration,
+            'number of coils': coils,
+            'noise relative to the image': self.valid_noise or self.noise_range,
+        }
 
     def trained_for(self, **domain: Any) -> Self:  # noqa: ANN401
         """Return the description with what a training was made for; what it says already stays."""
@@ -171,6 +182,11 @@ class Recipe(ABC):
             raise ValueError(f'method in section [model] must be one of {sorted(known)}, got {method!r}.')
         found: Any = dataclass_from_dict(known[method], values, 'model')
         return found
+
+
+def _words(sampling: tuple[Sampling, ...]) -> str:
+    """Name kinds of sampling."""
+    return ' or '.join(_NAMES[kind] for kind in sampling)
 
 
 def _subclasses(cls: type[Recipe]) -> Iterator[type[Recipe]]:
