@@ -2,7 +2,7 @@
 
 The fully sampled scan of `brain-16coil-full` is undersampled: single points of variable density and regular lines with
 16 calibration lines, for several random masks, and radial spokes, which are interpolated from it. `reconstruct` gets no
-option. BART's l1-wavelet and total variation get maps of its ESPIRiT, mrpro's total variation those of this package,
+option; beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and total variation get maps of its ESPIRiT, mrpro's total variation those of this package,
 and each the best of eight weights, chosen with the reference for each quality. The reference is the fully sampled
 image, combined with ESPIRiT maps of all data; images are scaled to it.
 
@@ -38,14 +38,18 @@ from mrpro_lambda.datasets import Radial, VariableDensityRandom
 from mrpro_lambda.metrics import foreground_mask, psnr, ssim
 from mrpro_lambda.plotting import plot_comparison
 from mrpro_lambda.raw_data.from_array import from_array
-from mrpro_lambda.reconstruct import reconstruct
+from mrpro_lambda.reconstruct import Settings, reconstruct
 
 FILE = 'brain-16coil-full/kspace_96x96.h5'
 CENTER = 16
 BART = shutil.which('bart') or 'bart'
 SCALES = [10 ** (-3.5 + 0.4 * i) for i in range(8)]
 """Weights of BART, relative to the intensity of the image, and of mrpro, relative to the largest magnitude."""
-QUALITIES = ('PSNR', 'SSIM', 'unmeasured')
+OURS = {
+    'default': Settings(),
+    'TV-Lambda, named': Settings(model='tv-variable-density'),
+    'fitted to the scan': Settings(fit=True),
+}
 
 
 class Scene(NamedTuple):
@@ -102,10 +106,9 @@ def scenes(path: Path, seeds: int) -> list[Scene]:
             masks[f'lines, R = {factor}'] = lines
         for name, mask in masks.items():
             found.append(Scene(name, from_array(kspace * mask)[0], kspace, mask, reference))
-        n_spokes = shape[0] // 2
-        trajectory = Radial(n_spokes, random_start=True).trajectory(shape, generator)
-        found.append(Scene(f'radial, {n_spokes} spokes', radial(coils, trajectory), kspace, None, reference))
-    return found
+    n_spokes = shape[0] // 2
+    trajectory = Radial(n_spokes).trajectory(shape, torch.Generator())
+    return [*found, Scene(f'radial, {n_spokes} spokes', radial(coils, trajectory), kspace, None, reference)]
 
 
 def inverse(kspace: torch.Tensor) -> torch.Tensor:
@@ -125,9 +128,9 @@ def radial(coils: torch.Tensor, trajectory: KTrajectory) -> KData:
     return KData(header, samples, trajectory)
 
 
-def ours(scene: Scene) -> tuple[torch.Tensor, torch.Tensor, str]:
-    """Reconstruct without options."""
-    result = reconstruct(scene.kdata)
+def ours(scene: Scene, settings: Settings) -> tuple[torch.Tensor, torch.Tensor, str]:
+    """Reconstruct with this package."""
+    result = reconstruct(scene.kdata, settings)
     csm = find_coil_maps(scene.kdata).csm.data
     certificate = result.report['certificate']
     note = f'{result.report["model"]}, {certificate["n_iterations"]} iterations, gap {certificate["relative_gap"]:.1e}'
@@ -184,12 +187,12 @@ def main() -> None:
     notes, pictures = list[str](), dict[str, torch.Tensor]()
     sign = torch.tensor([1.0, 1.0, -1.0])
     for scene in scenes(args.data_root / FILE, args.seeds):
-        start = time.perf_counter()
-        img, csm, note = ours(scene)
-        notes.append(f'{scene.name}: {note}, {time.perf_counter() - start:.0f} s')
-        values.setdefault((scene.name, 'default'), []).append(scene.measure(img, csm))
-        pictures.setdefault(f'{scene.name}: reference', scene.reference)
-        pictures.setdefault(f'{scene.name}: default', img.abs())
+        for name, settings in OURS.items() if scene.mask is not None else [('default', Settings())]:
+            start = time.perf_counter()
+            img, csm, note = ours(scene, settings)
+            notes.append(f'{scene.name}, {name}: {note}, {time.perf_counter() - start:.0f} s')
+            values.setdefault((scene.name, name), []).append(scene.measure(img, csm))
+            pictures.setdefault(f'{scene.name}: {name}', img.abs())
         for name, peer in peers.items():
             measured = [scene.measure(*found) for found in peer(scene)]
             if measured:

@@ -183,5 +183,6 @@ def test_what_weights_are_good_for() -> None:
         'number of coils of 16 instead of 1 to 8',
     ]
     assert trained.good_for() == (
-        'sampling of lines, acceleration of 2 to 4, number of coils of 1 to 8, noise relative to the image of 0.05 to 0.3'
+        'sampling of lines, acceleration of 2 to 4, number of coils of 1 to 8, '
+        'noise relative to the image of 0.05 to 0.3'
     )
