@@ -2,9 +2,10 @@
 
 The fully sampled scan of `brain-16coil-full` is undersampled: single points of variable density and regular lines with
 16 calibration lines, for several random masks, and radial spokes, which are interpolated from it. `reconstruct` gets no
-option; beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and total variation get maps of its ESPIRiT, mrpro's total variation those of this package,
-and each the best of eight weights, chosen with the reference for each quality. The reference is the fully sampled
-image, combined with ESPIRiT maps of all data; images are scaled to it.
+option; beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and
+total variation get maps of its ESPIRiT, mrpro's total variation those of this package, and each the best of eight
+weights, chosen with the reference for each quality. The reference is the fully sampled image, combined with ESPIRiT
+maps of all data; images are scaled to it.
 
 The reference shares its noise with the samples, which favors weak regularization. The error of the samples that were
 not measured, relative to their energy, does not: their noise is new to all methods.
