@@ -373,7 +373,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     for name, card in list_dictionaries().items():
         assert any(re.fullmatch(rf'{name} +dictionary +{re.escape(card["data"])}', line) for line in lines)
     assert main(['list', 'cdl-v3']) == 0
-    assert re.fullmatch(r'cdl-v3\n  purpose: +test of cdl-v3\n', capsys.readouterr().out)
+    good_for = 'sampling of lines or single points, noise relative to the image of 0.01 to 10'
+    assert re.fullmatch(rf'cdl-v3\n  purpose: +test of cdl-v3\n  good for: +{good_for}\n', capsys.readouterr().out)
     assert main(['list', 'k16-9x9-low']) == 0
     assert all(value in capsys.readouterr().out for value in [list_dictionaries()['k16-9x9-low']['license']])
     assert "no weights and no dictionary 'tv'" in fails(capsys, 'list', 'tv')

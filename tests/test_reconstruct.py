@@ -207,7 +207,7 @@ def test_result(raw: WriteRaw) -> None:
     assert result.report['certificate']['tolerance_reached']
     assert result.report['certificate']['relative_gap'] == result.solution.relative_gap <= 0.01
     assert json.loads(json.dumps(result.report)) == result.report
-    with_dictionary = reconstruct_file(raw(lines=LINES), Settings(method='cdl', max_iterations=10))
+    with_dictionary = reconstruct_file(raw(lines=LINES), Settings(method='cdl', model='cdl-v3', max_iterations=10))
     assert with_dictionary.dictionary_op is not None
     assert len(with_dictionary.lambda_map) == len(with_dictionary.dictionary_op.filters)
 
