@@ -21,14 +21,13 @@ def add_list(add: Add) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     """List the pretrained weights and the dictionaries."""
-    cards = list_pretrained() | {f'{_DICTIONARY}{name}': card for name, card in list_dictionaries().items()}
+    cards = {name: card | {'good_for': pretrained_recipe(name).good_for()} for name, card in list_pretrained().items()}
+    cards |= {f'{_DICTIONARY}{name}': card for name, card in list_dictionaries().items()}
     if args.name is not None:
         key = args.name if args.name in cards else f'{_DICTIONARY}{args.name}'
         if key not in cards:
             raise ValueError(f'There are no weights and no dictionary {args.name!r}; there are {list(cards)}.')
         cards = {key: cards[key]}
-        if not key.startswith(_DICTIONARY):
-            cards = {key: cards[key] | {'good_for': pretrained_recipe(key).good_for()}}
     if args.json:
         say(json.dumps(cards, indent=2, ensure_ascii=False))
     elif args.name is not None:
