@@ -107,7 +107,7 @@ center = range(N_MEASURED // 2 - 3, N_MEASURED // 2 + 3)
 write(arguments.data / 'scan.h5', acquire(truth, seed=0), list(range(N_MEASURED)))
 write(arguments.data / 'repeat.h5', acquire(truth, seed=1), list(range(N_MEASURED)))
 write(arguments.data / 'folded.h5', acquire(truth, seed=0), sorted({*range(0, N_MEASURED, 4), *center}))
-np.save(arguments.data / 'truth.npy', truth.numpy())
+np.savez(arguments.data / 'truth.npz', truth=truth.numpy())
 if arguments.figures is None:
     raise SystemExit(f'Raw data and the true image are in {arguments.data}.')
 

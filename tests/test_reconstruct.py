@@ -124,7 +124,7 @@ def test_choice_of_weights_and_grid(method: Any, kind: str) -> None:
     assert refinement_of(recipe, properties) == refinement
     # with several coils, or a better signal than they know, the grid stays that of the samples
     assert refinement_of(recipe, properties._replace(n_coils=8)) == 1
-    assert refinement_of(recipe, properties._replace(noise=0.05)) == 1
+    assert refinement_of(recipe, properties._replace(noise=0.04)) == 1
 
 
 def test_properties_of_scans() -> None:

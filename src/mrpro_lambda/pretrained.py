@@ -22,15 +22,15 @@ _FOLDER = Path(__file__).parent / 'weights'
 _FILTERS = 'dictionary.filters'
 _SHA256: dict[str, str] = {
     'cdl-v1': '416521c00ca79e6a619bcb0dd02c65dec2a2d28e922adf9e69686b8b872bdae2',
-    'cdl-v1-low-field': 'bc79600c7d4e87ab20eb62970bd3f1e593bb8f7f061658502c61bce86b454322',
-    'cdl-v2': '147445e49feff7177af1977ff273119579f8d9acc37767e8fd7ca77f652d7542',
-    'cdl-v2-low-field': '2634d70e9b19ff05852fab079746cec83903825c2f715b133b50cc69cad5c1fb',
-    'cdl-v3': 'c0153860ef40f27805cc28ce7451356868d4b877853916c316f7ee537fe1178e',
-    'cdl-v3-low-field': '721b1c8415f703cc1c83e63d160662bbfe6dd23afb076ca2f543a74c801acf1a',
-    'tgv-low-field': '3420d91e13b304a11c050ec50cb1e7a575a7072702bc95f5fbffd828f0970069',
-    'tgv-variable-density': '56a57e031ec56f307694d4c5a1300c3f8f53a048154a28bd07ed4839d14b2abe',
+    'cdl-v1-low-field': 'e2445e78c9e970e313ad53c16660458872066194afd4aaef1f8b715644979116',
+    'cdl-v2': '8262310d39595d3bb72da5762e96923ecb7c74d13e8de0b7d1cc2a36af2629d0',
+    'cdl-v2-low-field': 'b0b1ff63f49746441a654fab2ab5293c197784a055b8fe7a454b1c0d65456ae5',
+    'cdl-v3': 'f4ad07d8439c42ec0cde411b6847f94b00415d6224d9eb2c69565b99f69ee370',
+    'cdl-v3-low-field': 'b9767b86d12f2d6e827d4e1afefe7be2f663d759a052e80f6e00be4416b85d5c',
+    'tgv-low-field': '2811d04bac3b8d1ea486b77d68a5e5e24b8dea7e3b12de1c81eac2973cb8f139',
+    'tgv-variable-density': '11a7a6a4db0968551632119b85dd77a9e50dafcb56b01b347b3ef25aa77c49e9',
     'tv-low-field': 'e7de4e9d0a7d62d65045f44865b66f9112e290af1c40b67856b12d7036d602f0',
-    'tv-variable-density': '634a52a2878e77880fb486d9f904bea207194a02969fe8cf068d1db0a86c9963',
+    'tv-variable-density': '10014c330fbd70a15aea72c6bfd6a2251f84e629d367f23b1ac53d85b818f1a4',
 }
 
 

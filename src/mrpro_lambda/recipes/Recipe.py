@@ -52,7 +52,8 @@ class Recipe(ABC):
     grid: tuple[Annotated[int, Range(1, 8192)], ...] | None = None
     """Size of the images of the training in pixels."""
     valid_noise: tuple[_Noise, _Noise] | None = None
-    """Range of the noise levels in which the weights are of use. `None`: that of the training, as for the next ones."""
+    """Range of the noise levels, relative to the image on the grid of the samples, in which the weights are of use.
+    `None`: that of the training, as for the next ones."""
     valid_acceleration: tuple[_Acceleration, _Acceleration] | None = None
     """Range of the accelerations."""
     valid_coils: tuple[Annotated[int, Range(1, 1024)], Annotated[int, Range(1, 1024)]] | None = None

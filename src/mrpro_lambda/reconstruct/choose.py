@@ -111,4 +111,5 @@ def refinement_of(recipe: Recipe | None, scan: ScanProperties) -> float:
     if recipe is None or scan.sampling != 'box' or scan.n_coils > max(recipe.n_coils or (1,)):
         return 1.0
     low, _ = recipe.noise_range or (0.0, 0.0)
-    return recipe.refinement if scan.noise is None or scan.noise >= 0.95 * low else 1.0
+    # on a finer grid the same energy is spread over more voxels
+    return recipe.refinement if scan.noise is None or scan.noise * recipe.refinement >= 0.95 * low else 1.0

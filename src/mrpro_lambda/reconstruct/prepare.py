@@ -48,7 +48,9 @@ class Prepared(NamedTuple):
         refinement = refinement_of(recipe, self.properties)
         if refinement == 1 or self.refinement != 1 or self.coil_maps is not None:
             return self
-        return self._replace(kdata=upsample(self.kdata, refinement), refinement=refinement)
+        noise = self.properties.noise
+        properties = self.properties._replace(noise=None if noise is None else refinement * noise)
+        return self._replace(kdata=upsample(self.kdata, refinement), refinement=refinement, properties=properties)
 
 
 def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | None) -> Prepared:
