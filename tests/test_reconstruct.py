@@ -151,10 +151,10 @@ def test_properties_of_scans() -> None:
 def test_weights_outside_of_their_range(raw: WriteRaw) -> None:
     """Those that are named are taken, with a note; by default one weight is found on the scan, with a note."""
     file = raw(lines=LINES)
-    named = reconstruct_file(file, Settings(model='tv-low-field', max_iterations=10, noise_std=1e-4))
+    named = reconstruct_file(file, Settings(model='tv-low-field', max_iterations=10, noise_std=1.0))
     assert any('tv-low-field is not made for this scan: sampling of ' in note for note in named.notes)
     assert named.report['settings']['upsample'] == 1
-    default = reconstruct_file(file, Settings(max_iterations=10, noise_std=1e-4))
+    default = reconstruct_file(file, Settings(max_iterations=10, noise_std=1.0))
     assert default.report['weight']['rule'] == 'sure'
     assert any('No weights of a network are made for this scan' in note for note in default.notes)
 
