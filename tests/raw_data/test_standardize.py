@@ -1,5 +1,6 @@
 """Tests of reading raw data."""
 
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,19 @@ from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
 from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.raw_data import TRAJECTORIES, read_kdata, read_noise, sampled_fraction, to_unit_range, upsample
+from mrpro_lambda.raw_data import (
+    TRAJECTORIES,
+    read_kdata,
+    read_noise,
+    read_scan,
+    sampled_fraction,
+    to_unit_range,
+    upsample,
+)
 from mrpro_lambda.reconstruct import Settings, reconstruct_file
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, prewhiten
 
+from tests.raw_data.cases import cartesian_lines, write_lines
 from tests.raw_file import LINES, N_X, N_Y, simulate_kspace, write_raw
 
 
@@ -265,3 +275,11 @@ def test_upsampled_image_has_the_same_field_of_view(tmp_path: Path) -> None:
 
 def test_all_trajectories_can_be_made() -> None:
     assert all(create() for create in TRAJECTORIES.values())
+
+
+@pytest.mark.parametrize('position', [1e30, math.nan])
+def test_position_that_no_scanner_has(position: float, tmp_path: Path) -> None:
+    """Its geometry would overflow in the files of the image."""
+    lines = cartesian_lines(simulate_kspace(n_slices=1)[0], position=(position, 0, 0))
+    with pytest.raises(ValueError, match='position must be finite and at most 100 m'):
+        read_scan(write_lines(tmp_path / 'scan.h5', lines))

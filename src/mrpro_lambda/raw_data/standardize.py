@@ -14,6 +14,7 @@ TOO_SMALL = 'mrpro takes values that differ by less than 1e-6 as equal, so multi
 """Why small values are refused."""
 
 _SMALLEST = 1e-5
+_LARGEST_POSITION = 100.0
 _POINTS_PER_SAMPLE = 256
 
 
@@ -33,7 +34,7 @@ def standardize(kdata: KData, *, keep_oversampling: bool = False) -> KData:
     ------
     ValueError
         If the data hold NaN or Inf, are all zero or below 1e-5, if a matrix or a field of view of the header is not
-        possible, or if the images have no position.
+        possible, or if the images have no position, or one that is further than 100 m from the center.
     """
     check_header(kdata)
     _check_geometry(kdata)
@@ -77,5 +78,8 @@ def _check_geometry(kdata: KData) -> None:
         header = IHeader.from_kheader(kdata.header)
     except ValueError as error:
         raise ValueError('Position and orientation must be the same for all readouts of an image.') from error
-    if not all(bool(torch.as_tensor(x).isfinite().all()) for x in header.position.zyx):
-        raise ValueError(f'The position must be finite, got {header.position.zyx} (z, y, x) in m.')
+    if not all(bool((torch.as_tensor(x).abs() <= _LARGEST_POSITION).all()) for x in header.position.zyx):
+        raise ValueError(
+            f'The position must be finite and at most {_LARGEST_POSITION:g} m from the center, got '
+            f'{header.position.zyx} (z, y, x) in m.'
+        )

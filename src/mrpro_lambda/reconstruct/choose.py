@@ -61,8 +61,9 @@ def scan_properties(
     noise = None
     if noise_std is not None:
         # the noise of the samples spreads over the image in proportion to their number
-        energy = initial_image.abs().square().mean().item() - noise_std**2 * sampled.double().mean().item()
-        noise = noise_std / max(energy, 1e-12 * noise_std**2) ** 0.5
+        variance = noise_std * noise_std  # a power would be an error where this is infinite
+        energy = initial_image.abs().square().mean().item() - variance * sampled.double().mean().item()
+        noise = noise_std / max(energy, 1e-12 * variance) ** 0.5
     if fraction > _FULLY_SAMPLED:
         return ScanProperties('box', 1 / fraction, n_coils, noise)
     # along a readout that is complete there is nothing to transform
