@@ -1,6 +1,5 @@
 """Tests of reading raw data."""
 
-import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -277,7 +276,7 @@ def test_all_trajectories_can_be_made() -> None:
     assert all(create() for create in TRAJECTORIES.values())
 
 
-@pytest.mark.parametrize('position', [1e30, math.nan])
+@pytest.mark.parametrize('position', [1e30, -2e5])
 def test_position_that_no_scanner_has(position: float, tmp_path: Path) -> None:
     """Its geometry would overflow in the files of the image."""
     lines = cartesian_lines(simulate_kspace(n_slices=1)[0], position=(position, 0, 0))
