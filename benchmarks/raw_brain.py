@@ -33,7 +33,7 @@ from mrpro.algorithms.reconstruction import TotalVariationRegularizedReconstruct
 from mrpro.data import KData, KTrajectory
 from mrpro.data.traj_calculators import KTrajectoryCartesian
 from mrpro.operators import FourierOp
-from mrpro_lambda.cfl import read_cfl, write_cfl
+from mrpro_lambda.array_files import read_cfl, write_cfl
 from mrpro_lambda.coil_maps import find_coil_maps
 from mrpro_lambda.datasets import Radial, VariableDensityRandom
 from mrpro_lambda.metrics import foreground_mask, psnr, ssim

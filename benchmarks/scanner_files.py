@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian
-from mrpro_lambda.cfl import write_cfl
+from mrpro_lambda.array_files import write_cfl
 from mrpro_lambda.cli import main as run
 from mrpro_lambda.coil_maps import compress_coils
 from mrpro_lambda.datasets import Radial, VariableDensityRandom

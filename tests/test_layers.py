@@ -17,7 +17,7 @@ SOURCE_FOLDER = Path(__file__).parents[1] / 'src' / PACKAGE
 LAYERS: dict[str, set[str]] = {
     'checks': set(),
     'progress': set(),
-    'cfl': set(),
+    'array_files': set(),
     'operators': {'checks'},
     'norms': {'checks', 'operators'},
     'functionals': {'checks', 'operators', 'norms'},
@@ -34,13 +34,13 @@ LAYERS: dict[str, set[str]] = {
     'dictionary': {'checks', 'progress', 'operators'},
     'datasets': {'operators', 'models'},
     'pretrained': {'checks', 'operators', 'models', 'recipes'},
-    'coil_maps': {'checks', 'cfl', 'operators'},
+    'coil_maps': {'checks', 'array_files', 'operators'},
     'plotting': {'operators', 'metrics'},
     'interpretation': {'checks', 'operators', 'metrics', 'regularizers', 'models'},
     'reconstruction': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models', 'recipes'},
     'summary': {'plotting'},
     'training': {'progress', 'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
-    'raw_data': {'cfl', 'operators', 'reconstruction'},
+    'raw_data': {'array_files', 'reconstruction'},
     'reconstruct': {
         'checks',
         'operators',
@@ -76,7 +76,7 @@ LAYERS: dict[str, set[str]] = {
 MRPRO: dict[str, set[str]] = {
     'checks': set(),
     'progress': set(),
-    'cfl': set(),
+    'array_files': set(),
     'operators': {'mrpro.operators', 'mrpro.utils'},
     'norms': set(),
     'functionals': {'mrpro.operators'},
@@ -110,7 +110,7 @@ MRPRO: dict[str, set[str]] = {
 THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
     'progress': {'tqdm'},
-    'cfl': {'numpy'},
+    'array_files': {'numpy'},
     'operators': {'pywt'},
     'norms': set(),
     'functionals': set(),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mrpro.data import CsmData
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.cfl import read_cfl, write_cfl
+from mrpro_lambda.array_files import read_cfl, write_cfl
 from mrpro_lambda.coil_maps import read_coil_maps, write_coil_maps
 
 from tests.coil_maps.cases import idata, true_maps
@@ -75,7 +75,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='no file'):
         read_coil_maps(numpy)
     numpy.write_bytes(b'nothing')
-    with pytest.raises(ValueError, match='no file of NumPy'):
+    with pytest.raises(ValueError, match='no array of numbers'):
         read_coil_maps(numpy)
     for numbers, match in (
         (np.ones((1, 2, 1, 4, 4)), 'complex'),

@@ -9,6 +9,10 @@ import ismrmrd
 import numpy as np
 import torch
 from ismrmrd import xsd
+from mrpro.data import KData
+from mrpro.operators import FourierOp
+from mrpro_lambda.operators import gram_operator
+from mrpro_lambda.reconstruct.choose import sampling_of
 
 from tests.raw_file import N_X, N_Y
 
@@ -86,3 +90,9 @@ def write_lines(
         document = content['dataset'].create_dataset('xml', shape=(1,), dtype=h5py.special_dtype(vlen=bytes))
         document[0] = edit(header.toXML('utf-8').encode('utf-8'))
     return path
+
+
+def sampled_fraction(kdata: KData) -> float | None:
+    """Sampled fraction of the measured band, none if it is not Cartesian."""
+    _, acceleration = sampling_of(gram_operator(FourierOp.from_kdata(kdata)))
+    return None if acceleration is None else 1 / acceleration

@@ -9,10 +9,10 @@ import torch
 from mrpro.data import KData
 from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.cfl import write_cfl
-from mrpro_lambda.raw_data import from_array, read_noise, read_scan, sampled_fraction, upsample
+from mrpro_lambda.array_files import write_cfl
+from mrpro_lambda.raw_data import from_array, read_noise, read_scan, upsample
 
-from tests.raw_data.cases import cartesian_lines, write_lines
+from tests.raw_data.cases import cartesian_lines, sampled_fraction, write_lines
 from tests.raw_file import N_X, N_Y, simulate_kspace
 
 KSPACE = simulate_kspace(n_coils=3, n_slices=2)

@@ -14,19 +14,11 @@ from mrpro.data import KData
 from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
 from mrpro.operators import FourierOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.raw_data import (
-    TRAJECTORIES,
-    read_kdata,
-    read_noise,
-    read_scan,
-    sampled_fraction,
-    to_unit_range,
-    upsample,
-)
+from mrpro_lambda.raw_data import TRAJECTORIES, read_kdata, read_noise, read_scan, to_unit_range, upsample
 from mrpro_lambda.reconstruct import Settings, reconstruct_file
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction, prewhiten
 
-from tests.raw_data.cases import cartesian_lines, write_lines
+from tests.raw_data.cases import cartesian_lines, sampled_fraction, write_lines
 from tests.raw_file import LINES, N_X, N_Y, simulate_kspace, write_raw
 
 

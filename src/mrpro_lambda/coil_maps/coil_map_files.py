@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mrpro.data import CsmData
 
-from mrpro_lambda.cfl import read_cfl, write_cfl
+from mrpro_lambda.array_files import read_cfl, read_npy, write_cfl
 from mrpro_lambda.checks import check_tensor, check_type
 
 _SLICE_DIMENSION, _MAPS_DIMENSION = 13, 4
@@ -42,15 +42,7 @@ def read_coil_maps(path: str | Path) -> torch.Tensor:
         maps = maps.reshape([1] * max(4 - maps.ndim, 0) + list(maps.shape))
         maps = maps.reshape([n for n in maps.shape[:-4] if n > 1] + list(maps.shape[-4:]))
     elif path.suffix == '.npy':
-        if not path.is_file():
-            raise ValueError(f'There is no file {path}.')
-        try:
-            numbers = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f'{path} is no file of NumPy: {error}') from error
-        if not np.iscomplexobj(numbers):
-            raise ValueError(f'{path} must hold complex numbers, got {numbers.dtype}, shape {numbers.shape}.')
-        maps = torch.from_numpy(numbers.astype(np.complex64))
+        maps = read_npy(path)
     else:
         raise ValueError(f'Coil maps must be in a file .npy or .cfl, got {path}.')
     check_tensor(f'{path}', maps)

@@ -5,7 +5,6 @@ from mrpro_lambda.raw_data.correct_gradient_delay import correct_gradient_delay
 from mrpro_lambda.raw_data.from_array import from_array
 from mrpro_lambda.raw_data.read_noise import read_noise
 from mrpro_lambda.raw_data.read_scan import Averages, read_kdata, read_scan
-from mrpro_lambda.raw_data.sampled_fraction import sampled_fraction
 from mrpro_lambda.raw_data.standardize import standardize
 from mrpro_lambda.raw_data.to_unit_range import to_unit_range
 from mrpro_lambda.raw_data.trajectory import TRAJECTORIES
@@ -20,7 +19,6 @@ __all__ = [
     "read_kdata",
     "read_noise",
     "read_scan",
-    "sampled_fraction",
     "standardize",
     "to_unit_range",
     "upsample",

@@ -11,7 +11,7 @@ import torch
 from ismrmrd.xsd import ismrmrdHeader
 from mrpro.data import SpatialDimension
 
-from mrpro_lambda.cfl import read_cfl
+from mrpro_lambda.array_files import read_cfl, read_npy
 from mrpro_lambda.raw_data.from_array import from_array
 from mrpro_lambda.raw_data.ismrmrd_header import parse_header
 from mrpro_lambda.raw_data.RawScan import RawScan
@@ -35,7 +35,7 @@ def read_grid(path: Path) -> RawScan:
     header: dict[str, Any] = {}
     notes: list[str] = []
     if path.suffix == '.npy':
-        kspace, name = _read_npy(path), 'npy'
+        kspace, name = read_npy(path), 'npy'
     elif _is_fastmri(path):
         (kspace, header, notes), name = _read_fastmri(path), 'fastMRI'
     else:
@@ -67,19 +67,6 @@ def read_grid(path: Path) -> RawScan:
         'readout_oversampling': kdata.header.encoding_matrix.x / kdata.header.recon_matrix.x,
     }
     return RawScan(standard, None, None, kdata if removed else None, notes, found)
-
-
-def _read_npy(path: Path) -> torch.Tensor:
-    """Read an array of NumPy."""
-    if not path.is_file():
-        raise ValueError(f'There is no file {path}.')
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f'{path} is no array of numbers: {error!s:.200}') from error
-    if not np.iscomplexobj(array):
-        raise ValueError(f'k-space must be complex, got {array.dtype}, shape {array.shape}.')
-    return torch.from_numpy(array.astype(np.complex64))
 
 
 def _is_fastmri(path: Path) -> bool:

@@ -10,6 +10,7 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.pretrained import pretrained_recipe
 from mrpro_lambda.recipes import Recipe, ScanProperties
+from mrpro_lambda.recipes.ScanProperties import Sampling
 from mrpro_lambda.reconstruct.Settings import Method, Rule
 
 _PRETRAINED: dict[Method, tuple[str, ...]] = {
@@ -35,15 +36,41 @@ class Choice(NamedTuple):
     """Why no weights suit, otherwise empty."""
 
 
+def sampling_of(gram_op: torch.nn.Module) -> tuple[Sampling, float | None]:
+    """Tell how k-space is sampled, and the number of points of the measured band for each sampled one.
+
+    The band is the smallest symmetric box of k-space that holds all samples, see
+    `~mrpro_lambda.operators.BandLimitOp`.
+
+    Parameters
+    ----------
+    gram_op
+        Gram operator of the Fourier operator, see `~mrpro_lambda.operators.gram_operator`.
+    """
+    if not isinstance(gram_op, CirculantGramOp):
+        return 'other', None
+    sampled = gram_op.transfer > 0
+    band = BandLimitOp.from_gram(CirculantGramOp(gram_op.transfer, gram_op.dim))  # on the grid of the encoded k-space
+    inside = torch.ones_like(sampled) if band is None else band.band.bool().expand_as(sampled)
+    acceleration = inside.sum().item() / sampled.sum().item()
+    if acceleration < 1 / _FULLY_SAMPLED:
+        return 'box', acceleration
+    # along a readout that is complete there is nothing to transform
+    complete = len(gram_op.dim) == 1 or any(
+        bool(((sampled.any(d, keepdim=True) & inside) == sampled).all()) for d in gram_op.dim
+    )
+    return 'lines' if complete else 'points', acceleration
+
+
 def scan_properties(
-    gram_op: torch.nn.Module, n_coils: int, initial_image: torch.Tensor, noise_std: float | None
+    gram_op: torch.nn.Module, n_coils: int, initial_image: torch.Tensor, noise_std: float
 ) -> ScanProperties:
     """Tell what of a scan decides whether weights suit it.
 
     Parameters
     ----------
     gram_op
-        Gram operator of the Fourier operator, see `~mrpro_lambda.operators.gram_operator`.
+        As in `sampling_of`.
     n_coils
         Number of coils.
     initial_image
@@ -51,26 +78,14 @@ def scan_properties(
     noise_std
         Standard deviation of the complex noise of a sample.
     """
-    if not isinstance(gram_op, CirculantGramOp):
-        return ScanProperties('other', None, n_coils, None)
-    transfer = gram_op.transfer
-    band = BandLimitOp.from_gram(CirculantGramOp(transfer, gram_op.dim))  # on the grid of the encoded k-space
-    inside = torch.ones_like(transfer, dtype=torch.bool) if band is None else band.band.bool().expand_as(transfer)
-    sampled = transfer > 0
-    fraction = sampled.sum().item() / inside.sum().item()
     noise = None
-    if noise_std is not None:
+    if isinstance(gram_op, CirculantGramOp):
         # the noise of the samples spreads over the image in proportion to their number
         variance = noise_std * noise_std  # a power would be an error where this is infinite
-        energy = initial_image.abs().square().mean().item() - variance * sampled.double().mean().item()
+        fraction = (gram_op.transfer > 0).double().mean().item()
+        energy = initial_image.abs().square().mean().item() - variance * fraction
         noise = noise_std / max(energy, 1e-12 * variance) ** 0.5
-    if fraction > _FULLY_SAMPLED:
-        return ScanProperties('box', 1 / fraction, n_coils, noise)
-    # along a readout that is complete there is nothing to transform
-    complete = len(gram_op.dim) == 1 or any(
-        bool(((sampled.any(d, keepdim=True) & inside) == sampled).all()) for d in gram_op.dim
-    )
-    return ScanProperties('lines' if complete else 'points', 1 / fraction, n_coils, noise)
+    return ScanProperties(*sampling_of(gram_op), n_coils, noise)
 
 
 def choose(method: Method, scan: ScanProperties) -> Choice:

@@ -13,7 +13,7 @@ from mrpro_lambda.coil_maps import CoilMaps, combine_coils, compress_coils, find
 from mrpro_lambda.operators import gram_operator
 from mrpro_lambda.raw_data import RawScan, to_unit_range, upsample
 from mrpro_lambda.recipes import Recipe, ScanProperties
-from mrpro_lambda.reconstruct.choose import refinement_of, scan_properties
+from mrpro_lambda.reconstruct.choose import refinement_of, sampling_of, scan_properties
 from mrpro_lambda.reconstruct.Settings import Settings
 from mrpro_lambda.reconstruction import NoiseEstimate, estimate_noise, estimate_noise_weight, prewhiten
 
@@ -95,7 +95,7 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
     if (oversampled := parts['oversampled']) is not None:  # there is air beyond the field of view that is kept
         measured = KData(oversampled.header, factor * oversampled.data, oversampled.traj)
     noise = _noise(measured, parts['calibration'], factor, settings, prewhitened=scan.noise is not None)
-    box = scan_properties(gram_operator(fourier_op), 1, torch.ones(1), None).sampling == 'box'
+    box = sampling_of(gram_operator(fourier_op))[0] == 'box'
     noise_weight = _noise_weight(measured, settings, box=box, prewhitened=scan.noise is not None)
     if noise_weight is not None:
         noise_weight = noise_weight.to(settings.device)

@@ -1,4 +1,4 @@
-"""Files of the Berkeley Advanced Reconstruction Toolbox (BART): a header `.hdr` and complex numbers `.cfl`."""
+"""Complex arrays in files: `.npy` of NumPy, `.cfl` with `.hdr` of the Berkeley Advanced Reconstruction Toolbox (BART)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,35 @@ import numpy as np
 import torch
 
 _N_DIMENSIONS = 16
+
+
+def read_npy(path: str | Path) -> torch.Tensor:
+    """Read a file of NumPy.
+
+    Parameters
+    ----------
+    path
+        Path.
+
+    Returns
+    -------
+        Complex numbers of single precision.
+
+    Raises
+    ------
+    ValueError
+        If there is no file, or if it holds no complex numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f'There is no file {path}.')
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f'{path} is no array of numbers: {error!s:.200}') from error
+    if not np.iscomplexobj(array):
+        raise ValueError(f'The numbers of {path} must be complex, got {array.dtype}, shape {array.shape}.')
+    return torch.from_numpy(array.astype(np.complex64))
 
 
 def read_cfl(path: str | Path) -> torch.Tensor:
