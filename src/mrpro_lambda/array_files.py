@@ -1,4 +1,4 @@
-"""Complex arrays in files: `.npy` of NumPy, `.cfl` with `.hdr` of the Berkeley Advanced Reconstruction Toolbox (BART)."""
+"""Complex arrays in files: `.npy` of NumPy, and `.cfl` with `.hdr` of BART."""
 
 from __future__ import annotations
 
