@@ -39,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
     'interpretation': {'checks', 'operators', 'metrics', 'regularizers', 'models'},
     'reconstruction': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models', 'recipes'},
     'summary': {'plotting'},
-    'training': {'progress', 'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
+    'training': {'progress', 'losses', 'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
     'raw_data': {'array_files', 'reconstruction'},
     'reconstruct': {
         'checks',
@@ -98,7 +98,7 @@ MRPRO: dict[str, set[str]] = {
     'interpretation': {'mrpro.operators'},
     'reconstruction': {'mrpro.algorithms', 'mrpro.data', 'mrpro.operators', 'mrpro.utils'},
     'summary': set(),
-    'training': set(),
+    'training': {'mrpro.operators'},
     'raw_data': {'mrpro.data', 'mrpro.operators'},
     'reconstruct': {'mrpro.data', 'mrpro.operators'},
     'export': {'mrpro.data'},

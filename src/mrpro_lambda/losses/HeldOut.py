@@ -68,12 +68,21 @@ class HeldOut(ScanLoss):
         return {'HeldOut': cls(0.2), 'HeldOut, weighted': cls(0.2, probability=torch.full((1, 1, 1, 1, 1), 0.5))}
 
     def check(self, measured: Measured) -> None:
-        """Raise an error if so few samples would be held out or kept that there may be none."""
+        """Raise an error if nothing is missing, or if so few samples would be held out or kept that there may be none.
+
+        With all of the measured band sampled, a reconstruction without some samples has another task than one with all
+        of them: it fills gaps, where in use there is noise alone.
+        """
         n = measured.sampled.amax(-4).sum().item()
         if n * min(self.fraction, 1 - self.fraction) < 10:
             raise ValueError(
                 f'Too few samples to hold {self.fraction:g} of them out: at least 10 must be held out and kept, got '
                 f'{n:.0f} samples of shape {tuple(measured.data.shape)}.'
+            )
+        if measured.complete:
+            raise ValueError(
+                'HeldOut needs an undersampled acquisition, but all of the measured band was sampled, in data of shape '
+                f'{tuple(measured.data.shape)}: use Recorrupted or UnbiasedRisk.'
             )
 
     def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:

@@ -18,6 +18,8 @@ from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight
 
 _WARM_UP = 10
+_FEWEST = 100
+"""Smallest number of samples, without coils, of a fit."""
 _SEEDS = 4
 """Number of draws that two weights are compared with."""
 
@@ -51,8 +53,8 @@ class ScanTask:
         Raises
         ------
         ValueError
-            If data or noise level are missing, if the noise level varies within an image, or if the loss does not suit
-            the scan.
+            If data or noise level are missing, if the noise level varies within an image, if there are fewer than 100
+            samples, or if the loss does not suit the scan.
         """
         data, acquisition_op = scan.measured()
         noise_std = scan.noise_level
@@ -66,6 +68,12 @@ class ScanTask:
         self._term = LeastSquares(acquisition_op)
         operator = self._term.acquisition_op
         self._measured = Measured.create(data, operator, noise_std, scan.initial_image)
+        n_samples = int(self._measured.sampled.amax(-4).sum())
+        if n_samples < _FEWEST:
+            raise ValueError(
+                f'A fit to the scan needs at least {_FEWEST} samples of k-space, got {n_samples} in data of shape '
+                f'{tuple(data.shape)}: give a weight.'
+            )
         loss.check(self._measured)
         # with the phase of the data as they are: that of noisier data would be another acquisition in each step
         regularizer = scan.solver.regularizer.with_modulation_of(scan.initial_image)
