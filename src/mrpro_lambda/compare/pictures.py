@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = 6
 _PANEL = 2.0  # width of an image in inches
-_ROWS = ('image', 'zoom', 'error')
+_ROWS = 3  # image, zoom, error
 
 
 def plot_sample(images: Mapping[str, torch.Tensor], target: torch.Tensor) -> Figure:
@@ -58,14 +58,14 @@ def plot_sample(images: Mapping[str, torch.Tensor], target: torch.Tensor) -> Fig
     n_columns = min(_COLUMNS, len(titles))
     height = truth.shape[0] / truth.shape[1] * _PANEL
     figure = Figure(
-        figsize=(n_columns * _PANEL, n_blocks * (len(_ROWS) * height + 0.55)), layout='constrained', facecolor='white'
+        figsize=(n_columns * _PANEL, n_blocks * (_ROWS * height + 0.55)), layout='constrained', facecolor='white'
     )
-    axes = figure.subplots(len(_ROWS) * n_blocks, n_columns, squeeze=False)
+    axes = figure.subplots(_ROWS * n_blocks, n_columns, squeeze=False)
     for ax in axes.flat:
         ax.axis('off')
     for i, (name, img) in enumerate(titles):
         block, column = divmod(i, _COLUMNS)
-        first, second, third = (axes[len(_ROWS) * block + k, column] for k in range(3))
+        first, second, third = (axes[_ROWS * block + k, column] for k in range(3))
         gray = {'cmap': 'gray', 'vmin': 0, 'interpolation': 'nearest'}
         first.imshow(img.abs().numpy(), vmax=white, **gray)
         first.add_patch(
@@ -74,6 +74,10 @@ def plot_sample(images: Mapping[str, torch.Tensor], target: torch.Tensor) -> Fig
         second.imshow(img.abs()[zoom].numpy(), vmax=white, **gray)
         if i == 0:
             first.set_title(name, fontsize=9)
+            third.text(
+                0.5, 0.5, f'errors,\nwhite: {brightest / white:.2g}\nof the image', ha='center', va='center', fontsize=9
+            )
+            third.set(xlim=(0, 1), ylim=(0, 1))
             continue
         quality = psnr(*pairs[name]).item()
         first.set_title(f'{name}\n{quality:.2f} dB', fontsize=9)

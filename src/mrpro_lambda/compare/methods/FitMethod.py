@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from mrpro_lambda.compare.EvaluationSample import EvaluationSample
 from mrpro_lambda.compare.methods.ComparedMethod import ComparedMethod, Reconstruct, Workplace, solve_with, try_model
@@ -46,6 +46,10 @@ class FitMethod(ComparedMethod):
         """Solve with one iteration and one weight: the fit takes whatever the solver does."""
         model = self._model(1)
         try_model(self.name, LambdaMapModel(0.0, model.solver, band_limit=model.band_limit), samples)
+
+    def described(self, workplace: Workplace) -> Mapping[str, Any]:  # noqa: ARG002
+        """Return how long the fit is."""
+        return {'how': f'fitted to each scan, {self.n_steps} steps'}
 
     def _model(self, n_steps: int) -> LambdaMapModel:
         """Return the model."""

@@ -60,7 +60,9 @@ class PretrainedMethod(ComparedMethod):
     def described(self, workplace: Workplace) -> Mapping[str, Any]:
         """Return the number of parameters."""
         model = self._load(workplace)
-        return {'parameters': sum(p.numel() for p in model.parameters()), 'weights': str(self.weights or self.trained)}
+        of = self.trained if isinstance(self.trained, str) else Path(str(self.weights)).name
+        order = '' if self.permutation is None else f', filters in the random order {self.permutation}'
+        return {'parameters': sum(p.numel() for p in model.parameters()), 'how': f'weights of {of}{order}'}
 
     def _load(self, workplace: Workplace) -> Model:
         """Load the model, with another dictionary if there is one."""

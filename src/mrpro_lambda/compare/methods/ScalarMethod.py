@@ -100,12 +100,12 @@ class ScalarMethod(ComparedMethod):
     def described(self, workplace: Workplace) -> Mapping[str, Any]:
         """Return the weights that were chosen."""
         if self.choice != 'tuned':
-            return {'weight': 'of the highest PSNR of each image' if self.choice == 'oracle' else self.choice}
+            return {'how': 'weight of the highest PSNR of each image' if self.choice == 'oracle' else self.choice}
         weights = [
             f'{entry["weight"]:.3g} at noise {entry["noise"]:g}{" (end of the range)" * self._is_end(entry["weight"])}'
             for entry in self._tuned(workplace)
         ]
-        return {'weight': 'tuned on training images: ' + ', '.join(weights)}
+        return {'how': 'weight tuned on training images: ' + ', '.join(weights)}
 
     def _model(self, beta: float, *, n_iterations: int | None = None, weight: float | None = None) -> LambdaMapModel:
         """Return the model of a number of iterations, or to the tolerance."""

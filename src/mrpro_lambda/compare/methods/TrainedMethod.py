@@ -98,7 +98,7 @@ class TrainedMethod(ComparedMethod):
         model, card = load_weights(self._path(workplace))
         return {
             'parameters': sum(p.numel() for p in model.parameters()),
-            'training': f'{self.max_steps} steps of {self.batch_size}, learning rate {self._rate(workplace):g}'
+            'how': f'{self.max_steps} steps of {self.batch_size}, learning rate {self._rate(workplace):g}'
             + (f' of {", ".join(f"{rate:g}" for rate in self.rates)}' if len(self.rates) > 1 else '')
             + (f', {self.n_persons} persons' if self.n_persons else ''),
             'validation PSNR, foreground': card.get(_CRITERION, ''),
