@@ -62,7 +62,7 @@ class ReferenceScan:
             kdata=prepared.kdata,
             fourier_op=FourierOp.from_kdata(prepared.kdata),
             csm=None if prepared.coil_maps is None else prepared.coil_maps.csm,
-            model=LambdaMapModel(None, ADMM(TotalVariation((-2, -1)), n_iterations=1)),
+            model=LambdaMapModel(0.0, ADMM(TotalVariation((-2, -1)), n_iterations=1)),
         )
         acquisition_op: LinearOperator = reconstruction.fourier_op
         if reconstruction.csm_op is not None:
