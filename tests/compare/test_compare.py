@@ -178,7 +178,7 @@ def test_other_configurations(folder: Path) -> None:
         ([], "[[methods]]\nname = 'V'\nkind = 'scalar'\nregularizer = 'cdl'", 'dictionary must be given with'),
         ([], "[[methods]]\nname = 'V'\nkind = 'train'", r'needs a section \[methods.model\]'),
         ([], "[[tests]]\nname = 'scans'\n[[tests.scans]]\npath = 'a.h5'\nreference = 'b.npy'", 'There is no file'),
-        ([("[sampling]\nname = 'CentralBox'\nfraction = 0.5", '')], '', 'need a sampling'),
+        ([("[sampling]\nname = 'CentralBox'\nfraction = 0.5", '')], '', 'needs a sampling'),
     ],
 )
 def test_one_error_before_any_training(

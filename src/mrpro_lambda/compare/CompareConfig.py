@@ -96,7 +96,7 @@ class CompareConfig:
         config = dataclass_from_dict(
             cls, {key: value for key, value in values.items() if key in own} | {'training': settings}, 'top level'
         )
-        return config._with_defaults()
+        return dataclasses.replace(config, tests=tuple(_filled(test, settings) for test in config.tests))
 
     def check(self) -> None:
         """Check what needs to read files: that persons are apart, and that there is what the methods need.
@@ -133,21 +133,6 @@ class CompareConfig:
             'methods': {method.name: described(method) for method in self.methods},
             'tests': {test.name: described(test, frozenset({'pictures'})) for test in self.tests},
         }
-
-    def _with_defaults(self) -> Self:
-        """Return the configuration with the sampling and noise of the validation where tests have none."""
-        training = self.training
-        tests = [
-            test
-            if test.scans
-            else dataclasses.replace(
-                test, sampling=test.sampling or training.test_sampling, noise=test.noise or training.validation_noise
-            )
-            for test in self.tests
-        ]
-        if missing := [test.name for test in tests if not test.scans and test.sampling is None]:
-            raise ValueError(f'The tests {missing} need a sampling: give [sampling] or [tests.sampling].')
-        return dataclasses.replace(self, tests=tuple(tests))
 
 
 def list_configurations() -> dict[str, str]:
@@ -209,3 +194,13 @@ def _scan_files(entry: Any, root: Path) -> list[Any]:  # noqa: ANN401
             raise ValueError(f'There is no reference for {part["path"]} in {root / entry["reference"]}.')
         found.append(part | {'reference': f'{entry["reference"]}/{references[name].name}'})
     return found
+
+
+def _filled(test: EvaluationSet, training: TrainingSettings) -> EvaluationSet:
+    """Return a test with the sampling and the noise of the validation where it has none."""
+    if test.scans:
+        return test
+    sampling = test.sampling or training.test_sampling
+    if sampling is None:
+        raise ValueError(f'The test {test.name!r} needs a sampling: give [sampling] or [tests.sampling].')
+    return dataclasses.replace(test, sampling=sampling, noise=test.noise or training.validation_noise)

@@ -17,8 +17,8 @@ from mrpro_lambda.compare.EvaluationSample import EvaluationSample
 from mrpro_lambda.models.fields import Range, check_fields
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.raw_data import read_scan
+from mrpro_lambda.reconstruct import Settings
 from mrpro_lambda.reconstruct.prepare import prepare
-from mrpro_lambda.reconstruct.Settings import Settings
 from mrpro_lambda.reconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
