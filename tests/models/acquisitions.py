@@ -20,9 +20,7 @@ class Acquired(NamedTuple):
 
     def scaled(self, factor: float) -> 'Acquired':
         op = self.acquisition_op
-        return Acquired(
-            factor * self.data, op, factor * self.initial_image, factor * self.noise_std, factor * self.img
-        )
+        return Acquired(factor * self.data, op, factor * self.initial_image, factor * self.noise_std, factor * self.img)
 
 
 SHAPE = (16, 16)

@@ -11,7 +11,7 @@ from mrpro_lambda.nets.ComplexNet import ComplexNet
 
 
 class PostProcessingModel(NetworkModel):
-    r"""A network applied to the initial image, :math:`\hat x = x_0 + u_\theta(x_0)`, without a look at the data [JIN2017]_.
+    r"""A network corrects the initial image, :math:`\hat x = x_0 + u_\theta(x_0)`, and never sees the data [JIN2017]_.
 
     References
     ----------

@@ -77,9 +77,7 @@ class VarNet(NetworkModel):
         self.sensitivity_net = sensitivity_net
         self.steps = torch.nn.ParameterList(torch.tensor(float(initial_step)) for _ in range(n_cascades))
 
-    def refusal(
-        self, data: torch.Tensor, acquisition_op: LinearOperator, initial_image: torch.Tensor
-    ) -> str | None:
+    def refusal(self, data: torch.Tensor, acquisition_op: LinearOperator, initial_image: torch.Tensor) -> str | None:
         """Tell that the sensitivity network needs calibration lines, see `Model.refusal`."""
         encoding_op, csm = split_coil_maps(acquisition_op)
         if csm is None and initial_image.shape[-4] != data.shape[-4]:

@@ -45,8 +45,6 @@ class MoDLRecipe(NetworkRecipe):
 
     def model(self, generator: torch.Generator) -> UnrolledModel:
         """Build the model."""
-        net = image_network(
-            'conv', self.net_dim, self.n_features, self.n_layers, generator, batch_norm=self.batch_norm
-        )
+        net = image_network('conv', self.net_dim, self.n_features, self.n_layers, generator, batch_norm=self.batch_norm)
         step = ProximalStep(self.strength, n_steps=self.consistency_steps, learned=True)
         return UnrolledModel(net, step, self.n_iterations, last='data_consistency')

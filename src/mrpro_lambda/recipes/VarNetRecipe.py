@@ -37,9 +37,7 @@ class VarNetRecipe(NetworkRecipe):
         small = {'n_cascades': 2, 'n_features': 2, 'n_resolutions': 2}
         return {
             'VarNet': cls(**small),
-            'VarNet with sensitivities': cls(
-                **small, shared=True, sensitivity_features=2, sensitivity_resolutions=2
-            ),
+            'VarNet with sensitivities': cls(**small, shared=True, sensitivity_features=2, sensitivity_resolutions=2),
         }
 
     def model(self, generator: torch.Generator) -> VarNet:

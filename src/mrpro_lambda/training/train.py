@@ -16,14 +16,14 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from torch.utils.data import ConcatDataset, DataLoader, Sampler
+from torch.utils.data import ConcatDataset, DataLoader, Sampler, default_collate
 
 from mrpro_lambda.datasets import SimulatedData
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.progress import Progress
-from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.ModelModule import ModelModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
@@ -131,7 +131,7 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     """
     output = Path(output)
     last = find_checkpoint(output / 'last.ckpt', resume=resume)
-    module = LambdaMapModule(
+    module = ModelModule(
         config.model,
         filters=[load_dictionary(name).filters for name in config.dictionaries],
         learn_beta=config.learn_beta,
@@ -143,8 +143,11 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     if config.initial_weights is not None and last is None:
         module.load_weights(config.initial_weights)
     data, validation_data = config.training_data(), config.validation_data()
-    for simulated in (data, validation_data):
-        simulated[0]  # a sampling that does not fit the images is found before anything is written
+    for simulated in (data, validation_data):  # what does not fit is found before anything is written
+        sample = default_collate([simulated[0]])
+        reason = module.model.refusal(sample.data, sample.acquisition_op(), sample.initial_image)
+        if reason is not None:
+            raise ValueError(f'The model can not reconstruct this acquisition: {reason}')
     parameters = _parameters(config, data, validation_data)
     n_steps = 0
     if last is not None:

@@ -22,7 +22,7 @@ _DICTIONARY = 'model.solver.regularizer.'
 """First part of the names of the tensors of a dictionary."""
 
 
-class LambdaMapModule(LightningModule):
+class ModelModule(LightningModule):
     """End-to-end training of a model on simulated acquisitions, from k-space to image.
 
     The loss is the error of the image relative to that of the initial image, see
