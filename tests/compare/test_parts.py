@@ -260,6 +260,22 @@ def test_raw_files_with_references(tmp_path: Path) -> None:
         CompareConfig.from_toml(tmp_path / 'mine.toml')
 
 
+def test_method_that_can_not_take_the_acquisition(folder: Path) -> None:
+    """A model that refuses, in the training or in a test, is one error before any training."""
+    sizes = "method = 'srdensenet'\nn_features = 2\ngrowth = 2\nn_layers = 2\nn_bottleneck = 2\n"
+    text = CONFIG[: CONFIG.index('n_features = 2')] + sizes
+    for old, new, where in (
+        ('fraction = 0.5', 'fraction = 0.6', 'training'),
+        ("name = 'squares'", "name = 'squares'\nsampling = {name = 'VariableDensityRandom'}", 'squares'),
+    ):
+        assert text.count(old) == 1
+        (folder / 'config.toml').write_text(text.replace(old, new))
+        config = CompareConfig.from_toml(folder / 'config.toml')
+        with pytest.raises(ValueError, match=f"'TV-Lambda' can not take the acquisition of '{where}'"):
+            compare(config, folder / 'out')
+        assert not (folder / 'out').exists()
+
+
 def test_kinds() -> None:
     """Each kind has a name of its own."""
     assert TrainedMethod.__mro__[1].kinds().keys() == {'zero-filled', 'weights', 'scalar', 'fit', 'train'}

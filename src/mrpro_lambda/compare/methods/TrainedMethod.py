@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Annotated, Any, Literal
 from mrpro_lambda.compare.EvaluationSample import EvaluationSample
 from mrpro_lambda.compare.methods.ComparedMethod import ComparedMethod, Reconstruct, Workplace, solve_with, try_model
 from mrpro_lambda.compare.methods.penalty import filters_of
+from mrpro_lambda.compare.TrainingSettings import TrainingSettings
 from mrpro_lambda.compare.write_text import write_text
+from mrpro_lambda.datasets import AcquisitionFamily
 from mrpro_lambda.models.fields import Range
 from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.recipes import Recipe
-from mrpro_lambda.training.TrainingConfig import TrainingConfig
+from mrpro_lambda.training.TrainingConfig import TrainingConfig, read_sampling
 
 _RATE = Annotated[float, Range(0, 10, above=True)]
 _WEIGHTS = 'weights.safetensors'
@@ -46,6 +49,11 @@ class TrainedMethod(ComparedMethod):
     """Weights to start from."""
     background_weight: Annotated[float, Range(0, 1e6)] = 0.2
     """Weight of the background in the loss."""
+    sampling: AcquisitionFamily | None = None
+    """Acquisitions to train with, the section `[methods.sampling]`, for models that know only some. `None`: those of
+    all trainings."""
+    validation_sampling: AcquisitionFamily | None = None
+    """Acquisitions to validate with, the section `[methods.validation_sampling]`. `None`: those of all trainings."""
     n_persons: Annotated[int, Range(1)] | None = None
     """Train with the images of this many persons only, the first ones of the list. `None`: all."""
     seed: Annotated[int, Range(0, 2**32 - 2)] = 0
@@ -59,8 +67,14 @@ class TrainedMethod(ComparedMethod):
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the values of a section with the model as a recipe."""
-        return {**values, 'model': Recipe.from_dict(values['model'])} if 'model' in values else values
+        """Return the values of a section with model and acquisitions as objects."""
+        values = dict(values)
+        if 'model' in values:
+            values['model'] = Recipe.from_dict(values['model'])
+        for key in ('sampling', 'validation_sampling'):
+            if key in values:
+                values[key] = read_sampling(values[key], f'methods.{key}')
+        return values
 
     @property
     def recipe(self) -> Recipe:
@@ -91,7 +105,9 @@ class TrainedMethod(ComparedMethod):
         self._config(workplace, self.rates[0], self.max_steps)
         filters = filters_of(self.dictionaries[0]) if self.dictionaries else None
         model = self.recipe.build(filters=filters).to(workplace.device)
-        try_model(self.name, model, [*workplace.training.samples(), *samples])
+        try_model(self.name, model, [s.to(workplace.device) for s in self._settings(workplace).samples()])
+        model = self.recipe.build(filters=filters, inference=True).eval().to(workplace.device)
+        try_model(self.name, model, samples)
 
     def described(self, workplace: Workplace) -> Mapping[str, Any]:
         """Return size and training."""
@@ -131,9 +147,14 @@ class TrainedMethod(ComparedMethod):
         config = self._config(workplace, rate, max_steps)
         train(config, output, resume=output.exists(), progress=workplace.progress)
 
+    def _settings(self, workplace: Workplace) -> TrainingSettings:
+        """Return what it is trained with."""
+        own = {'sampling': self.sampling, 'validation_sampling': self.validation_sampling}
+        return dataclasses.replace(workplace.training, **{key: v for key, v in own.items() if v is not None})
+
     def _config(self, workplace: Workplace, rate: float, max_steps: int) -> TrainingConfig:
         """Return the configuration of the training."""
-        return workplace.training.config(
+        return self._settings(workplace).config(
             self.recipe,
             n_persons=self.n_persons,
             device=workplace.device,
