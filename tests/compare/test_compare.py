@@ -18,12 +18,6 @@ from mrpro_lambda.pretrained import load_weights
 
 from tests.compare.conftest import CONFIG, write_images
 
-pytestmark = [
-    pytest.mark.filterwarnings('ignore:Checkpoint directory .* exists and is not empty'),
-    pytest.mark.filterwarnings('ignore:The number of training batches'),
-    pytest.mark.filterwarnings('ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning'),
-]
-
 
 def table(folder: Path) -> list[dict[str, str]]:
     """Rows of the table without time and memory, which no two runs share."""

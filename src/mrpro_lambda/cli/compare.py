@@ -40,6 +40,10 @@ def _run(args: argparse.Namespace) -> None:
     if args.config is None or args.output is None:
         raise ValueError('Give --config and --output, or --list.')
     config = CompareConfig.from_toml(args.config, args.data_root)
+    try:
+        from mrpro_lambda.training.train import train  # noqa: F401  lightning, which sets its own level at first
+    except ImportError as error:
+        raise ValueError(f"It needs the extra 'train', pip install 'mrpro-lambda[train]': {error}") from error
     logging.getLogger('lightning.pytorch').setLevel(args.log_level.upper())
     report = compare(config, args.output, resume=args.resume, progress=shows_progress(args))
     say(f'Report: {report}', args)

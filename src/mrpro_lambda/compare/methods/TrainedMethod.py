@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,10 @@ class TrainedMethod(ComparedMethod):
         from mrpro_lambda.training.train import train
 
         config = self._config(workplace, rate, max_steps)
-        train(config, output, resume=output.exists(), progress=workplace.progress)
+        with warnings.catch_warnings():
+            # advice on loaders and logs, once for each of many trainings
+            warnings.filterwarnings('ignore', module='lightning')
+            train(config, output, resume=output.exists(), progress=workplace.progress)
 
     def _settings(self, workplace: Workplace) -> TrainingSettings:
         """Return what it is trained with."""
