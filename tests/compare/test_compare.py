@@ -109,12 +109,11 @@ def test_report_opens_offline(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_other_configurations(folder: Path) -> None:
     """A folder takes more methods and tests later, but none that differ from those that are there."""
-    only = ("name = 'TV-Lambda'\nkind = 'train'", "name = 'other'\nkind = 'train'")
     config = changed(folder)
     config = dataclasses.replace(config, methods=config.methods[:1])
     compare(config, folder / 'out')
-    more = "\n[[methods]]\nname = 'TV'\nkind = 'scalar'\nn_weights = 3\nsearch_iterations = 2\nmax_iterations = 3\n"
-    more = dataclasses.replace(changed(folder, add=more), baseline='TV')
+    section = "\n[[methods]]\nname = 'TV'\nkind = 'scalar'\nn_weights = 3\nsearch_iterations = 2\nmax_iterations = 3\n"
+    more = dataclasses.replace(changed(folder, add=section), baseline='TV')
     more = dataclasses.replace(more, methods=(more.methods[0], more.methods[2]))
     with pytest.warns(UserWarning, match='tuned weight of'):
         compare(more, folder / 'out', resume=True)
@@ -133,7 +132,6 @@ def test_other_configurations(folder: Path) -> None:
     with pytest.raises(ValueError, match=r'another configuration.*images'):
         compare(config, folder / 'out', resume=True)
     assert (folder / 'out' / 'table.csv').read_bytes() == before
-    assert only[0] in CONFIG
     with pytest.raises(ValueError, match='nothing to resume from'):
         compare(config, folder / 'nowhere', resume=True)
     (folder / 'filled').mkdir()

@@ -48,8 +48,17 @@ class EvaluationSet:
         if self.scans and (self.sampling is not None or self.noise):
             raise ValueError(f'Measured scans have their own sampling and noise, got both for the test {self.name!r}.')
 
-    def samples(self) -> Iterator[EvaluationSample]:
+    def __len__(self) -> int:
+        """Get the number of samples."""
+        return len(self.scans) if self.scans else len(read_all(self.images)) * len(self.noise)
+
+    def samples(self, *, shown: bool = False) -> Iterator[EvaluationSample]:
         """Simulate or read the samples: all images at the first noise level, then at the next.
+
+        Parameters
+        ----------
+        shown
+            Only those that are shown.
 
         Raises
         ------
@@ -57,7 +66,8 @@ class EvaluationSet:
             If an image or scan can not be read, or if the sampling does not fit the images.
         """
         if self.scans:
-            yield from (scan.sample(index) for index, scan in enumerate(self.scans))
+            chosen = [(i, scan) for i, scan in enumerate(self.scans) if not shown or self.is_shown(i, None)]
+            yield from (scan.sample(index) for index, scan in chosen)
             return
         if self.sampling is None:
             raise ValueError(f'The test {self.name!r} must have a sampling.')
@@ -73,9 +83,19 @@ class EvaluationSet:
                 seed=self.seed,
             )
             for index in range(len(data)):
+                if shown and not self.is_shown(index, noise):
+                    continue
                 yield EvaluationSample.simulated(data, index, f'{index:04d}-noise-{noise:g}', noise)
 
-    def is_shown(self, sample: EvaluationSample) -> bool:
-        """Tell whether a sample is one of those that are shown."""
+    def is_shown(self, image: int, noise: float | None) -> bool:
+        """Tell whether a sample is one of those that are shown.
+
+        Parameters
+        ----------
+        image
+            Number of the image.
+        noise
+            Noise level, `None` for scans.
+        """
         middle = None if self.scans else self.noise[len(self.noise) // 2]
-        return sample.image in self.pictures and sample.noise == middle
+        return image in self.pictures and noise == middle

@@ -34,6 +34,8 @@ class Meter:
         self.seconds = 0.0
         self.memory: float | None = None
         """Peak memory in MiB, `None` if it is unknown."""
+        self._before: float | None = None
+        self._start = 0.0
 
     def __enter__(self) -> Self:
         """Begin."""

@@ -64,8 +64,7 @@ def compare(config: CompareConfig, output: str | Path, *, resume: bool = False, 
         method.try_out(workplace, samples)
     results.begin()
 
-    n_samples = sum(1 for test in config.tests for _ in test.samples())
-    total = len(config.methods) * (1 + n_samples)
+    total = len(config.methods) * (1 + sum(map(len, config.tests)))
     with Progress(total, 'Comparison', show=progress) as bar:
         # others may take the weights of those that are trained
         prepared: dict[str, Reconstruct] = {}
@@ -99,7 +98,7 @@ def _result(
     results: Results, method: str, reconstruct: Reconstruct, test: EvaluationSet, sample: EvaluationSample, device: str
 ) -> Record:
     """Return what was found for a method and a sample before, or find it."""
-    shown = test.is_shown(sample)
+    shown = test.is_shown(sample.image, sample.noise)
     found = results.read(method, test.name, sample.name)
     if found is not None and (not shown or results.has_image(method, test.name, sample.name)):
         return found
@@ -141,7 +140,7 @@ def _write_report(config: CompareConfig, results: Results, collected: Collected,
     folder = results.folder / 'pictures'
     folder.mkdir(exist_ok=True)
     for test in config.tests:
-        for sample in filter(test.is_shown, test.samples()):
+        for sample in test.samples(shown=True):
             images = {name: results.read_image(name, test.name, sample.name) for name in order}
             path = folder / f'{test.name} {sample.name}.png'
             plot_sample(images, sample.target).savefig(path, dpi=110)

@@ -15,7 +15,7 @@ from mrpro_lambda.compare.methods.penalty import filters_of
 from mrpro_lambda.models.fields import Range
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.Model import Model
-from mrpro_lambda.pretrained import load_pretrained, load_weights
+from mrpro_lambda.pretrained import load_pretrained, load_weights, pretrained_recipe, read_recipe
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class PretrainedMethod(ComparedMethod):
         filters = filters_of(self.dictionary)
         model = load(filters)
         if self.permutation is not None:
-            regularizer = model.solver.regularizer if isinstance(model, LambdaMapModel) else None
-            if regularizer is None or regularizer.synthesis_op is None:
-                raise ValueError(f'permutation of {self.name!r} needs a model with a dictionary.')
-            filters = regularizer.synthesis_op.filters
+            recipe = read_recipe(path) if isinstance(path, Path) else pretrained_recipe(str(path))
+            filters = recipe.filters_of(model)
+            if filters is None:
+                raise ValueError(f'permutation of {self.name!r} needs a model with a dictionary, got {recipe}.')
             order = torch.randperm(len(filters), generator=torch.Generator().manual_seed(self.permutation))
             model = load(filters[order])
         if isinstance(model, LambdaMapModel):
-            options = {'tolerance': self.tolerance, 'max_iterations': self.max_iterations}
+            options: dict[str, Any] = {'tolerance': self.tolerance, 'max_iterations': self.max_iterations}
             model.solver = model.solver.replace(**{k: v for k, v in options.items() if v is not None})
         return model

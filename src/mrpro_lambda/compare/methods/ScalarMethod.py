@@ -110,7 +110,7 @@ class ScalarMethod(ComparedMethod):
     def _model(self, beta: float, *, n_iterations: int | None = None, weight: float | None = None) -> LambdaMapModel:
         """Return the model of a number of iterations, or to the tolerance."""
         regularizer = regularizer_of(self.regularizer, filters_of(self.dictionary), beta)
-        options = {'n_iterations': n_iterations}
+        options: dict[str, Any] = {'n_iterations': n_iterations}
         if n_iterations is None:
             options = {'tolerance': self.tolerance, 'max_iterations': self.max_iterations}
         solver = solver_of(self.regularizer, regularizer, **options)

@@ -153,8 +153,12 @@ class TrainedMethod(ComparedMethod):
 
     def _settings(self, workplace: Workplace) -> TrainingSettings:
         """Return what it is trained with."""
-        own = {'sampling': self.sampling, 'validation_sampling': self.validation_sampling}
-        return dataclasses.replace(workplace.training, **{key: v for key, v in own.items() if v is not None})
+        shared = workplace.training
+        return dataclasses.replace(
+            shared,
+            sampling=self.sampling or shared.sampling,
+            validation_sampling=self.validation_sampling or shared.validation_sampling,
+        )
 
     def _config(self, workplace: Workplace, rate: float, max_steps: int) -> TrainingConfig:
         """Return the configuration of the training."""
