@@ -6,5 +6,6 @@ from mrpro_lambda.nets.intensity import intensity
 from mrpro_lambda.nets.InverseResponse import InverseResponse
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.nets.UNet import UNet
+from mrpro_lambda.nets.DenseNet import DenseNet
 
-__all__ = ["ComplexNet", "ConvNet", "InverseResponse", "LambdaNet", "UNet", "intensity"]
+__all__ = ["ComplexNet", "ConvNet", "DenseNet", "InverseResponse", "LambdaNet", "UNet", "intensity"]

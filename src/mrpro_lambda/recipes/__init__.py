@@ -11,18 +11,9 @@ from mrpro_lambda.recipes.ScanProperties import ScanProperties
 from mrpro_lambda.recipes.TotalVariationRecipe import TotalVariationRecipe
 from mrpro_lambda.recipes.UnrolledRecipe import UnrolledRecipe
 from mrpro_lambda.recipes.VarNetRecipe import VarNetRecipe
+from mrpro_lambda.recipes.ADMMNetRecipe import ADMMNetRecipe
+from mrpro_lambda.recipes.DirectInversionRecipe import DirectInversionRecipe
+from mrpro_lambda.recipes.PlugAndPlayRecipe import PlugAndPlayRecipe
+from mrpro_lambda.recipes.SuperResolutionRecipe import SuperResolutionRecipe
 
-__all__ = [
-    "CERTIFYING_PENALTY_FACTOR",
-    "DictionaryRecipe",
-    "GeneralizedVariationRecipe",
-    "LambdaRecipe",
-    "MoDLRecipe",
-    "NetworkRecipe",
-    "PostProcessingRecipe",
-    "Recipe",
-    "ScanProperties",
-    "TotalVariationRecipe",
-    "UnrolledRecipe",
-    "VarNetRecipe",
-]
+__all__ = ["ADMMNetRecipe", "CERTIFYING_PENALTY_FACTOR", "DictionaryRecipe", "DirectInversionRecipe", "GeneralizedVariationRecipe", "LambdaRecipe", "MoDLRecipe", "NetworkRecipe", "PlugAndPlayRecipe", "PostProcessingRecipe", "Recipe", "ScanProperties", "SuperResolutionRecipe", "TotalVariationRecipe", "UnrolledRecipe", "VarNetRecipe"]
