@@ -69,7 +69,37 @@ LAYERS: dict[str, set[str]] = {
         'plotting',
         'export',
     },
-    'cli': {'progress', 'models', 'dictionary', 'pretrained', 'training', 'raw_data', 'reconstruct', 'export', 'demo'},
+    'compare': {
+        'progress',
+        'array_files',
+        'metrics',
+        'oracle',
+        'regularizers',
+        'solvers',
+        'weighting',
+        'models',
+        'recipes',
+        'dictionary',
+        'datasets',
+        'pretrained',
+        'plotting',
+        'reconstruction',
+        'training',
+        'raw_data',
+        'reconstruct',
+    },
+    'cli': {
+        'progress',
+        'models',
+        'dictionary',
+        'pretrained',
+        'training',
+        'raw_data',
+        'reconstruct',
+        'export',
+        'demo',
+        'compare',
+    },
 }
 
 # For each layer: the parts of mrpro that it may import.
@@ -103,6 +133,7 @@ MRPRO: dict[str, set[str]] = {
     'reconstruct': {'mrpro.data', 'mrpro.operators'},
     'export': {'mrpro.data'},
     'demo': {'mrpro.data', 'mrpro.operators'},
+    'compare': {'mrpro.operators'},
     'cli': set(),
 }
 
@@ -137,6 +168,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     'reconstruct': set(),
     'export': {'nibabel', 'numpy', 'pydicom'},
     'demo': {'dipy', 'matplotlib', 'numpy'},
+    'compare': {'lightning', 'matplotlib', 'nibabel', 'numpy', 'safetensors', 'skimage'},
     'cli': {'shtab'},
 }
 EVERYWHERE = {'torch', 'einops'}
