@@ -32,10 +32,9 @@ def number(initial: float = 0.01) -> LearnedNumbers:
 
 
 def fit(weight: Weight, seed: int = 0, **options: Any) -> Any:
-    given: dict[str, Any] = {'n_steps': 40, 'n_iterations': 15, 'learning_rate': 0.3} | options
-    return fit_weight(
-        weight, scan(SOLVER), generator=torch.Generator().manual_seed(seed), **{'loss': Recorrupted()} | given
-    )
+    task = ScanTask(scan(SOLVER), options.pop('loss', Recorrupted()), 8)
+    given: dict[str, Any] = {'n_steps': 40, 'learning_rate': 0.3} | options
+    return fit_weight(weight, task, generator=torch.Generator().manual_seed(seed), **given)
 
 
 @pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
