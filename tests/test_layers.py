@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
     'regularizers': {'checks', 'operators', 'norms'},
     'solvers': {'checks', 'progress', 'operators', 'norms', 'data_terms', 'regularizers'},
     'weighting': {'checks', 'progress', 'losses', 'data_terms', 'nets', 'solvers'},
-    'models': {'checks', 'data_terms', 'nets', 'regularizers', 'solvers', 'weighting'},
+    'models': {'checks', 'operators', 'data_terms', 'nets', 'regularizers', 'solvers', 'weighting'},
     'recipes': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models'},
     'dictionary': {'checks', 'progress', 'operators'},
     'datasets': {'operators', 'models'},

@@ -78,7 +78,7 @@ class LambdaMapModel(Model):
         """Whether the weight needs the noise level."""
         return self.weight is not None and self.weight.uses_noise_level
 
-    def phase_aware(self, imaginary_factor: float = 2.0) -> LambdaMapModel:
+    def phase_aware(self, imaginary_factor: float = 1.4) -> LambdaMapModel:
         """Return the same model for real and imaginary part of the demodulated image, without another training.
 
         Parameters

@@ -3,16 +3,26 @@
 from mrpro_lambda.recipes.DictionaryRecipe import CERTIFYING_PENALTY_FACTOR, DictionaryRecipe
 from mrpro_lambda.recipes.GeneralizedVariationRecipe import GeneralizedVariationRecipe
 from mrpro_lambda.recipes.LambdaRecipe import LambdaRecipe
+from mrpro_lambda.recipes.MoDLRecipe import MoDLRecipe
+from mrpro_lambda.recipes.NetworkRecipe import NetworkRecipe
+from mrpro_lambda.recipes.PostProcessingRecipe import PostProcessingRecipe
 from mrpro_lambda.recipes.Recipe import Recipe
 from mrpro_lambda.recipes.ScanProperties import ScanProperties
 from mrpro_lambda.recipes.TotalVariationRecipe import TotalVariationRecipe
+from mrpro_lambda.recipes.UnrolledRecipe import UnrolledRecipe
+from mrpro_lambda.recipes.VarNetRecipe import VarNetRecipe
 
 __all__ = [
     "CERTIFYING_PENALTY_FACTOR",
     "DictionaryRecipe",
     "GeneralizedVariationRecipe",
     "LambdaRecipe",
+    "MoDLRecipe",
+    "NetworkRecipe",
+    "PostProcessingRecipe",
     "Recipe",
     "ScanProperties",
     "TotalVariationRecipe",
+    "UnrolledRecipe",
+    "VarNetRecipe",
 ]

@@ -24,7 +24,7 @@ from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint,
 from mrpro_lambda.losses import Measured
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.progress import Progress
-from mrpro_lambda.training.LambdaMapModule import VALIDATION_LOSS, LambdaMapModule
+from mrpro_lambda.training.ModelModule import VALIDATION_LOSS, ModelModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
@@ -132,7 +132,7 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     """
     output = Path(output)
     last = find_checkpoint(output / 'last.ckpt', resume=resume)
-    module = LambdaMapModule(
+    module = ModelModule(
         config.model,
         filters=[load_dictionary(name).filters for name in config.dictionaries],
         learn_beta=config.learn_beta,
@@ -145,8 +145,12 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     if config.initial_weights is not None and last is None:
         module.load_weights(config.initial_weights)
     data, validation_data = config.training_data(), config.validation_data()
-    for simulated in (data, validation_data):
-        sample = simulated[0]  # a sampling that does not fit the images is found before anything is written
+    for simulated in (data, validation_data):  # what does not fit is found before anything is written
+        sample = simulated[0]
+        batch = default_collate([sample])
+        reason = module.model.refusal(batch.data, batch.acquisition_op(), batch.initial_image)
+        if reason is not None:
+            raise ValueError(f'The model can not reconstruct this acquisition: {reason}')
         if module.loss is not None:
             _check_without_target(config, sample)
     parameters = _parameters(config, data, validation_data)

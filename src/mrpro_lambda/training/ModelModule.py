@@ -26,7 +26,7 @@ VALIDATION_LOSS = 'validation_loss'
 """Name of the loss without target in the validation."""
 
 
-class LambdaMapModule(LightningModule):
+class ModelModule(LightningModule):
     """End-to-end training of a model on acquisitions, from k-space to image.
 
     The loss is the error of the image relative to that of the initial image, see
