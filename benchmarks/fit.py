@@ -3,7 +3,7 @@
     python benchmarks/fit.py SECTION --data-root DIR --results FILE.jsonl [--images N] [--settings NAME...]
         [--methods NAME...]
 
-Sections are `ablation` (training persons), `test` (persons not used in training, at three noise levels), `outside`
+Sections are `ablation` and `unknown` (training persons; the latter are acquisitions that no weights know), `test` (persons not used in training, at three noise levels), `outside`
 (the same persons, acquisitions that no weights ship for), `dictionary` (the same persons, a dictionary that no weights
 were trained with) and `time`; for the raw brain see `raw_brain.py`. Each image and method is a line that is appended to
 the file of results, and what is there is not computed again: a run that was stopped goes on. Prints tables in Markdown:
@@ -90,6 +90,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     },
     'dictionary': {'points, R = 4, noise 0.1': points(0.1), 'box, noise 0.35': box(0.35)},
 }
+SETTINGS['unknown'] = {name: setting for name, setting in SETTINGS['outside'].items() if setting.group is None}
 
 
 def total_variation(groups: Any = None) -> ADMM:  # noqa: ANN401
@@ -146,6 +147,7 @@ METHODS: dict[str, dict[str, Create | None]] = {
         'a map for each direction': lambda _: fitted(solver=total_variation([(-2,), (-1,)])),
         'formula': lambda _: fitted(ActivityWeight(), learning_rate=0.03),
     },
+    'unknown': {'fit, phase': lambda _: fitted(safeguard=True)},
     'test': {
         'oracle': None,
         'fit, phase': lambda _: fitted(safeguard=True),
@@ -217,7 +219,7 @@ def rows_of(path: Path, section: str) -> list[dict[str, Any]]:
 def run(section: str, root: Path, path: Path, n_images: int, settings: list[str], methods: list[str]) -> None:
     """Compute what is missing."""
     done = {key_of(row) for row in rows_of(path, section)}
-    selected, groups = images(root, test=section != 'ablation')
+    selected, groups = images(root, test=section not in ('ablation', 'unknown'))
     for i in range(n_images):
         for name in settings:
             setting = SETTINGS[section][name]
@@ -225,12 +227,14 @@ def run(section: str, root: Path, path: Path, n_images: int, settings: list[str]
             index = allowed[int(i * (len(allowed) - 1) / max(1, n_images - 1))]
             sample = simulated(setting, selected[index], 1000 + index)
             for method in methods:
-                head = {'section': section, 'setting': name, 'image': index, 'method': method}
+                head: dict[str, Any] = {'section': section, 'setting': name, 'image': index, 'method': method}
                 if key_of(head) in done:
                     continue
                 create, start = METHODS[section][method], time.process_time()
-                found = [('', {'values': best_of_all(section, sample).tolist()})]
-                if create is not None:
+                found: list[tuple[str, dict[str, Any]]]
+                if create is None:
+                    found = [('', {'values': best_of_all(section, sample).tolist()})]
+                else:
                     found = list(results(sample, create(setting)))
                 for label, values in found:
                     label = f'{label}{", phase" if "phase" in method else ""}' if label else method
@@ -248,17 +252,17 @@ def tables(section: str, path: Path) -> None:
         here = [row for row in rows if row['setting'] == name]
         methods = dict.fromkeys(row['method'] for row in here)
         values = {m: {r['image']: torch.tensor(r['values']) for r in here if r['method'] == m} for m in methods}
-        first = next(iter(METHODS[section])) if next(iter(METHODS[section])) in values else next(iter(values))
-        print(f'\n{name}: mean of {first} over {len(values[first])} images, then differences (standard error)\n')
-        print('| | ' + ' | '.join(METRICS) + ' | images | s |\n|---' + '|---' * (len(METRICS) + 2) + '|')
+        first = next((method for method in METHODS[section] if method in values), next(iter(values)))
+        common = sorted(set.intersection(*(set(found) for found in values.values())))
+        print(f'\n{name}: mean of {first} over {len(common)} images, then differences (standard error)\n')
+        print('| | ' + ' | '.join(METRICS) + ' | s |\n|---' + '|---' * (len(METRICS) + 1) + '|')
         for method, found in values.items():
             seconds = [row['seconds'] for row in here if row['method'] == method]
-            both = [i for i in found if i in values[first]]
-            line = gain_row(method, torch.stack([found[i] - values[first][i] for i in both]))
+            line = gain_row(method, torch.stack([found[i] - values[first][i] for i in common]))
             if method == first:
-                mean = torch.stack(list(found.values())).mean(0)
+                mean = torch.stack([found[i] for i in common]).mean(0)
                 line = f'| {method} | ' + ' | '.join(f'{v:.3f}' for v in mean) + ' |'
-            print(f'{line} {len(both)} | {sum(seconds) / len(seconds):.0f} |')
+            print(f'{line} {sum(seconds) / len(seconds):.0f} |')
 
 
 def times() -> None:
