@@ -18,6 +18,7 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.ModulationOp import ModulationOp
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
 Module = TypeVar('Module', bound=torch.nn.Module)
@@ -82,7 +83,7 @@ class LeastSquares(DataTerm):
 
     def value(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         r"""Return :math:`\frac{1}{2} |A x - y|^2`."""
-        return 0.5 * (response - data).abs().square()
+        return 0.5 * real_parts(response - data).square().sum(-1)
 
     def slope(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         """Return :math:`A x - y`."""
