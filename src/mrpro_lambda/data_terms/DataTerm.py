@@ -79,6 +79,22 @@ class DataTerm(ABC):
     def slope(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         """Return the derivative of `value` with respect to the response."""
 
+    def weight_unit(self, data: torch.Tensor, img: torch.Tensor) -> torch.Tensor | float:  # noqa: ARG002
+        """Return the unit of weights, with which they suit the term as they would suit least squares with a norm of 1.
+
+        Parameters
+        ----------
+        data
+            Data.
+        img
+            An image of the shape, precision and device that the operator is for.
+        """
+        return 1.0
+
+    def noise_std(self, data: torch.Tensor, img: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
+        """Return the standard deviation of the noise in that sense, if the term knows it, see `weight_unit`."""
+        return None
+
     @property
     def coupled_dim(self) -> tuple[int, ...] | None:
         """Negative axes of the image that the acquisition couples; `None` for an operator that is not known."""

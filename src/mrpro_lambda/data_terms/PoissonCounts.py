@@ -46,7 +46,11 @@ class PoissonCounts(DataTerm):
     non_negative = True
 
     def __init__(
-        self, acquisition_op: LinearOperator, *, n_photons: float = 4096.0, attenuation: float = 81.35858
+        self,
+        acquisition_op: LinearOperator,
+        *,
+        n_photons: float | torch.Tensor = 4096.0,
+        attenuation: float = 81.35858,
     ) -> None:
         r"""Initialize the data term.
 
@@ -55,16 +59,25 @@ class PoissonCounts(DataTerm):
         acquisition_op
             Acquisition operator, from images to line integrals, with non-negative numbers.
         n_photons
-            Number of photons :math:`N_0` of a ray before the object.
+            Number of photons :math:`N_0` of a ray before the object, or one for each image, shape `(*other, 1, 1, 1, 1)`.
         attenuation
             Attenuation :math:`\mu` per unit of length that an image value of 1 stands for; 1 if the image is the
             attenuation itself. The unit of length is that of the operator.
         """
         check_type('acquisition_op', acquisition_op, LinearOperator)
-        check_number('n_photons', n_photons, positive=True)
+        if isinstance(n_photons, torch.Tensor) and n_photons.ndim:
+            check_tensor('n_photons', n_photons)
+            if n_photons.is_complex() or not bool((n_photons > 0).all()) or n_photons.shape[-4:].numel() > 1:
+                raise ValueError(
+                    'n_photons must be positive, a number or one for each image of shape (*other, 1, 1, 1, 1), got '
+                    f'{n_photons.dtype}, shape {tuple(n_photons.shape)}, smallest {n_photons.abs().min().item():g}.'
+                )
+        else:
+            check_number('n_photons', n_photons, positive=True)
+            n_photons = float(n_photons)
         check_number('attenuation', attenuation, positive=True)
         self.acquisition_op = acquisition_op
-        self.n_photons = float(n_photons)
+        self.n_photons = n_photons
         self.attenuation = float(attenuation)
         self._norms: dict[tuple, torch.Tensor] = {}
 
@@ -148,7 +161,26 @@ class PoissonCounts(DataTerm):
 
     def lipschitz(self, img: torch.Tensor, coupled_dim: tuple[int, ...] = ()) -> torch.Tensor:
         r"""Return :math:`\mu^2 N_0 \|A\|^2`, proven for a `~mrpro_lambda.operators.RayTransformOp`."""
-        return self.attenuation**2 * self.n_photons * self.norm(img, coupled_dim)
+        n_photons = self.n_photons
+        if isinstance(n_photons, torch.Tensor):
+            coupled = tuple(d for d in coupled_dim if -n_photons.ndim <= d)
+            n_photons = n_photons.double().amax(coupled, keepdim=True) if coupled else n_photons.double()
+        return self.attenuation**2 * n_photons * self.norm(img, coupled_dim)
+
+    def weight_unit(self, data: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`\mu^2 \bar n \|A\|^2` with the mean count of the rays through the object, for each image.
+
+        To second order the term is :math:`\frac{1}{2} \sum_i \mu^2 n_i (A x - y)_i^2`. The mean has the weights
+        :math:`y`, so that it does not depend on how many rays pass the object by.
+        """
+        weight = data.detach().clamp_min(0) + torch.finfo(data.dtype).tiny
+        axes = (-4, -3, -2, -1)
+        mean = (weight * self.counts(data.detach())).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True)
+        return self.attenuation**2 * mean * self.norm(img).to(mean.dtype)
+
+    def noise_std(self, data: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
+        """Return the noise of the counts in units of the image, one over the root of the unit of weights."""
+        return self.weight_unit(data, img).rsqrt()
 
     def norm(self, img: torch.Tensor, coupled_dim: tuple[int, ...] = ()) -> torch.Tensor:
         r"""Return an upper bound of :math:`\|A\|^2`."""
@@ -185,4 +217,5 @@ class PoissonCounts(DataTerm):
     def double(self) -> PoissonCounts:
         """The data term in double precision."""
         operator = double_module(self.acquisition_op)
-        return PoissonCounts(operator, n_photons=self.n_photons, attenuation=self.attenuation)
+        n_photons = self.n_photons.double() if isinstance(self.n_photons, torch.Tensor) else self.n_photons
+        return PoissonCounts(operator, n_photons=n_photons, attenuation=self.attenuation)
