@@ -134,9 +134,11 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
                 indptr, indices, data, size=(len(indptr) - 1, n_columns), check_invariants=False
             )
         images = x.reshape(-1, n_columns)
-        # a product with one vector takes half the time of that with a matrix of one column
-        product = torch.mv(matrix, images[0])[None] if len(images) == 1 else (matrix @ images.mT).mT
-        return product.reshape(*x.shape[:-2], *shape)
+        if len(images) == 1:
+            return torch.mv(matrix, images[0]).reshape(*x.shape[:-2], *shape)
+        # products with four columns take as long as those with one, and half as long as those with two
+        columns = torch.nn.functional.pad(images, (0, 0, 0, -len(images) % 4)).mT.contiguous()
+        return (matrix @ columns)[:, : len(images)].mT.reshape(*x.shape[:-2], *shape)
 
     @property
     def n_entries(self) -> int:
