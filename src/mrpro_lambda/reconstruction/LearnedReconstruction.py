@@ -295,12 +295,16 @@ class LearnedReconstruction(DirectReconstruction):
         """
         if isinstance(self.regularization_weight, torch.Tensor):
             return WeightChoice(scan.solver.regularizer.lambda_map(self.regularization_weight, scan.initial_image))
-        if self.model.weight is not None and self.model.weight.uses_data:
-            return self.model.weight.choose(scan)
+        weight = self.model.weight
+        if weight is None:
+            raise ValueError('A model without a weight needs regularization_weight.')
+        if weight.counts_samples:
+            return weight.choose(scan)
         count = sample_multiplicity(self.fourier_op)
         n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
         noise_std = None if scan.noise_std is None else scan.noise_std / sqrt(n)
-        return WeightChoice(n * self.model.estimate(scan.initial_image, noise_std))
+        choice = weight.choose(scan._replace(noise_std=noise_std))
+        return choice._replace(lambda_map=n * choice.lambda_map)
 
 
 def _checked(function: Callable[[IData], CsmData]) -> Callable[[IData], CsmData]:
