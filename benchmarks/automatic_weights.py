@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from mrpro_lambda.data_terms import LeastSquares
-from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
+from mrpro_lambda.datasets import AcquisitionSample
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.metrics import foreground_mask, psnr
 from mrpro_lambda.models import LambdaMapModel
@@ -71,7 +71,7 @@ class Scene:
     def __init__(self, sample: AcquisitionSample, solver: Solver, *, band_limit: bool) -> None:
         """Set the scene up."""
         self.sample, self.solver, self.band_limit = sample, solver, band_limit
-        self.operator, self.mask = acquisition_op(sample), foreground_mask(sample.img)
+        self.operator, self.mask = sample.acquisition_op(), foreground_mask(sample.img)
 
     def quality(self, weight: Weight) -> tuple[torch.Tensor, float]:
         """Return the PSNR in the whole image and in the foreground, and the duration of the choice."""

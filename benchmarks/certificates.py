@@ -25,7 +25,6 @@ from pathlib import Path
 
 import mrpro_lambda
 import torch
-from mrpro_lambda.datasets import acquisition_op
 from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.solvers import ADMM, Problem
 from mrpro_lambda.solvers.certificate import Bound, certificate, certificate_of_state
@@ -162,7 +161,7 @@ def iterations_on_images(root: Path, noise_levels: dict[str, float]) -> None:
         )
         for i in chosen:
             sample = simulate(selected[i], kind, noise_levels[kind], 1000 + i)
-            operator = acquisition_op(sample)
+            operator = sample.acquisition_op()
             with torch.no_grad():
                 lambda_map = model.estimate(sample.initial_image, sample.noise_std)
                 arguments = sample.data, operator, sample.initial_image

@@ -21,7 +21,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
+from mrpro_lambda.datasets import AcquisitionSample
 from mrpro_lambda.dictionary import list_dictionaries, load_dictionary
 from mrpro_lambda.metrics import foreground_mask, mse, psnr, ssim
 from mrpro_lambda.models import LambdaMapModel
@@ -53,7 +53,7 @@ def cosines(size: int) -> torch.Tensor:
 def reconstruct(model: LambdaMapModel, sample: AcquisitionSample) -> torch.Tensor:
     """Reconstruct one acquisition."""
     with torch.no_grad():
-        return model(sample.data, acquisition_op(sample), sample.initial_image, noise_std=sample.noise_std)
+        return model(sample.data, sample.acquisition_op(), sample.initial_image, noise_std=sample.noise_std)
 
 
 def permutation_table(names: list[str], samples: list[AcquisitionSample]) -> None:

@@ -18,7 +18,7 @@ import json
 from pathlib import Path
 
 import torch
-from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
+from mrpro_lambda.datasets import AcquisitionSample
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.metrics import blur, foreground_mask
 from mrpro_lambda.models import LambdaMapModel
@@ -61,7 +61,7 @@ def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, seed: 
     results = []
     for i, image in enumerate(tqdm(selected, desc=f'scalar, noise {noise}')):
         sample = simulate(image, kind, noise, seed + i)
-        operator, sigma = acquisition_op(sample), sample.noise_std.item()
+        operator, sigma = sample.acquisition_op(), sample.noise_std.item()
         for solver in solvers:
             for weight in WEIGHTS:
                 img = solver(sample.data, operator, sample.initial_image, weight * sigma)
@@ -84,7 +84,7 @@ def network_results(
     results: dict[str, list[torch.Tensor]] = {name: [] for name in (TRUTH, ZERO_FILLED, *models)}
     for i, image in enumerate(tqdm(selected, desc=f'networks, noise {noise}')):
         sample = simulate(image, kind, noise, seed + i)
-        operator = acquisition_op(sample)
+        operator = sample.acquisition_op()
         results[TRUTH].append(measure(sample.img, sample))
         results[ZERO_FILLED].append(measure(sample.initial_image, sample))
         for name, model in models.items():
@@ -101,7 +101,7 @@ def change_with_more_iterations(model: LambdaMapModel, image: torch.Tensor, kind
     for n_iterations in (ITERATIONS, 10 * ITERATIONS):
         with torch.no_grad():
             img = with_iterations(model, n_iterations)(
-                sample.data, acquisition_op(sample), sample.initial_image, noise_std=sample.noise_std
+                sample.data, sample.acquisition_op(), sample.initial_image, noise_std=sample.noise_std
             )
         values.append(measure(img, sample)[0].item())
     return values[1] - values[0]

@@ -28,7 +28,7 @@ from mrpro_lambda.datasets import (
     simulate_coil_maps,
     smooth_phase,
 )
-from mrpro_lambda.datasets.acquisition_op import radial_acquisition_op
+from mrpro_lambda.datasets.radial_acquisition_op import radial_acquisition_op
 from mrpro_lambda.operators import CartesianAcquisitionOp
 
 Norm = Literal['parts', 'modulus', 'joint']

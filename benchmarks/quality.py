@@ -27,7 +27,6 @@ from mrpro_lambda.datasets import (
     ImageSource,
     SimulatedAcquisitions,
     VariableDensityRandom,
-    acquisition_op,
     read_images,
 )
 from mrpro_lambda.metrics import foreground_mask, nrmse, psnr, ssim
@@ -90,7 +89,7 @@ def scalar_results(selected: list[torch.Tensor], kind: str, noise: float, n_iter
     results = []
     for i, image in enumerate(tqdm(selected, desc=f'scalar, noise {noise}')):
         sample = simulate(image, kind, noise, seed + i)
-        mask, operator = foreground_mask(sample.img), acquisition_op(sample)
+        mask, operator = foreground_mask(sample.img), sample.acquisition_op()
         rows = []
         for weight in WEIGHTS:
             lambda_map = weight * sample.noise_std.item()
@@ -120,7 +119,7 @@ def network_results(model: LambdaMapModel, selected: list[torch.Tensor], kind: s
     )
     for i, image in enumerate(tqdm(selected, desc=f'TV-Lambda, noise {noise}')):
         sample = simulate(image, kind, noise, seed + i)
-        mask, operator = foreground_mask(sample.img), acquisition_op(sample)
+        mask, operator = foreground_mask(sample.img), sample.acquisition_op()
         results['zero-filled'].append(measure(sample.initial_image, sample.img, mask))
         with torch.no_grad():
             lambda_map = model.estimate(sample.initial_image, sample.noise_std)

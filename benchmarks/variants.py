@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mrpro.algorithms.csm import inati
-from mrpro_lambda.datasets import AcquisitionSample, acquisition_op
+from mrpro_lambda.datasets import AcquisitionSample
 from mrpro_lambda.metrics import foreground_mask
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import load_pretrained
@@ -58,7 +58,7 @@ def reconstruct(model: LambdaMapModel, sample: AcquisitionSample) -> tuple[torch
 
     Without a weight of the model, each metric is the best of a grid of weights, and the image the one of the best PSNR.
     """
-    operator, mask = acquisition_op(sample), foreground_mask(sample.img)
+    operator, mask = sample.acquisition_op(), foreground_mask(sample.img)
     found = []
     for weight in (None,) if model.weight is not None else WEIGHTS:
         lambda_map = None if weight is None else weight * sample.noise_std.item()
@@ -97,7 +97,7 @@ def raw_phases(root: Path, size: int) -> list[torch.Tensor]:
 
 def with_phase(sample: AcquisitionSample, phase: torch.Tensor) -> AcquisitionSample:
     """Give the image of a sample another phase, with the same noise in the data."""
-    operator = acquisition_op(sample)
+    operator = sample.acquisition_op()
     img = sample.img.abs() * phase
     data = operator(img)[0] + sample.data - operator(sample.img)[0]
     return sample._replace(img=img, data=data, initial_image=operator.adjoint(data)[0])

@@ -8,7 +8,7 @@
 import torch
 from mrpro.data import SpatialDimension
 from mrpro.phantoms import EllipsePhantom
-from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, acquisition_op
+from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom
 from mrpro_lambda.metrics import relative_mse
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.nets import LambdaNet, UNet
@@ -35,7 +35,7 @@ for epoch in range(8):
     data.set_epoch(epoch)  # new crops, masks and noise
     losses = []
     for sample in loader:
-        img = model(sample.data, acquisition_op(sample), sample.initial_image, noise_std=sample.noise_std)
+        img = model(sample.data, sample.acquisition_op(), sample.initial_image, noise_std=sample.noise_std)
         loss = relative_mse(img, sample.img, sample.initial_image)
         optimizer.zero_grad()
         loss.backward()

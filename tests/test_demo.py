@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import torch
 from mrpro_lambda.cli import main
-from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom, acquisition_op
+from mrpro_lambda.datasets import SimulatedAcquisitions, VariableDensityRandom
 from mrpro_lambda.demo import run_demo
 from mrpro_lambda.metrics import psnr
 from mrpro_lambda.models import LambdaMapModel
@@ -81,7 +81,7 @@ def test_oracle_is_the_best_weight(tmp_path: Path) -> None:
     def quality(factor: float) -> float:
         weight = factor * metrics['weight_relative_to_noise'] * sample.noise_std.item()
         return psnr(
-            model(sample.data, acquisition_op(sample), sample.initial_image, lambda_map=weight), sample.img
+            model(sample.data, sample.acquisition_op(), sample.initial_image, lambda_map=weight), sample.img
         ).item()
 
     assert quality(1) == pytest.approx(metrics['psnr'], abs=0.02)

@@ -18,7 +18,6 @@ from mrpro_lambda.datasets import (
     RadialSample,
     SimulatedAcquisitions,
     VariableDensityRandom,
-    acquisition_op,
 )
 from torch.utils.data import default_collate
 
@@ -260,5 +259,5 @@ def test_different_numbers_of_coils_batch(sampling: CentralBox | Radial) -> None
     assert set(n_coils.tolist()) == {1, 3}
     assert torch.equal(batch.data.abs().amax((-3, -2, -1)).count_nonzero(1), n_coils)
     density = sampling.density_compensation((12, 12)) if isinstance(sampling, Radial) else 1.0
-    (initial_image,) = acquisition_op(batch).adjoint(density * batch.data)
+    (initial_image,) = batch.acquisition_op().adjoint(density * batch.data)
     torch.testing.assert_close(initial_image, batch.initial_image, rtol=1e-4, atol=1e-4)

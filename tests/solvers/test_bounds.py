@@ -8,7 +8,7 @@ from mrpro.operators import EinsumOp, IdentityOp, LinearOperator, SensitivityOp,
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.data_terms.circulant_bound import _sampling_density
 from mrpro_lambda.data_terms.gram_norm import gram_norm
-from mrpro_lambda.datasets.acquisition_op import radial_acquisition_op
+from mrpro_lambda.datasets.radial_acquisition_op import radial_acquisition_op
 from mrpro_lambda.operators import CartesianAcquisitionOp, ToeplitzGramOp, gram_operator
 from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.regularizers import TotalVariation

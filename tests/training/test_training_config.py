@@ -71,7 +71,10 @@ def test_data(folder: Path) -> None:
     torch.testing.assert_close(ratio, torch.full_like(ratio, 2.0))
     # training and validation do not share random numbers
     assert not torch.equal(data[0].img, data[1].img)
-    assert not torch.equal(data[0].csm, validation[0].csm[..., :16, :16])
+    ours, other = data[0], validation[0]
+    assert isinstance(ours, AcquisitionSample)
+    assert isinstance(other, AcquisitionSample)
+    assert not torch.equal(ours.csm, other.csm[..., :16, :16])
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from typing import NamedTuple
 
 import torch
 
+from mrpro_lambda.operators import CartesianAcquisitionOp
+
 
 class AcquisitionSample(NamedTuple):
     """Cartesian acquisition of an image, and a batch of them.
 
     The shapes are those of one sample. `torch.utils.data.default_collate` stacks samples along a new first axis, which
-    gives mrpro's shapes `(batch, coils, z, y, x)` and `(batch, coils, k2, k1, k0)`. The operator is obtained by
-    `acquisition_op`.
+    gives mrpro's shapes `(batch, coils, z, y, x)` and `(batch, coils, k2, k1, k0)`.
     """
 
     img: torch.Tensor
@@ -32,3 +33,7 @@ class AcquisitionSample(NamedTuple):
     noise_std: torch.Tensor
     """Standard deviation of the complex noise of a sample, in units of the (whitened) data. Float32, shape
     `(1, 1, 1, 1)`."""
+
+    def acquisition_op(self) -> CartesianAcquisitionOp:
+        """Operator that maps the image of a sample, or of a collated batch of samples, to its noise-free k-space."""
+        return CartesianAcquisitionOp(self.mask, self.csm)

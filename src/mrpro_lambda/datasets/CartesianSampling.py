@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from mrpro_lambda.datasets.AcquisitionFamily import AcquisitionFamily
 
-class CartesianSampling(ABC):
+
+class CartesianSampling(AcquisitionFamily, ABC):
     """Random family of Cartesian sampling patterns of a 2D k-space."""
 
     @abstractmethod

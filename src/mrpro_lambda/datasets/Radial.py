@@ -9,12 +9,13 @@ import torch
 from mrpro.data import DcfData, KTrajectory
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
 
+from mrpro_lambda.datasets.AcquisitionFamily import AcquisitionFamily
 from mrpro_lambda.datasets.CartesianSampling import check_shape
 from mrpro_lambda.models.fields import Range, check_fields
 
 
 @dataclass(frozen=True)
-class Radial:
+class Radial(AcquisitionFamily):
     """Golden-angle 2D radial acquisition with two-fold readout oversampling.
 
     Same convention as `mrpro.data.traj_calculators.KTrajectoryRadial2D`: for an image with `n` pixels along its longer

@@ -3,14 +3,16 @@
 from typing import NamedTuple
 
 import torch
+from mrpro.operators import LinearOperator
+
+from mrpro_lambda.datasets.radial_acquisition_op import radial_acquisition_op
 
 
 class RadialSample(NamedTuple):
     """Radial acquisition of an image, and a batch of them.
 
     The shapes are those of one sample. `torch.utils.data.default_collate` stacks samples along a new first axis, which
-    gives mrpro's shapes `(batch, coils, z, y, x)` and `(batch, coils, k2, k1, k0)`. The operator is obtained by
-    `acquisition_op`.
+    gives mrpro's shapes `(batch, coils, z, y, x)` and `(batch, coils, k2, k1, k0)`.
     """
 
     img: torch.Tensor
@@ -31,3 +33,7 @@ class RadialSample(NamedTuple):
 
     noise_std: torch.Tensor
     """Standard deviation of the complex noise in units of the data. Float32, shape `(1, 1, 1, 1)`."""
+
+    def acquisition_op(self) -> LinearOperator:
+        """Operator that maps the image of a sample, or of a collated batch of samples, to its noise-free k-space."""
+        return radial_acquisition_op(self.traj, self.csm)

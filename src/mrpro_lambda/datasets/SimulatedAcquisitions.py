@@ -2,34 +2,33 @@
 
 from collections.abc import Sequence
 from math import exp, log, sqrt
-from typing import Any
 
-import numpy as np
 import torch
 from mrpro.utils import pad_or_crop
 
-from mrpro_lambda.datasets.acquisition_op import radial_acquisition_op
 from mrpro_lambda.datasets.AcquisitionSample import AcquisitionSample
 from mrpro_lambda.datasets.augment_image import augment_image
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.draw import as_range, draw_uniform
 from mrpro_lambda.datasets.Radial import Radial
+from mrpro_lambda.datasets.radial_acquisition_op import radial_acquisition_op
 from mrpro_lambda.datasets.RadialSample import RadialSample
+from mrpro_lambda.datasets.SimulatedData import SimulatedData
 from mrpro_lambda.datasets.simulation import complex_noise, k1_noise_weight, simulate_coil_maps, smooth_phase
 from mrpro_lambda.operators import CartesianAcquisitionOp
 
 
-class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialSample]):
+class SimulatedAcquisitions(SimulatedData):
     r"""Simulated acquisitions :math:`y = A x + n` of magnitude images.
 
     Each image is given a random smooth phase and, if there are several coils, random coil sensitivities. The noise has
     :math:`E|n|^2 = \sigma^2`, see `complex_noise`.
 
-    A sample depends on `(seed, epoch, index)` only, whichever process computes it and in whatever order. Image, coils,
-    sampling and noise have random number generators of their own: data sets that differ in the noise level only
-    have the same images and masks, and noise of the same shape. Global random number generators are neither used nor
-    changed. Without calls of `set_epoch` the samples never change, as a test set should be.
+    Image, coils, sampling and noise have random number generators of their own: data sets that differ in the noise
+    level only have the same images and masks, and noise of the same shape.
     """
+
+    families = (CartesianSampling, Radial)
 
     def __init__(
         self,
@@ -80,6 +79,7 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         ValueError
             If an image is not a magnitude image, or a parameter is out of its range.
         """
+        super().__init__(seed)
         self.images = [_check_image(image, i) for i, image in enumerate(images)]
         if not self.images:
             raise ValueError('images must have at least one image, got none.')
@@ -103,11 +103,6 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         if colored_noise is not False:
             edge_factors = (0.15, 0.9) if colored_noise is True else colored_noise
             self.colored_noise = as_range('colored_noise', edge_factors, 0, exclusive=True)
-        if not 0 <= seed < 2**32:
-            raise ValueError(f'seed must be in [0, 2**32), got {seed}.')
-        self.seed = seed
-        # in shared memory, so that persistent workers of a DataLoader see changes
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         if not augment:
             for i in range(len(self)):
                 if not self._cropped(i).any():
@@ -115,34 +110,6 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
                         f'The central crop={crop} must not be zero everywhere, which it is for image {i} of shape '
                         f'{tuple(self.images[i].shape)}.'
                     )
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled or copied data set, with the epoch in shared memory again."""
-        self.__dict__.update(state)
-        self._epoch.share_memory_()
-
-    def __len__(self) -> int:
-        """Get number of images."""
-        return len(self.images)
-
-    @property
-    def epoch(self) -> int:
-        """Epoch that the samples are drawn for."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Change all random draws, also in running workers of a `torch.utils.data.DataLoader`.
-
-        Call it between epochs, before iterating over the loader.
-
-        Parameters
-        ----------
-        epoch
-            Number of the epoch, from 0 to ``2**32 - 1``.
-        """
-        if not 0 <= epoch < 2**32:
-            raise ValueError(f'epoch must be in [0, 2**32), got {epoch}.')
-        self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> AcquisitionSample | RadialSample:
         """Simulate an acquisition of an image.
@@ -152,12 +119,7 @@ class SimulatedAcquisitions(torch.utils.data.Dataset[AcquisitionSample | RadialS
         index
             Index of the image.
         """
-        if not -len(self) <= index < len(self):
-            raise IndexError(f'Index {index} is out of bounds for {len(self)} images.')
-        index = index % len(self)
-        seeds = np.random.SeedSequence((self.seed, self.epoch, index)).generate_state(4, np.uint64)
-        image_rng, coil_rng, sampling_rng, noise_rng = (torch.Generator().manual_seed(int(s)) for s in seeds)
-
+        image_rng, coil_rng, sampling_rng, noise_rng = self.generators(index, 4)
         if self.augment:
             shape = self.images[index].shape if self.crop is None else (self.crop, self.crop)
             magnitude = augment_image(self.images[index], (shape[0], shape[1]), image_rng, zoom=self.zoom)

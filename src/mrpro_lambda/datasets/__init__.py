@@ -1,5 +1,6 @@
 """Simulated acquisitions of magnitude images as training data, and readers of image files."""
 
+from mrpro_lambda.datasets.AcquisitionFamily import AcquisitionFamily
 from mrpro_lambda.datasets.AcquisitionSample import AcquisitionSample
 from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
@@ -8,14 +9,16 @@ from mrpro_lambda.datasets.ImageSource import ImageSource
 from mrpro_lambda.datasets.Mixture import Mixture
 from mrpro_lambda.datasets.Radial import Radial
 from mrpro_lambda.datasets.RadialSample import RadialSample
+from mrpro_lambda.datasets.Sample import Sample
 from mrpro_lambda.datasets.SimulatedAcquisitions import SimulatedAcquisitions
+from mrpro_lambda.datasets.SimulatedData import SimulatedData
 from mrpro_lambda.datasets.VariableDensityRandom import VariableDensityRandom
-from mrpro_lambda.datasets.acquisition_op import acquisition_op
 from mrpro_lambda.datasets.augment_image import augment_image
 from mrpro_lambda.datasets.read_images import read_images
 from mrpro_lambda.datasets.simulation import complex_noise, k1_noise_weight, simulate_coil_maps, smooth_phase
 
 __all__ = [
+    "AcquisitionFamily",
     "AcquisitionSample",
     "CartesianLines",
     "CartesianSampling",
@@ -24,9 +27,10 @@ __all__ = [
     "Mixture",
     "Radial",
     "RadialSample",
+    "Sample",
     "SimulatedAcquisitions",
+    "SimulatedData",
     "VariableDensityRandom",
-    "acquisition_op",
     "augment_image",
     "complex_noise",
     "k1_noise_weight",

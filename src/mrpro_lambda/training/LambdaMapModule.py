@@ -12,13 +12,11 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
-from mrpro_lambda.datasets import AcquisitionSample, RadialSample, acquisition_op
+from mrpro_lambda.datasets import Sample
 from mrpro_lambda.metrics import foreground_mask, psnr, relative_mse, ssim
 from mrpro_lambda.models import Model
 from mrpro_lambda.pretrained import load_weights_with_recipe
 from mrpro_lambda.recipes import Recipe
-
-Batch = AcquisitionSample | RadialSample
 
 _DICTIONARY = 'model.solver.regularizer.'
 """First part of the names of the tensors of a dictionary."""
@@ -96,10 +94,10 @@ class LambdaMapModule(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
-    def forward(self, sample: AcquisitionSample | RadialSample) -> torch.Tensor:
+    def forward(self, sample: Sample) -> torch.Tensor:
         """Reconstruct a batch."""
         img: torch.Tensor = self.model(
-            sample.data, acquisition_op(sample), sample.initial_image, noise_std=sample.noise_std
+            sample.data, sample.acquisition_op(), sample.initial_image, noise_std=sample.noise_std
         )
         return img
 
@@ -142,11 +140,11 @@ class LambdaMapModule(LightningModule):
             beta = None if self.log_beta is None else self.log_beta.exp()
             self.recipe.exchange_filters(self.model, self.filters[index], beta)
 
-    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Batch, torch.Tensor]:  # noqa: ARG002
+    def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> tuple[Sample, torch.Tensor]:  # noqa: ARG002
         """Add the foreground of the targets, which is found on the CPU, before they leave it."""
         return batch, foreground_mask(batch.img)
 
-    def training_step(self, batch: tuple[Batch, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
+    def training_step(self, batch: tuple[Sample, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Return the loss of a batch."""
         sample, mask = batch
         if len(self.filters) > 1 or self.log_beta is not None:
@@ -159,7 +157,7 @@ class LambdaMapModule(LightningModule):
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 
-    def validation_step(self, batch: tuple[Batch, torch.Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Sample, torch.Tensor], batch_idx: int) -> None:
         """Log the metrics of a batch, in the whole image and in the foreground."""
         sample, mask = batch
         self.use_dictionary(batch_idx % max(1, len(self.filters)))

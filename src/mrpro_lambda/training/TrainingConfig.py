@@ -11,26 +11,9 @@ from typing import Annotated, Any, Self
 import torch
 from torch.utils.data import ConcatDataset
 
-from mrpro_lambda.datasets import (
-    CartesianLines,
-    CartesianSampling,
-    CentralBox,
-    ImageSource,
-    Mixture,
-    Radial,
-    SimulatedAcquisitions,
-    VariableDensityRandom,
-    read_images,
-)
+from mrpro_lambda.datasets import AcquisitionFamily, ImageSource, SimulatedData, read_images
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.recipes import Recipe
-
-_SAMPLING: dict[str, type[CartesianSampling | Radial]] = {
-    'CartesianLines': CartesianLines,
-    'CentralBox': CentralBox,
-    'Radial': Radial,
-    'VariableDensityRandom': VariableDensityRandom,
-}
 
 _Noise = Annotated[float, Range(0, 1000)]
 _Zoom = Annotated[float, Range(0.01, 100)]
@@ -69,9 +52,9 @@ class TrainingConfig:
     """Training images."""
     validation_images: tuple[Images, ...]
     """Validation images, of other persons."""
-    sampling: CartesianSampling | Radial
+    sampling: AcquisitionFamily
     """Family of acquisitions to train with."""
-    validation_sampling: CartesianSampling | Radial
+    validation_sampling: AcquisitionFamily
     """Family of acquisitions to validate with."""
     model: Recipe
     """Model."""
@@ -166,9 +149,9 @@ class TrainingConfig:
             'grid': (self.crop, self.crop),
         }
 
-    def training_data(self) -> SimulatedAcquisitions:
+    def training_data(self) -> SimulatedData:
         """Read the training images and set up the simulation."""
-        return SimulatedAcquisitions(
+        return SimulatedData.simulate(
             read_all(self.images),
             self.sampling,
             noise=self.noise,
@@ -188,7 +171,7 @@ class TrainingConfig:
             raise ValueError(f'validation_images must have the 7 pixels of a window of SSIM, got {tuple(smallest)}.')
         return ConcatDataset(
             [
-                SimulatedAcquisitions(
+                SimulatedData.simulate(
                     images, self.validation_sampling, noise=noise, n_coils=max(self.n_coils), seed=self.seed + 1
                 )
                 for noise in self.validation_noise
@@ -221,20 +204,21 @@ def read_all(entries: tuple[Images, ...]) -> list[torch.Tensor]:
     return [image for entry in entries for image in read_images(entry.source) * entry.repeat]
 
 
-def _sampling(values: Any, section: str) -> CartesianSampling | Radial:  # noqa: ANN401
+def _sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
     """Create a family of acquisitions from its name and parameters."""
     if not isinstance(values, dict):
         raise ValueError(f'Section [{section}] must be a table, got {values!r:.200}.')
     values = dict(values)
     name = values.pop('name', None)
+    families = AcquisitionFamily.by_name()
+    if not isinstance(name, str) or name not in families:
+        raise ValueError(f'name in section [{section}] must be one of {sorted(families)}, got {name!r}.')
     if name == 'Mixture':
         members = values.pop('members', [])
         if not isinstance(members, list):
             raise ValueError(f'members in section [{section}] must be a list of tables, got {members!r:.200}.')
-        return dataclass_from_dict(Mixture, values | {'members': [_sampling(m, section) for m in members]}, section)
-    if not isinstance(name, str) or name not in _SAMPLING:
-        raise ValueError(f'name in section [{section}] must be one of {[*sorted(_SAMPLING), "Mixture"]}, got {name!r}.')
-    return dataclass_from_dict(_SAMPLING[name], values, section)
+        values['members'] = [_sampling(m, section) for m in members]
+    return dataclass_from_dict(families[name], values, section)
 
 
 def _images(values: Any, folder: Path, section: str) -> Images:  # noqa: ANN401

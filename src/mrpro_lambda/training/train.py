@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from torch.utils.data import ConcatDataset, DataLoader, Sampler
 
-from mrpro_lambda.datasets import SimulatedAcquisitions
+from mrpro_lambda.datasets import SimulatedData
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mrpro_lambda.pretrained import save_weights
@@ -33,7 +33,7 @@ class _Order(Sampler[int]):
     On several devices it goes on with the epoch that was interrupted, but not with the same images.
     """
 
-    def __init__(self, data: SimulatedAcquisitions, batch_size: int, seed: int, n_steps: int) -> None:
+    def __init__(self, data: SimulatedData, batch_size: int, seed: int, n_steps: int) -> None:
         """Start after a number of steps."""
         self.data = data
         self.seed = seed
@@ -231,7 +231,7 @@ def _trainer(config: TrainingConfig, output: Path, parameters: dict[str, Any], *
     )
 
 
-def _parameters(config: TrainingConfig, data: SimulatedAcquisitions, validation_data: ConcatDataset) -> dict[str, Any]:
+def _parameters(config: TrainingConfig, data: SimulatedData, validation_data: ConcatDataset) -> dict[str, Any]:
     """Return what the weights depend on, apart from the number of steps. Files are known by what is in them."""
     files = ('images', 'validation_images', 'dictionaries', 'initial_weights', 'model')
     free = ('max_steps', 'n_workers', 'accelerator', 'devices', 'strategy', 'card')
@@ -242,7 +242,7 @@ def _parameters(config: TrainingConfig, data: SimulatedAcquisitions, validation_
     parameters['dictionaries'] = [Path(name).name for name in config.dictionaries]
     parameters['initial_weights'] = config.initial_weights and Path(config.initial_weights).name
     for name, part in (('images', data), ('validation_images', validation_data.datasets[0])):
-        if isinstance(part, SimulatedAcquisitions):
+        if isinstance(part, SimulatedData):
             total = sum(image.double().sum().item() for image in part.images)
             parameters[name] = f'{len(part)} with the sum {total:.8g}'
     return parameters

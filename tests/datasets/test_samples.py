@@ -12,7 +12,6 @@ from mrpro_lambda.datasets import (
     Radial,
     RadialSample,
     SimulatedAcquisitions,
-    acquisition_op,
 )
 
 from tests.helper import dotproduct_adjointness_test, relative_image_difference
@@ -43,7 +42,7 @@ def test_initial_image_is_the_adjoint_of_the_data(sampling: CartesianSampling | 
     if isinstance(batch, RadialSample):
         kz, ky, kx = batch.traj.unbind(1)
         data = data * DcfData.from_traj_voronoi(KTrajectory(kz, ky, kx)).data
-    (initial_image,) = acquisition_op(batch).adjoint(data)
+    (initial_image,) = batch.acquisition_op().adjoint(data)
     assert batch.initial_image.shape == batch.img.shape == (3, 1, 1, 16, 12)
     assert relative_image_difference(batch.initial_image, initial_image) < 1e-5
 
@@ -51,7 +50,7 @@ def test_initial_image_is_the_adjoint_of_the_data(sampling: CartesianSampling | 
 @pytest.mark.parametrize('sampling', SAMPLINGS, ids=str)
 def test_noise_free_data_is_the_image_through_the_operator(sampling: CartesianSampling | Radial) -> None:
     batch = collated(sampling, noise=0.0)
-    (data,) = acquisition_op(batch)(batch.img)
+    (data,) = batch.acquisition_op()(batch.img)
     assert relative_image_difference(batch.data, data) < 1e-5
     assert (batch.noise_std == 0).all()
 
@@ -59,10 +58,10 @@ def test_noise_free_data_is_the_image_through_the_operator(sampling: CartesianSa
 @pytest.mark.parametrize('sampling', SAMPLINGS, ids=str)
 def test_batch_is_the_stack_of_its_samples(sampling: CartesianSampling | Radial) -> None:
     batch = collated(sampling)
-    (data,) = acquisition_op(batch)(batch.img)
+    (data,) = batch.acquisition_op()(batch.img)
     for i in range(3):
         sample = entry(batch, i)
-        (sample_data,) = acquisition_op(sample)(sample.img)
+        (sample_data,) = sample.acquisition_op()(sample.img)
         assert relative_image_difference(sample_data, data[i]) < 1e-5
 
 
@@ -72,7 +71,7 @@ def test_adjointness(sampling: CartesianSampling | Radial) -> None:
     generator = torch.Generator().manual_seed(1)
     u = torch.randn(batch.img.shape, generator=generator, dtype=torch.complex64)
     v = torch.randn(batch.data.shape, generator=generator, dtype=torch.complex64)
-    dotproduct_adjointness_test(acquisition_op(batch), u, v)
+    dotproduct_adjointness_test(batch.acquisition_op(), u, v)
 
 
 def test_radial_spoke_is_a_line_of_the_oversampled_k_space() -> None:
