@@ -6,11 +6,13 @@ from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.CentralBox import CentralBox
 from mrpro_lambda.datasets.ImageSource import ImageSource
+from mrpro_lambda.datasets.KtLines import KtLines
 from mrpro_lambda.datasets.Mixture import Mixture
 from mrpro_lambda.datasets.Radial import Radial
 from mrpro_lambda.datasets.RadialSample import RadialSample
 from mrpro_lambda.datasets.Sample import Sample
 from mrpro_lambda.datasets.SimulatedAcquisitions import SimulatedAcquisitions
+from mrpro_lambda.datasets.SimulatedCine import SimulatedCine
 from mrpro_lambda.datasets.SimulatedData import SimulatedData
 from mrpro_lambda.datasets.VariableDensityRandom import VariableDensityRandom
 from mrpro_lambda.datasets.augment_image import augment_image
@@ -24,11 +26,13 @@ __all__ = [
     "CartesianSampling",
     "CentralBox",
     "ImageSource",
+    "KtLines",
     "Mixture",
     "Radial",
     "RadialSample",
     "Sample",
     "SimulatedAcquisitions",
+    "SimulatedCine",
     "SimulatedData",
     "VariableDensityRandom",
     "augment_image",

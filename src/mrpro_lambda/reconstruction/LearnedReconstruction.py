@@ -22,6 +22,7 @@ from mrpro_lambda.reconstruction.check_inputs import (
     check_kdata,
     check_noise,
     check_noise_std,
+    check_series,
     check_weight,
     check_weight_shape,
 )
@@ -142,6 +143,7 @@ class LearnedReconstruction(DirectReconstruction):
         noise_std = check_noise_std(noise_std)
         if kdata is not None:
             check_kdata(kdata)
+            check_series(model.solver.regularizer, kdata.data.shape)
             if fourier_op is None:  # another one may have another image
                 check_weight_shape(model.solver.regularizer, weight, kdata, combined=csm is not None)
             fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
@@ -220,6 +222,7 @@ class LearnedReconstruction(DirectReconstruction):
                 'The data must have the trajectory, coils and image that the reconstruction was set up for, got '
                 f'shape {tuple(kdata.data.shape)}: {error}'
             ) from error
+        check_series(self.model.solver.regularizer, initial_image.shape)
         noise_std = self._noise_std(kdata)
         data, noise_weight = kdata.data, None
         if isinstance(self.whiten_background, torch.Tensor):
