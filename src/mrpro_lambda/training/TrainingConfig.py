@@ -182,7 +182,7 @@ class TrainingConfig:
     def validation_data(self) -> ConcatDataset:
         """Read the validation images and set up the simulation at each noise level."""
         images = read_all(self.validation_images)
-        smallest = min((image.shape for image in images), key=min)
+        smallest = min((image.shape[-2:] for image in images), key=min)
         if min(smallest) < 7:
             raise ValueError(f'validation_images must have the 7 pixels of a window of SSIM, got {tuple(smallest)}.')
         return ConcatDataset(
