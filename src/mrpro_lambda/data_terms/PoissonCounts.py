@@ -135,7 +135,7 @@ class PoissonCounts(DataTerm):
         if data.is_complex():
             raise ValueError(f'Counts of photons are real, got data of {data.dtype}, shape {tuple(data.shape)}.')
         low, high = (self.attenuation * x.item() for x in data.detach().aminmax())
-        if not (-_LARGEST < low and high < _LARGEST):
+        if not (low > -_LARGEST and high < _LARGEST):
             raise ValueError(
                 f'data must be post-log, with attenuation * data from -{_LARGEST:g} to {_LARGEST:g}, got values from '
                 f'{low:g} to {high:g} in shape {tuple(data.shape)}: use PoissonCounts.from_counts for counts.'

@@ -7,7 +7,6 @@ import torch
 from mrpro_lambda.weighting.AutomaticWeight import AutomaticWeight
 from mrpro_lambda.weighting.Sweep import SweepPoint
 
-
 _UNEXPLAINED = 2.0
 """Energy that is left of the data, relative to that of the noise, above which it is not the noise alone."""
 
