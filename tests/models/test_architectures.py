@@ -86,12 +86,12 @@ def test_sensitivity_network_needs_calibration_lines() -> None:
 
 
 def test_networks_and_iterations_that_do_not_fit() -> None:
-    net, step = ComplexNet(ConvNet(2, 2, 2, 4)), ProximalStep()
+    net, step = ComplexNet(ConvNet(2, 2, 2, [4])), ProximalStep()
     with pytest.raises(ValueError, match='nets must be one or n_iterations=3, got 2'):
         UnrolledModel([net, net], step, 3)
     with pytest.raises(ValueError, match="last must be 'network' or 'data_consistency', got 'both'"):
         UnrolledModel(net, step, 3, last='both')  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='must have n_channels_in=3 with noise_level=True, got 2'):
-        ComplexNet(ConvNet(2, 2, 2, 4), noise_level=True)
-    with pytest.raises(ValueError, match='complex and of the precision of the network, got torch.complex128'):
+        ComplexNet(ConvNet(2, 2, 2, [4]), noise_level=True)
+    with pytest.raises(ValueError, match=r'complex and of the precision of the network, got torch\.complex128'):
         net(torch.ones(1, 1, 1, 8, 8, dtype=torch.complex128))

@@ -12,5 +12,6 @@ from mrpro_lambda.models.DirectInversionModel import DirectInversionModel
 from mrpro_lambda.models.PlugAndPlayModel import PlugAndPlayModel
 from mrpro_lambda.models.ProximalDenoiser import ProximalDenoiser
 from mrpro_lambda.models.SuperResolutionModel import SuperResolutionModel
+from mrpro_lambda.models.SplittingModel import SplittingModel
 
-__all__ = ["ADMMNet", "DenoisingModel", "DirectInversionModel", "LambdaMapModel", "Model", "ModelSolution", "NetworkModel", "PlugAndPlayModel", "PostProcessingModel", "ProximalDenoiser", "SuperResolutionModel", "UnrolledModel", "VarNet"]
+__all__ = ["ADMMNet", "DenoisingModel", "DirectInversionModel", "LambdaMapModel", "Model", "ModelSolution", "NetworkModel", "PlugAndPlayModel", "PostProcessingModel", "ProximalDenoiser", "SplittingModel", "SuperResolutionModel", "UnrolledModel", "VarNet"]

@@ -7,5 +7,6 @@ from mrpro_lambda.nets.InverseResponse import InverseResponse
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.nets.UNet import UNet
 from mrpro_lambda.nets.DenseNet import DenseNet
+from mrpro_lambda.nets.PatchNet import PatchNet
 
-__all__ = ["ComplexNet", "ConvNet", "DenseNet", "InverseResponse", "LambdaNet", "UNet", "intensity"]
+__all__ = ["ComplexNet", "ConvNet", "DenseNet", "InverseResponse", "LambdaNet", "PatchNet", "UNet", "intensity"]

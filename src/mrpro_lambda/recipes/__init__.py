@@ -15,5 +15,6 @@ from mrpro_lambda.recipes.ADMMNetRecipe import ADMMNetRecipe
 from mrpro_lambda.recipes.DirectInversionRecipe import DirectInversionRecipe
 from mrpro_lambda.recipes.PlugAndPlayRecipe import PlugAndPlayRecipe
 from mrpro_lambda.recipes.SuperResolutionRecipe import SuperResolutionRecipe
+from mrpro_lambda.recipes.SplittingRecipe import SplittingRecipe
 
-__all__ = ["ADMMNetRecipe", "CERTIFYING_PENALTY_FACTOR", "DictionaryRecipe", "DirectInversionRecipe", "GeneralizedVariationRecipe", "LambdaRecipe", "MoDLRecipe", "NetworkRecipe", "PlugAndPlayRecipe", "PostProcessingRecipe", "Recipe", "ScanProperties", "SuperResolutionRecipe", "TotalVariationRecipe", "UnrolledRecipe", "VarNetRecipe"]
+__all__ = ["ADMMNetRecipe", "CERTIFYING_PENALTY_FACTOR", "DictionaryRecipe", "DirectInversionRecipe", "GeneralizedVariationRecipe", "LambdaRecipe", "MoDLRecipe", "NetworkRecipe", "PlugAndPlayRecipe", "PostProcessingRecipe", "Recipe", "ScanProperties", "SplittingRecipe", "SuperResolutionRecipe", "TotalVariationRecipe", "UnrolledRecipe", "VarNetRecipe"]
