@@ -2,6 +2,7 @@
 
 from mrpro_lambda.nets.ComplexNet import ComplexNet
 from mrpro_lambda.nets.ConvNet import ConvNet
+from mrpro_lambda.nets.Discriminator import Discriminator
 from mrpro_lambda.nets.intensity import intensity
 from mrpro_lambda.nets.InverseResponse import InverseResponse
 from mrpro_lambda.nets.LambdaNet import LambdaNet
@@ -9,4 +10,4 @@ from mrpro_lambda.nets.UNet import UNet
 from mrpro_lambda.nets.DenseNet import DenseNet
 from mrpro_lambda.nets.PatchNet import PatchNet
 
-__all__ = ["ComplexNet", "ConvNet", "DenseNet", "InverseResponse", "LambdaNet", "PatchNet", "UNet", "intensity"]
+__all__ = ["ComplexNet", "ConvNet", "DenseNet", "Discriminator", "InverseResponse", "LambdaNet", "PatchNet", "UNet", "intensity"]

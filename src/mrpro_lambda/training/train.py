@@ -21,9 +21,12 @@ from torch.utils.data import ConcatDataset, DataLoader, Sampler, default_collate
 from mrpro_lambda.datasets import SimulatedData
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from mrpro_lambda.models import SplittingModel
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.progress import Progress
+from mrpro_lambda.recipes import SplittingRecipe
 from mrpro_lambda.training.ModelModule import ModelModule
+from mrpro_lambda.training.train_splitting import train_splitting
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
@@ -149,6 +152,9 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         if reason is not None:
             raise ValueError(f'The model can not reconstruct this acquisition: {reason}')
     parameters = _parameters(config, data, validation_data)
+    splitting = isinstance(config.model, SplittingRecipe)
+    if splitting:  # each loop has its part of them
+        parameters['max_steps'] = config.max_steps
     n_steps = 0
     if last is not None:
         n_steps = load_checkpoint(last, parameters)['global_step']
@@ -182,7 +188,20 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         with warnings.catch_warnings():
             if trainer.world_size == 1:  # `_Order` is resumable in its own way
                 warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
-            trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
+            if isinstance(config.model, SplittingRecipe) and isinstance(module.model, SplittingModel):
+                train_splitting(
+                    module.model,
+                    config.model,
+                    config,
+                    data,
+                    output / 'last.ckpt',
+                    parameters=parameters,
+                    resume=last is not None,
+                    device=trainer.strategy.root_device,
+                    progress=progress,
+                )
+            else:
+                trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
         if trainer.global_step % config.validation_interval or 'psnr' not in trainer.callback_metrics:
             trainer.validate(module, validation_loader, verbose=False)  # of the weights that are stored
     except SIGTERMException as stop:  # a `SystemExit` without a code, which would be a success
@@ -191,7 +210,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning would exit with 1
             raise KeyboardInterrupt from stop
         raise
-    card = {**config.card, 'steps': str(trainer.global_step)}
+    n_steps = config.max_steps if splitting else trainer.global_step
+    card = {**config.card, 'steps': str(n_steps)}
     validation = {key: value for key, value in trainer.callback_metrics.items() if key.startswith(('psnr', 'ssim'))}
     card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
     weights = output / 'weights.safetensors'
