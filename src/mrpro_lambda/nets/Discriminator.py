@@ -21,7 +21,7 @@ class Discriminator(Module):
     References
     ----------
     .. [LIU2020] Liu J, Kuang T, Zhang X (2020) Image reconstruction by splitting deep learning regularization from
-       iterative inversion. MICCAI https://doi.org/10.1007/978-3-030-59713-9_22
+       iterative inversion. MICCAI, Lect Notes Comput Sci 12262
     """
 
     def __init__(self, n_channels: int = 2, *, generator: torch.Generator | None = None) -> None:
