@@ -39,7 +39,17 @@ LAYERS: dict[str, set[str]] = {
     'interpretation': {'checks', 'operators', 'metrics', 'regularizers', 'models'},
     'reconstruction': {'checks', 'operators', 'nets', 'regularizers', 'solvers', 'weighting', 'models', 'recipes'},
     'summary': {'plotting'},
-    'training': {'progress', 'metrics', 'models', 'recipes', 'dictionary', 'datasets', 'pretrained'},
+    'training': {
+        'progress',
+        'data_terms',
+        'nets',
+        'metrics',
+        'models',
+        'recipes',
+        'dictionary',
+        'datasets',
+        'pretrained',
+    },
     'raw_data': {'array_files', 'reconstruction'},
     'reconstruct': {
         'checks',
