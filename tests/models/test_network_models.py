@@ -173,5 +173,5 @@ def test_data_that_do_not_fit(name: str) -> None:
             model(*given[:3])
     with pytest.raises(ValueError, match=r'no dictionary, got filters of shape \(3, 3, 3\)'):
         EXAMPLES[name].build(filters=torch.ones(3, 3, 3))
-    with pytest.raises(TypeError, match='trained must be a .*, got Identity'):
+    with pytest.raises(TypeError, match=r'trained must be a .*, got Identity'):
         EXAMPLES[name].build(trained=torch.nn.Identity())

@@ -22,7 +22,7 @@ def deepinv() -> Any:
 @pytest.fixture
 def net() -> ConvNet:
     """Five convolutions whose weights make a difference."""
-    net = ConvNet(2, 2, 2, 8, n_layers=5)
+    net = ConvNet(2, 2, 2, [8] * 4)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in net.parameters():

@@ -67,7 +67,9 @@ def test_knob_of_the_noise_level() -> None:
 
 def test_training_of_a_denoiser_goes_on_from_either_model() -> None:
     first, second = (
-        ComplexNet(ConvNet(2, 3, 2, 4, generator=torch.Generator().manual_seed(seed)), residual=True, noise_level=True)
+        ComplexNet(
+            ConvNet(2, 3, 2, [4, 4], generator=torch.Generator().manual_seed(seed)), residual=True, noise_level=True
+        )
         for seed in (1, 2)
     )
     model = DenoisingModel(first)
