@@ -150,7 +150,14 @@ def test_tables() -> None:
 
     def records(of_method: np.ndarray) -> list[dict]:
         return [
-            {'image': i, 'noise': noise, 'seconds': 1.0, 'memory': None, **dict.fromkeys(names, of_method[i, k])}
+            {
+                'image': i,
+                'truth': str(i),
+                'noise': noise,
+                'seconds': 1.0,
+                'memory': None,
+                **dict.fromkeys(names, of_method[i, k]),
+            }
             for k, noise in enumerate((0.1, 0.2, 0.3))
             for i in range(4)
         ]
@@ -167,6 +174,12 @@ def test_tables() -> None:
     assert np.isnan(mean_of([1.0]).error)
     shorter = {**collected, 'other': {name: rows[:1] for name, rows in collected['test'].items()}}
     assert len(change_rows(shorter, 'psnr')) == 3
+    again = {**collected, 'other': {name: [dict(row) for row in rows] for name, rows in collected['test'].items()}}
+    assert change_rows(again, 'psnr')[1][2] == '+0.00 (0.00)'
+    for rows in again['other'].values():
+        for row in rows:
+            row['truth'] = 'other'
+    assert change_rows(again, 'psnr')[1][2] != '+0.00 (0.00)'
 
 
 def test_magnitudes_are_compared_up_to_a_factor() -> None:
