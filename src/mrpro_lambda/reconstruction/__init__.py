@@ -2,6 +2,8 @@
 
 from mrpro_lambda.reconstruction.AdaptiveDictionaryReconstruction import AdaptiveDictionaryReconstruction
 from mrpro_lambda.reconstruction.AdaptiveTotalVariationReconstruction import AdaptiveTotalVariationReconstruction
+from mrpro_lambda.reconstruction.adaptive_total_variation_denoising import adaptive_total_variation_denoising
+from mrpro_lambda.reconstruction.estimate_image_noise import estimate_image_noise
 from mrpro_lambda.reconstruction.estimate_noise import NoiseEstimate, estimate_noise
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
@@ -15,6 +17,8 @@ __all__ = [
     "LearnedReconstruction",
     "LearnedSolution",
     "NoiseEstimate",
+    "adaptive_total_variation_denoising",
+    "estimate_image_noise",
     "estimate_noise",
     "estimate_noise_std",
     "estimate_noise_weight",

@@ -6,15 +6,23 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from torch.utils.data import ConcatDataset
 
 from mrpro_lambda.datasets import AcquisitionFamily, ImageSource, SimulatedData, read_images
+from mrpro_lambda.losses import HeldOut, Recorrupted, ScanLoss, UnbiasedRisk
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.recipes import Recipe
 
+Loss = Literal['target', 'recorrupted', 'held_out', 'unbiased_risk']
+_LOSSES: dict[Loss, type[ScanLoss] | None] = {
+    'target': None,
+    'recorrupted': Recorrupted,
+    'held_out': HeldOut,
+    'unbiased_risk': UnbiasedRisk,
+}
 _Noise = Annotated[float, Range(0, 1000)]
 _Zoom = Annotated[float, Range(0.01, 100)]
 
@@ -80,8 +88,10 @@ class TrainingConfig:
     """Images in a step, on each device."""
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 1e-3
     """Largest learning rate, reached after 50 steps; then it falls to zero as a cosine."""
+    loss: Loss = 'target'
+    """Loss: the error of the image, or one of `mrpro_lambda.losses`, which does not look at the target."""
     background_weight: Annotated[float, Range(0, 1e6)] = 0.2
-    """Weight of the background in the loss."""
+    """Weight of the background in the error of the image."""
     initial_weights: str | None = None
     """Weights to start from, a file of an earlier training. The network may see more than that of the weights."""
     seed: Annotated[int, Range(0, 2**32 - 2)] = 0
@@ -136,6 +146,12 @@ class TrainingConfig:
             dictionaries=tuple(str(root / d) if d.endswith('.safetensors') else d for d in config.dictionaries),
         )
 
+    @property
+    def loss_without_target(self) -> ScanLoss | None:
+        """The loss, `None` for the error of the image."""
+        loss = _LOSSES[self.loss]
+        return None if loss is None else loss()
+
     def trained_for(self) -> dict[str, Any]:
         """Return what weights of this training are for, in the fields of a `~mrpro_lambda.recipes.Recipe`."""
         acceleration = getattr(self.sampling, 'acceleration', None)
@@ -166,7 +182,7 @@ class TrainingConfig:
     def validation_data(self) -> ConcatDataset:
         """Read the validation images and set up the simulation at each noise level."""
         images = read_all(self.validation_images)
-        smallest = min((image.shape for image in images), key=min)
+        smallest = min((image.shape[-2:] for image in images), key=min)
         if min(smallest) < 7:
             raise ValueError(f'validation_images must have the 7 pixels of a window of SSIM, got {tuple(smallest)}.')
         return ConcatDataset(
