@@ -8,7 +8,7 @@ from mrpro_lambda.checks import check_number
 from mrpro_lambda.losses.ScanLoss import Measured, Reconstruct, ScanLoss
 
 _FEWEST = 3
-"""Smallest number of samples or readouts that are held out or kept."""
+"""Smallest number of samples or readouts that some are held out of."""
 _SPARSE = 0.9
 """Density of the samples below which there are gaps."""
 
@@ -44,8 +44,8 @@ class HeldOut(ScanLoss):
         Parameters
         ----------
         fraction
-            Fraction that is held out, of the samples with gaps around them. With fewer samples, a reconstruction needs
-            stronger regularization.
+            Fraction that is held out, of the samples with gaps around them, but at least one. With fewer samples, a
+            reconstruction needs stronger regularization.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class HeldOut(ScanLoss):
         self.fraction = fraction
 
     def check(self, measured: Measured) -> None:
-        """Raise an error if nothing is missing, or if so few samples would be held out or kept that there may be none.
+        """Raise an error if nothing is missing, or if hardly any samples have gaps around them.
 
         With all of the measured band sampled, a reconstruction without some samples has another task than one with all
         of them: it fills gaps, where in use there is noise alone.
@@ -69,11 +69,10 @@ class HeldOut(ScanLoss):
                 f'{tuple(measured.data.shape)}: use Recorrupted or UnbiasedRisk.'
             )
         n = int((_odds(measured) > 0).sum())
-        if n * min(self.fraction, 1 - self.fraction) < _FEWEST:
+        if n < _FEWEST:
             raise ValueError(
-                f'Too few samples to hold {self.fraction:g} of them out: at least {_FEWEST} samples with gaps around '
-                'them, or readouts where these are complete, must be held out and kept, got '
-                f'{n} in data of shape {tuple(measured.data.shape)}.'
+                f'There must be at least {_FEWEST} samples with gaps around them, or readouts where these are complete, '
+                f'that can be held out, got {n} in data of shape {tuple(measured.data.shape)}.'
             )
 
     def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
