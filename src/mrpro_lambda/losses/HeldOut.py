@@ -72,7 +72,7 @@ class HeldOut(ScanLoss):
         if n < _FEWEST:
             raise ValueError(
                 f'There must be at least {_FEWEST} samples with gaps around them, or readouts where these are complete, '
-                f'that can be held out, got {n} in data of shape {tuple(measured.data.shape)}.'
+                f'to hold some out, got {n} in data of shape {tuple(measured.data.shape)}.'
             )
 
     def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
