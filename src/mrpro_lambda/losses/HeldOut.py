@@ -71,7 +71,7 @@ class HeldOut(ScanLoss):
         n = int((_odds(measured) > 0).sum())
         if n < _FEWEST:
             raise ValueError(
-                f'There must be at least {_FEWEST} samples with gaps around them, or readouts where these are complete, '
+                f'There must be at least {_FEWEST} samples with gaps around them (readouts where these are complete) '
                 f'to hold some out, got {n} in data of shape {tuple(measured.data.shape)}.'
             )
 
