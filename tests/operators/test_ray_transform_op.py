@@ -158,7 +158,10 @@ _GOOD: dict[str, Any] = {'angles': torch.zeros(3), 'n_bins': 4, 'bin_width': 1.0
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'angles': torch.zeros(2, 3)}, r'angles must be real, of shape \(n_angles,\), got torch.float32, shape \(2, 3'),
+        (
+            {'angles': torch.zeros(2, 3)},
+            r'angles must be real, of shape \(n_angles,\), got torch.float32, shape \(2, 3',
+        ),
         ({'angles': torch.tensor([0.0, float('inf')])}, 'angles must be finite'),
         ({'n_bins': 0}, 'n_bins must be an integer from 1 on, got 0'),
         ({'bin_width': -1.0}, 'bin_width must be positive and finite'),

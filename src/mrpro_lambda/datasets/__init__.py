@@ -18,6 +18,7 @@ from mrpro_lambda.datasets.SimulatedScans import SimulatedScans
 from mrpro_lambda.datasets.VariableDensityRandom import VariableDensityRandom
 from mrpro_lambda.datasets.augment_image import augment_image
 from mrpro_lambda.datasets.read_images import read_images
+from mrpro_lambda.datasets.read_lodopab import LodopabScan, read_lodopab
 from mrpro_lambda.datasets.simulation import complex_noise, k1_noise_weight, simulate_coil_maps, smooth_phase
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "CartesianSampling",
     "CentralBox",
     "ImageSource",
+    "LodopabScan",
     "LowDoseParallelBeam",
     "LowDoseSample",
     "Mixture",
@@ -41,6 +43,7 @@ __all__ = [
     "complex_noise",
     "k1_noise_weight",
     "read_images",
+    "read_lodopab",
     "simulate_coil_maps",
     "smooth_phase",
 ]

@@ -12,7 +12,9 @@ from mrpro_lambda.operators.ParallelBeam import ParallelBeam
 from mrpro_lambda.operators.RayTransformOp import RayTransformOp
 
 
-def filtered_back_projection(data: torch.Tensor, ray_transform_op: RayTransformOp, *, cutoff: float = 1.0) -> torch.Tensor:
+def filtered_back_projection(
+    data: torch.Tensor, ray_transform_op: RayTransformOp, *, cutoff: float = 1.0
+) -> torch.Tensor:
     r"""Invert line integrals by the ramp filter with a Hann window and back projection [KAK1988]_.
 
     The window is :math:`\cos^2(\pi f / 2 f_c)` below the frequency :math:`f_c`. Each angle has the weight of the part of

@@ -1,6 +1,7 @@
 """From k-space data to images: drop-in reconstructions for mrpro."""
 
 from mrpro_lambda.reconstruction.AdaptiveDictionaryReconstruction import AdaptiveDictionaryReconstruction
+from mrpro_lambda.reconstruction.AdaptiveLowDoseReconstruction import AdaptiveLowDoseReconstruction
 from mrpro_lambda.reconstruction.AdaptiveTotalVariationReconstruction import AdaptiveTotalVariationReconstruction
 from mrpro_lambda.reconstruction.estimate_noise import NoiseEstimate, estimate_noise
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
@@ -11,6 +12,7 @@ from mrpro_lambda.reconstruction.residual_image import residual_image
 
 __all__ = [
     "AdaptiveDictionaryReconstruction",
+    "AdaptiveLowDoseReconstruction",
     "AdaptiveTotalVariationReconstruction",
     "LearnedReconstruction",
     "LearnedSolution",

@@ -50,7 +50,7 @@ class Problem:
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
     rhs: torch.Tensor
-    r"""Right-hand side :math:`A^H y`, an image; for other data terms their `~mrpro_lambda.data_terms.DataTerm.rhs`."""
+    r"""Right-hand side :math:`A^H y`, an image; of other data terms see `~mrpro_lambda.data_terms.DataTerm.rhs`."""
     threshold: torch.Tensor
     r"""Lambda map in the shape of :math:`K u`, with a last axis more if real and imaginary part differ in it."""
     modulation: torch.Tensor | None = None
