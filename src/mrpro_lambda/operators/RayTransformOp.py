@@ -180,7 +180,7 @@ def _joseph_matrix(
     geometry: ScanGeometry, shape: tuple[int, int], pixel_size: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return starts of the rows, columns and values of the matrix of interpolated integrals, a row for each ray."""
-    n_y, n_x = shape
+    n_x = shape[1]
     lines = torch.arange(max(shape))
     n_lines = torch.tensor(shape)
     center = (n_lines.double() - 1) / 2

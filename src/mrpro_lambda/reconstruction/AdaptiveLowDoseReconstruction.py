@@ -40,8 +40,8 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         attenuation: float = 81.35858,
         model: LambdaMapModel | None = None,
         regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
-        tolerance: float = 1e-2,
-        max_iterations: int = 3000,
+        tolerance: float = 5e-2,
+        max_iterations: int = 5000,
         cutoff: float = 0.641,
     ) -> None:
         r"""Initialize the reconstruction.
@@ -62,7 +62,8 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
             `~mrpro_lambda.weighting.Weight`: `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level,
             which serve many scans. Default: `NoiseWeight(0.03)`.
         tolerance
-            Stop when the certified gap of each image is below `tolerance` times its objective.
+            Stop when the certified gap of each image is below `tolerance` times its objective, of which the noise is
+            most. The gap is an upper bound, the true error of the objective is usually much smaller.
         max_iterations
             Largest number of iterations. If they end the solve, there is a `UserWarning`.
         cutoff
@@ -146,7 +147,7 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         if solution is not None and solution.reason == 'maximum number of iterations':
             warnings.warn(
                 f'After {solution.n_iterations} iterations the certified gap is {solution.relative_gap:.2g} of the '
-                f'objective, above the tolerance of {self.model.solver.tolerance:g}: raise max_iterations or tolerance.',
+                f'objective, above the tolerance of {self.model.solver.tolerance:g}: raise one of them.',
                 UserWarning,
                 stacklevel=2,
             )

@@ -36,8 +36,8 @@ class Problem:
     :math:`A` and :math:`S`.
 
     The solvers see the data of least squares through the Gram operator :math:`A^H A` and the right-hand side
-    :math:`A^H y` only. Such data so small or large that their squares would leave the range of single precision are divided by a power of two, as are
-    the start and the map: the minimizer scales with them.
+    :math:`A^H y` only. Such data so small or large that their squares would leave the range of single precision are
+    divided by a power of two, as are the start and the map: the minimizer scales with them.
     """
 
     regularizer: Regularizer
