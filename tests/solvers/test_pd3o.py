@@ -1,6 +1,6 @@
 """The primal-dual three-operator algorithm with counts of photons: minimizer, certificate and gradient."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -25,13 +25,29 @@ from mrpro_lambda.solvers.certificate import certificate_of_state
 from scipy.optimize import LinearConstraint, minimize
 
 from tests.helper import relative_image_difference
-from tests.solvers.cases import BACKWARDS, Case
+from tests.solvers.cases import BACKWARDS, SolverClass
 
 TV = TotalVariation((-2, -1), boundary='neumann')
 SHAPE = (1, 1, 1, 4, 3)
+SOLVER: SolverClass = PD3O
+"""The class, whose own parameters are not known here."""
 
 
-def scan_case(shape: tuple[int, ...] = SHAPE, regularizer: Regularizer = TV, seed: int = 0, **options: Any) -> Case:
+class ScanCase(NamedTuple):
+    """The arguments of a problem, in the order of `Problem.create`."""
+
+    regularizer: Regularizer
+    data: torch.Tensor
+    term: PoissonCounts
+    initial_image: torch.Tensor
+    lambda_map: torch.Tensor
+
+    @property
+    def problem(self) -> Problem:
+        return Problem.create(*self)
+
+
+def scan_case(shape: tuple[int, ...] = SHAPE, regularizer: Regularizer = TV, seed: int = 0, **options: Any) -> ScanCase:
     """Counts of few photons of an image with air, in double precision: some pixels are 0 at the minimum."""
     rng = RandomGenerator(seed)
     pixel_size = 0.26 / max(shape)
@@ -44,23 +60,23 @@ def scan_case(shape: tuple[int, ...] = SHAPE, regularizer: Regularizer = TV, see
     counts = term.draw(img, torch.Generator().manual_seed(seed)).clamp_min(1)
     lambda_map = rng.float64_tensor((1, *shape), 3.0, 12.0)
     start = img + 0.1 * rng.randn_tensor(shape, torch.float64)
-    return Case(regularizer, term.from_counts(counts), term, start, lambda_map)  # type: ignore[arg-type]
+    return ScanCase(regularizer, term.from_counts(counts), term, start, lambda_map)
 
 
-def objective_by_scipy(case: Case) -> tuple[float, torch.Tensor]:
+def objective_by_scipy(case: ScanCase) -> tuple[float, torch.Tensor]:
     """Minimize with a variable for the size of each difference, by sequential quadratic programming."""
     n = case.initial_image.numel()
-    term, shape = case.acquisition_op, case.initial_image.shape
+    term, shape = case.term, case.initial_image.shape
     differences = torch.stack([TV.transform(e.reshape(shape)).flatten() for e in torch.eye(n).double()], 1).numpy()
     m = len(differences)
     weight = case.problem.threshold.flatten().numpy()
-    rhs = term.rhs(case.data)  # type: ignore[operator]
+    rhs = term.rhs(case.data)
     scale = 1e-2  # of the objective, for the line search
 
     def function(v: np.ndarray) -> tuple[float, np.ndarray]:
         img = torch.as_tensor(v[:n]).reshape(shape)
-        value = term.value(term.acquisition_op(img)[0], case.data).sum().item()  # type: ignore
-        gradient = term.gradient(img, rhs).flatten().numpy()  # type: ignore
+        value = term.value(term.acquisition_op(img)[0], case.data).sum().item()
+        gradient = term.gradient(img, rhs).flatten().numpy()
         return scale * (value + weight @ v[n:]), scale * np.concatenate((gradient, weight))
 
     img = case.initial_image.clamp_min(0).flatten().numpy()
@@ -100,7 +116,7 @@ def test_gap_is_an_upper_bound_and_vanishes(regularizer: Regularizer, options: d
     case = scan_case(regularizer=regularizer)
     smallest = PD3O(regularizer, n_iterations=1500).solve(*case[1:])
     assert smallest.relative_gap < 1e-3
-    iteration = PD3O(regularizer, n_iterations=1, **options).iteration(case.problem)
+    iteration = SOLVER(regularizer, n_iterations=1, **options).iteration(case.problem)
     state = iteration.owned(iteration.init())
     lowest = smallest.objective.item() - smallest.gap.item()
     done = 0
@@ -108,7 +124,7 @@ def test_gap_is_an_upper_bound_and_vanishes(regularizer: Regularizer, options: d
         iteration.run(state, done, until - done)
         done = until
         for bound in ('trivial', 'plain', 'repaired', 'thoroughly repaired'):
-            found = certificate_of_state(iteration, state, bound)  # type: ignore[arg-type]
+            found = certificate_of_state(iteration, state, bound)
             assert found.objective.item() >= lowest
             assert found.objective.item() - found.gap.item() <= smallest.objective.item() * (1 + 1e-12)
     assert found.relative_gap < 5e-2
@@ -151,8 +167,8 @@ def test_large_weights_give_the_best_constant() -> None:
     case = scan_case()
     img = PD3O(TV, n_iterations=1000)(*case[1:4], 1e5)
     assert (img - img.mean()).abs().max() < 1e-3 * img.mean()
-    slope = case.acquisition_op.gradient(img.mean().expand(SHAPE), case.problem.rhs).sum()  # type: ignore[operator]
-    curvature = case.acquisition_op.curvature(img, torch.ones(SHAPE).double()).sum()  # type: ignore[operator]
+    slope = case.term.gradient(img.mean().expand(SHAPE), case.problem.rhs).sum()
+    curvature = case.term.curvature(img, torch.ones(SHAPE).double()).sum()
     assert (slope / curvature).abs() < 1e-3 * img.mean()
 
 
@@ -162,8 +178,8 @@ def test_images_of_a_batch_are_independent() -> None:
     case = scan_case((2, *SHAPE[1:]), n_photons=n_photons)
     together = PD3O(TV, n_iterations=50).solve(*case[1:])
     for i in range(2):
-        op = case.acquisition_op.acquisition_op
-        term = PoissonCounts(op, n_photons=n_photons[i].item())  # type: ignore[arg-type]
+        op = case.term.acquisition_op
+        term = PoissonCounts(op, n_photons=n_photons[i].item())
         alone = PD3O(TV, n_iterations=50).solve(
             case.data[i : i + 1], term, case.initial_image[i : i + 1], case.lambda_map[:, i : i + 1]
         )
@@ -171,9 +187,9 @@ def test_images_of_a_batch_are_independent() -> None:
         torch.testing.assert_close(together.objective[i : i + 1], alone.objective, rtol=1e-10, atol=0)
 
 
-def gradients(case: Case, backward: Backward, n_iterations: int = 13) -> tuple[torch.Tensor, ...]:
+def gradients(case: ScanCase, backward: Backward, n_iterations: int = 13) -> tuple[torch.Tensor, ...]:
     inputs = [x.clone().requires_grad_() for x in (case.data, case.initial_image, case.lambda_map)]
-    img = PD3O(TV, n_iterations=n_iterations, backward=backward)(inputs[0], case.acquisition_op, *inputs[1:])
+    img = PD3O(TV, n_iterations=n_iterations, backward=backward)(inputs[0], case.term, *inputs[1:])
     direction = RandomGenerator(5).randn_tensor(img.shape, torch.float64)
     return img.detach(), *torch.autograd.grad((direction * img).sum(), inputs, materialize_grads=True)
 
@@ -195,7 +211,7 @@ def test_gradcheck(backward: type[Backward]) -> None:
     solver = PD3O(TV, n_iterations=6, backward=backward.exact(6))
 
     def image(data: torch.Tensor, img: torch.Tensor, lambda_map: torch.Tensor) -> torch.Tensor:
-        return solver(data, case.acquisition_op, img, lambda_map)
+        return solver(data, case.term, img, lambda_map)
 
     inputs = tuple(x.clone().requires_grad_() for x in (case.data, case.initial_image, case.lambda_map))
     assert torch.autograd.gradcheck(image, inputs, eps=1e-7, atol=1e-7, rtol=1e-4)
@@ -238,7 +254,7 @@ def test_memory_of_the_reverse_pass() -> None:
 @pytest.mark.parametrize('options', [{'primal_step': 1.0}, {'primal_step': 0.0}, {'dual_step': 1.1}])
 def test_steps_out_of_range(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
-        PD3O(TV, n_iterations=1, **options)
+        SOLVER(TV, n_iterations=1, **options)
 
 
 def test_problem_of_counts_has_no_gram_operator() -> None:

@@ -119,7 +119,7 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         axes = '(angles, bins)' if name == 'A sinogram' else '(y, x)'
         if tuple(x.shape[-2:]) != shape:
             raise ValueError(f'{name} must end with the axes {axes} = {shape}, got shape {tuple(x.shape)}.')
-        dtype = self._matrix_values.dtype
+        dtype = self._values.dtype
         if x.dtype != dtype:
             raise ValueError(
                 f'{name} must be of {dtype} as the operator, got {x.dtype}, shape {tuple(x.shape)}: convert one of '
@@ -129,7 +129,8 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
     def _multiply(self, name: str, x: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Multiply with a matrix."""
         n_columns = x.shape[-2:].numel()
-        matrix = _csr(*(getattr(self, f'{name}_{part}') for part in ('starts', 'columns', 'values')), n_columns)
+        starts, columns, values = (getattr(self, f'{name}_{part}') for part in ('starts', 'columns', 'values'))
+        matrix = _csr(starts, columns, values, n_columns)
         images = x.reshape(-1, n_columns)
         if len(images) == 1:
             return torch.mv(matrix, images[0]).reshape(*x.shape[:-2], *shape)
@@ -140,7 +141,13 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
     @property
     def n_entries(self) -> int:
         """Number of entries of the matrix."""
-        return len(self._matrix_values)
+        return self._values.numel()
+
+    @property
+    def _values(self) -> torch.Tensor:
+        """Entries of the matrix."""
+        values: torch.Tensor = self.get_buffer('_matrix_values')
+        return values
 
     @cached_property
     def norm_squared_bound(self) -> float:
@@ -154,7 +161,7 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         .. [COL1942] Collatz L (1942) Einschließungssatz für die charakteristischen Zahlen von Matrizen. Math Z 48
            https://doi.org/10.1007/BF01180013
         """
-        v = torch.ones(self.image_shape, dtype=self._matrix_values.dtype, device=self._matrix_values.device)
+        v = torch.ones(self.image_shape, dtype=self._values.dtype, device=self._values.device)
         bound = float('inf')
         for _ in range(40):
             (following,) = self.adjoint(*self(v))
