@@ -14,6 +14,7 @@ from mrpro_lambda.datasets.Mixture import Mixture
 from mrpro_lambda.datasets.Radial import Radial
 from mrpro_lambda.datasets.RadialSample import RadialSample
 from mrpro_lambda.datasets.read_images import read_images
+from mrpro_lambda.datasets.read_lodopab import LodopabScan, read_lodopab
 from mrpro_lambda.datasets.Sample import Sample
 from mrpro_lambda.datasets.SimulatedAcquisitions import SimulatedAcquisitions
 from mrpro_lambda.datasets.SimulatedCine import SimulatedCine
@@ -30,6 +31,7 @@ __all__ = [
     "CentralBox",
     "ImageSource",
     "KtLines",
+    "LodopabScan",
     "LowDoseParallelBeam",
     "LowDoseSample",
     "Mixture",
@@ -45,6 +47,7 @@ __all__ = [
     "complex_noise",
     "k1_noise_weight",
     "read_images",
+    "read_lodopab",
     "simulate_coil_maps",
     "smooth_phase",
 ]
