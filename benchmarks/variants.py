@@ -35,7 +35,7 @@ DIM = (-2, -1)
 WEIGHTS = [0.25 * 1.4**i for i in range(6)]
 """Weights of wavelets in units of the noise."""
 _BAND = 16.0
-"""Standard deviation of the window of the k-space of raw scans, in samples: twice that of phase-aware models."""
+"""Standard deviation of the window of the k-space of raw scans, in samples: wider than that of phase-aware models."""
 
 
 def models(kind: str, method: str) -> dict[str, LambdaMapModel]:

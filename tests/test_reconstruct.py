@@ -166,9 +166,22 @@ def test_fit_to_the_scan(raw: WriteRaw, tmp_path: Path) -> None:
     assert main(['reconstruct', str(file), '--output', str(folder), *options]) in (0, 3)
     report = json.loads((folder / 'fit.json').read_text('utf-8'))
     assert report == json.loads((folder / 'report.json').read_text('utf-8'))['weight']
-    assert len(report['losses']) == 100
+    assert len(report['losses']) == 60
     assert (folder / 'fit.png').stat().st_size > 1000
     assert 'fitted to the scan' in report['rule']
+
+
+def test_time_of_a_fit(raw: WriteRaw, tmp_path: Path) -> None:
+    """It ends early, with a note; without a fit, or with no time at all, the option is an error."""
+    options = ['--fit', '--fit-time', '1e-6', '--noise-std', '0.1', '--csm', 'none', '--max-iterations', '30']
+    assert main(['reconstruct', str(raw(lines=LINES)), '--output', str(tmp_path / 'out'), *options]) in (0, 3)
+    report = json.loads((tmp_path / 'out/report.json').read_text('utf-8'))
+    assert not report['weight']['losses']
+    assert any('stopped after 0 of 60 steps, as its time of 1e-06 s was over' in note for note in report['notes'])
+    with pytest.raises(ValueError, match='fit_time needs fit, got fit_time=3'):
+        Settings(fit_time=3.0)
+    with pytest.raises(ValueError, match='fit_time must be a finite number above 0, got 0'):
+        Settings(fit=True, fit_time=0.0)
 
 
 @pytest.mark.parametrize('rule', ['sure', 'discrepancy', 'l-curve'])

@@ -178,8 +178,10 @@ def _load_trained(
             f'The weights in {path} are those of another architecture: {len(different)} tensor(s) differ, the first is '
             f'{first} with shape {given.get(first)}, expected {expected.get(first)}.'
         )
+    kinds = {key: value.dtype for key, value in trained.state_dict().items()}
     for key, value in state.items():
-        if value.dtype not in (torch.float32, torch.float64) or not bool(value.isfinite().all()):
+        counts = not kinds[key].is_floating_point and value.dtype == kinds[key]  # of batches that were normalized
+        if not counts and (value.dtype not in (torch.float32, torch.float64) or not bool(value.isfinite().all())):
             raise ValueError(
                 f'The weights in {path} must be finite numbers of single or double precision, {key} of {value.dtype}, '
                 f'shape {tuple(value.shape)}, holds {int((~value.isfinite()).sum())} NaN or Inf.'

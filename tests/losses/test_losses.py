@@ -8,7 +8,7 @@ from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda import losses
-from mrpro_lambda.losses import HeldOut, Measured, Recorrupted, ScanLoss, UnbiasedRisk
+from mrpro_lambda.losses import HeldOut, Measured, Recorrupted, RobustHeldOut, ScanLoss, UnbiasedRisk
 from mrpro_lambda.operators import CartesianAcquisitionOp
 
 from tests.regularizers.cases import concrete_subclasses
@@ -75,6 +75,10 @@ def test_expectation_is_the_error_at_samples(name: str, create: Callable[[], Lin
         if isinstance(loss, HeldOut):  # each sample that was seen has kept its value
             weight = scan.sampled * (data != scan.data)
             constant, true = 1.0, (weight * error).sum() / weight.sum()
+        elif isinstance(loss, RobustHeldOut):
+            kept, held = scan.sampled * (data != 0), scan.sampled * (data == 0)
+            constant = 1 + 0.5 / loss.recorrupted.strength**2
+            true = 0.5 * ((kept * error).sum() / kept.sum() + (held * error).sum() / held.sum())
         else:
             constant = 1 + 1 / loss.strength**2 if isinstance(loss, Recorrupted) else 0.0
             true = scan.mean(error)
@@ -131,8 +135,8 @@ def test_weights_of_held_out_samples() -> None:
 
 
 def test_center_is_kept() -> None:
-    """Also with coils, and on each spoke of a radial acquisition."""
-    for operator, n in ((CartesianAcquisitionOp(torch.ones(1, 1, 1, 6, 7)), 1), (cartesian(), 2), (radial(), 5)):
+    """Also with coils."""
+    for operator, n in ((CartesianAcquisitionOp(torch.ones(1, 1, 1, 6, 7)), 1), (cartesian(), 2)):
         img = image()
         scan = measured(operator, img, torch.Generator().manual_seed(1))
         assert scan.center.shape == (*scan.data.shape[:-4], 1, *scan.data.shape[-3:])
@@ -145,6 +149,23 @@ def test_center_is_kept() -> None:
         HeldOut(0.9)(kept, scan, torch.Generator().manual_seed(2))
 
 
+def test_complete_readouts_are_held_out() -> None:
+    """Lines without the one at the center; all spokes are at the center."""
+    lines = torch.zeros(1, 1, 1, 6, 7)
+    lines[..., [0, 1, 3, 4, 5], :] = 1
+    for operator, center in ((CartesianAcquisitionOp(lines), 3), (radial(), None)):
+        scan = measured(operator, image(1), torch.Generator().manual_seed(1))
+        counts = torch.zeros(scan.data.shape[-2])
+        for seed in range(30):
+            kept = HeldOut(0.4).kept(scan, torch.Generator().manual_seed(seed))
+            assert bool((kept == kept[..., :1]).all())
+            held = (kept[..., 0] == 0).flatten()
+            assert int(held.sum()) == 2
+            counts += held
+        sampled = (scan.sampled[0, 0, 0, :, 0] > 0) & (torch.arange(len(counts)) != center)
+        assert bool(((counts > 0) == sampled).all())
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match='strength must be positive and finite, got 0'):
         Recorrupted(0)
@@ -154,6 +175,10 @@ def test_errors() -> None:
         HeldOut(probability=torch.zeros(1))
     with pytest.raises(ValueError, match='factor of a loss must be positive'):
         -1.0 * Recorrupted()
-    scan = measured(CartesianAcquisitionOp(torch.ones(1, 1, 1, 6, 7)), image(1), torch.Generator())
-    with pytest.raises(ValueError, match=r'at least 10 must be held out and kept, got 42 samples'):
-        HeldOut().check(scan)
+    for mask, message in (
+        (torch.ones(1, 1, 1, 6, 7), 'all of the measured band was sampled, in data of shape'),
+        (torch.eye(6, 7)[None, None, None], r'at least 3 samples, or .* must be held out and kept, got 5 in data of'),
+    ):
+        scan = measured(CartesianAcquisitionOp(mask), image(1), torch.Generator())
+        with pytest.raises(ValueError, match=message):
+            HeldOut().check(scan)

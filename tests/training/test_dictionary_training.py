@@ -15,7 +15,7 @@ from mrpro_lambda.nets import UNet
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
 from mrpro_lambda.regularizers import DictionarySparsity
-from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.ModelModule import ModelModule
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -51,14 +51,14 @@ def config(folder: Path) -> TrainingConfig:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Numbers of filters of the training steps."""
     found: list[int] = []
-    step = LambdaMapModule.training_step
+    step = ModelModule.training_step
 
-    def recorded(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
+    def recorded(self: ModelModule, sample: Any, batch_idx: int) -> torch.Tensor:
         loss = step(self, sample, batch_idx)
         found.append(lambda_model(self).solver.regularizer.n_maps)
         return loss
 
-    monkeypatch.setattr(LambdaMapModule, 'training_step', recorded)
+    monkeypatch.setattr(ModelModule, 'training_step', recorded)
     return found
 
 
@@ -72,12 +72,12 @@ def weights(path: Path) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(load_weights(path)[0].parameters()).detach()
 
 
-def module(config: TrainingConfig, **options: Any) -> LambdaMapModule:
+def module(config: TrainingConfig, **options: Any) -> ModelModule:
     common: dict[str, Any] = {'filters': [filters(shape) for shape in SHAPES], 'learn_beta': config.learn_beta}
-    return LambdaMapModule(config.model, max_steps=config.max_steps, seed=config.seed, **common | options)
+    return ModelModule(config.model, max_steps=config.max_steps, seed=config.seed, **common | options)
 
 
-def lambda_model(trained: LambdaMapModule) -> LambdaMapModel:
+def lambda_model(trained: ModelModule) -> LambdaMapModel:
     assert isinstance(trained.model, LambdaMapModel)
     return trained.model
 
@@ -97,7 +97,7 @@ def test_from_toml(config: TrainingConfig, folder: Path) -> None:
     [
         (CONFIG.replace('seed = 3', "seed = 3\ndictionaries = ['a']"), r"only for it, got \['a'\]"),
         (CDL.replace("dictionaries = ['first.safetensors', 'second.safetensors']", ''), r'dictionaries must be given'),
-        (CDL.replace("'cdl'", "'wavelet'"), r"must be one of \['cdl', 'tgv', 'tv'\], got 'wavelet'"),
+        (CDL.replace("'cdl'", "'wavelet'"), r"must be one of \['cdl', .*'tgv', 'tv', .*\], got 'wavelet'"),
         (CDL.replace('beta = 2.0', 'gamma = 2.0'), r"Unknown key\(s\) \['gamma'\] in section \[model\]"),
         (CDL.replace("name = 'CartesianLines'", "name = 'Mixture'", 1), r"Unknown key\(s\) \['acceleration'"),
     ],
@@ -160,15 +160,15 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     config = dataclasses.replace(config, max_steps=5)
     expected = train(config, tmp_path / 'uninterrupted', progress=False)
     uninterrupted = drawn.copy()
-    step = LambdaMapModule.training_step
+    step = ModelModule.training_step
 
-    def interrupted(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
+    def interrupted(self: ModelModule, sample: Any, batch_idx: int) -> torch.Tensor:
         if self.trainer.global_step == stop:
             raise RuntimeError('power failure')
         return step(self, sample, batch_idx)
 
     with monkeypatch.context() as context:
-        context.setattr(LambdaMapModule, 'training_step', interrupted)
+        context.setattr(ModelModule, 'training_step', interrupted)
         with pytest.raises(RuntimeError, match='power failure'):
             train(config, tmp_path / 'interrupted', progress=False)
     drawn.clear()
@@ -263,12 +263,12 @@ def test_dictionary_model_needs_filters(config: TrainingConfig) -> None:
     with pytest.raises(ValueError, match='dictionary model needs filters'):
         module(config, filters=())
     with pytest.raises(ValueError, match='learn_beta needs a dictionary model with beta above 0'):
-        LambdaMapModule(TotalVariationRecipe(n_features=2, n_resolutions=2), learn_beta=True)
+        ModelModule(TotalVariationRecipe(n_features=2, n_resolutions=2), learn_beta=True)
 
 
 def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    monkeypatch.setattr(LambdaMapModule, 'log', lambda *_, **__: None)
+    monkeypatch.setattr(ModelModule, 'log', lambda *_, **__: None)
     trained = module(config)
     sample = torch.utils.data.default_collate([config.validation_data()[0]])
     for index in range(3):
@@ -280,12 +280,12 @@ def test_validation_takes_the_dictionaries_in_turn(config: TrainingConfig, monke
 
 def test_foreground_is_found_once_for_each_batch(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the batch goes to its device; the loss is that with the foreground of the targets."""
-    monkeypatch.setattr(LambdaMapModule, 'log', lambda *_, **__: None)
+    monkeypatch.setattr(ModelModule, 'log', lambda *_, **__: None)
     trained = module(config, filters=[filters(SHAPES[0])])
     sample = torch.utils.data.default_collate([config.validation_data()[0]])
     with torch.no_grad():
         expected = relative_mse(trained(sample), sample.img, sample.initial_image, trained.background_weight)
         batch = trained.on_before_batch_transfer(sample, 0)
-        for name in ('metrics', 'training.LambdaMapModule'):
+        for name in ('metrics', 'training.ModelModule'):
             monkeypatch.setattr(f'mrpro_lambda.{name}.foreground_mask', None)
         assert torch.equal(trained.training_step(batch, 0), expected)

@@ -13,7 +13,7 @@ from mrpro_lambda.cli import main
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.training.dictionary import DictionaryConfig
-from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.ModelModule import ModelModule
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
@@ -40,16 +40,16 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
     """Do something at a step of the next training."""
 
     def at(step: int, action: Callable[[], object]) -> None:
-        original = LambdaMapModule.training_step
+        original = ModelModule.training_step
         done: list[int] = []
 
-        def interrupted(self: LambdaMapModule, sample, batch_idx: int) -> torch.Tensor:
+        def interrupted(self: ModelModule, sample, batch_idx: int) -> torch.Tensor:
             if self.global_step == step and not done:
                 done.append(step)
                 action()
             return original(self, sample, batch_idx)
 
-        monkeypatch.setattr(LambdaMapModule, 'training_step', interrupted)
+        monkeypatch.setattr(ModelModule, 'training_step', interrupted)
 
     return at
 
@@ -208,7 +208,7 @@ def test_small_validation_images(config: TrainingConfig) -> None:
 def test_loss_that_is_not_finite(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The folder can be used for the next try."""
     with monkeypatch.context() as patch:
-        patch.setattr('mrpro_lambda.training.LambdaMapModule.relative_mse', lambda *_, **__: torch.tensor(torch.nan))
+        patch.setattr('mrpro_lambda.training.ModelModule.relative_mse', lambda *_, **__: torch.tensor(torch.nan))
         with pytest.raises(ValueError, match='loss must be finite, it is not at step 0'):
             train(config, tmp_path / 'out', progress=False)
     assert not (tmp_path / 'out' / 'weights.safetensors').exists()

@@ -12,7 +12,7 @@ from mrpro_lambda.datasets import CentralBox, Radial
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.pretrained import load_weights, load_weights_with_recipe, save_weights
 from mrpro_lambda.recipes import Recipe, TotalVariationRecipe
-from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.ModelModule import ModelModule
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 from torch.utils.data import default_collate
@@ -35,14 +35,14 @@ def config(folder: Path) -> TrainingConfig:
 def losses(monkeypatch: pytest.MonkeyPatch) -> Losses:
     """Losses of all training steps."""
     found: Losses = []
-    step = LambdaMapModule.training_step
+    step = ModelModule.training_step
 
-    def recorded(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
+    def recorded(self: ModelModule, sample: Any, batch_idx: int) -> torch.Tensor:
         loss = step(self, sample, batch_idx)
         found.append(loss.item())
         return loss
 
-    monkeypatch.setattr(LambdaMapModule, 'training_step', recorded)
+    monkeypatch.setattr(ModelModule, 'training_step', recorded)
     return found
 
 
@@ -50,7 +50,7 @@ def weights(path: Path) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(load_weights(path)[0].parameters()).detach()
 
 
-def lambda_model(trained: LambdaMapModule) -> LambdaMapModel:
+def lambda_model(trained: ModelModule) -> LambdaMapModel:
     assert isinstance(trained.model, LambdaMapModel)
     return trained.model
 
@@ -83,7 +83,7 @@ def test_training(config: TrainingConfig, losses: Losses, tmp_path: Path) -> Non
         'validation_ssim_foreground',
     }
     checkpoint = torch.load(tmp_path / 'output' / 'last.ckpt', weights_only=True)
-    trained = LambdaMapModule(config.model)
+    trained = ModelModule(config.model)
     trained.load_state_dict(checkpoint['state_dict'])
     sample = default_collate([config.validation_data()[0]])
     with torch.no_grad():
@@ -146,15 +146,15 @@ def test_interrupted_training_goes_on_to_the_same_weights(
     config = single_coil(config, max_steps=11, validation_interval=interval, n_workers=n_workers)
     expected = weights(train(config, tmp_path / 'uninterrupted', progress=False))
     uninterrupted = losses.copy()
-    step: Callable[..., torch.Tensor] = LambdaMapModule.training_step
+    step: Callable[..., torch.Tensor] = ModelModule.training_step
 
-    def interrupted(self: LambdaMapModule, sample: Any, batch_idx: int) -> torch.Tensor:
+    def interrupted(self: ModelModule, sample: Any, batch_idx: int) -> torch.Tensor:
         if self.trainer.global_step == stop:
             raise RuntimeError('power failure')
         return step(self, sample, batch_idx)
 
     with monkeypatch.context() as context:
-        context.setattr(LambdaMapModule, 'training_step', interrupted)
+        context.setattr(ModelModule, 'training_step', interrupted)
         with pytest.raises(RuntimeError, match='power failure'):
             train(config, tmp_path / 'interrupted', progress=False)
     losses.clear()
@@ -166,7 +166,7 @@ def test_interrupted_training_goes_on_to_the_same_weights(
 
 def test_learning_rates(config: TrainingConfig) -> None:
     """A warm-up of 50 steps, then half a cosine; that of the scale is five times that of the network."""
-    module = LambdaMapModule(config.model, learning_rate=0.01, max_steps=200)
+    module = ModelModule(config.model, learning_rate=0.01, max_steps=200)
     configured = module.configure_optimizers()
     optimizer, schedule = configured['optimizer'], configured['lr_scheduler']
     assert isinstance(schedule, dict)
@@ -187,20 +187,20 @@ def test_learning_rates(config: TrainingConfig) -> None:
 def test_gradient_is_clipped(config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """To a norm of 1 over all parameters, which are updated with it."""
     norms: list[tuple[float, float]] = []
-    clip = LambdaMapModule.configure_gradient_clipping
-    step: Callable[..., torch.Tensor] = LambdaMapModule.training_step
+    clip = ModelModule.configure_gradient_clipping
+    step: Callable[..., torch.Tensor] = ModelModule.training_step
 
-    def norm(module: LambdaMapModule) -> float:
+    def norm(module: ModelModule) -> float:
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
         return torch.nn.utils.parameters_to_vector(gradients).norm().item()
 
-    def recorded(self: LambdaMapModule, *args: Any, **options: Any) -> None:
+    def recorded(self: ModelModule, *args: Any, **options: Any) -> None:
         before = norm(self)
         clip(self, *args, **options)
         norms.append((before, norm(self)))
 
-    monkeypatch.setattr(LambdaMapModule, 'training_step', lambda *args: 1e6 * step(*args))
-    monkeypatch.setattr(LambdaMapModule, 'configure_gradient_clipping', recorded)
+    monkeypatch.setattr(ModelModule, 'training_step', lambda *args: 1e6 * step(*args))
+    monkeypatch.setattr(ModelModule, 'configure_gradient_clipping', recorded)
     train(single_coil(config, max_steps=2), tmp_path / 'output', progress=False)
     assert len(norms) == 2
     assert all(before > 10 and after == pytest.approx(1, rel=1e-3) for before, after in norms)
@@ -238,13 +238,13 @@ def test_weights_that_are_numbers(config: TrainingConfig, losses: Losses, tmp_pa
     assert len(losses) == 2
     before = torch.nn.utils.parameters_to_vector(recipe.build(config.seed).parameters())
     assert not torch.equal(weights(path), before)
-    again = LambdaMapModule(recipe)
+    again = ModelModule(recipe)
     again.load_weights(path)
     assert torch.equal(torch.nn.utils.parameters_to_vector(again.model.parameters()), weights(path))
     rates = [group['lr'] for group in again.configure_optimizers()['optimizer'].param_groups]
     assert rates[1] == 5 * rates[0]
     with pytest.raises(TypeError, match='The weight of the initial weights must be NetworkWeight'):
-        LambdaMapModule(dataclasses.replace(config.model, weight='network')).load_weights(path)  # type: ignore[call-arg]
+        ModelModule(dataclasses.replace(config.model, weight='network')).load_weights(path)  # type: ignore[call-arg]
 
 
 def test_what_the_weights_were_trained_for(config: TrainingConfig, tmp_path: Path) -> None:

@@ -89,10 +89,24 @@ def test_sure_is_unbiased(solver: Solver, stop: dict[str, Any]) -> None:
         img = solver.replace(**stop)(data, acquisition_op, one.initial_image, found.lambda_map(0.7))
         energy = acquisition_op(img - image(shape))[0].abs().square().sum((-4, -3, -2, -1), keepdim=True)
         error = energy / (SIGMA**2 * found.n_samples)
-        differences.append((Sure().criterion(found.points)[0] - error).mean().item())
+        differences.append((Sure.risk(found.points)[0] - error).mean().item())
     difference = torch.tensor(differences)
     assert difference.mean().abs() < 3 * difference.std() / n_seeds**0.5
     assert difference.std() < 0.1 * error.mean()
+
+
+def test_sure_sees_what_the_image_can_not_explain() -> None:
+    """A noise level that is far too low gives nearly the weight of the true one, and a warning."""
+    csm = RandomGenerator(0).complex128_tensor((1, 4, 1, 16, 14))
+    acquisition_op = CartesianAcquisitionOp(torch.ones(16, 14), csm / csm.abs().square().sum(1, keepdim=True).sqrt())
+    (data,) = acquisition_op(image())
+    data = data + SIGMA * RandomGenerator(1).randn_tensor(data.shape, torch.complex128)
+    solver = ADMM(TV, max_iterations=3000, tolerance=1e-4)
+    one = Scan(data, acquisition_op, acquisition_op.adjoint(data)[0], SIGMA, solver)
+    expected = Sure(low=0.05, high=4)(one)
+    with pytest.warns(UserWarning, match=r'differ by (3\.[89]|4) times the noise level'):
+        found = Sure(low=0.2, high=16)(one._replace(noise_std=SIGMA / 4))
+    torch.testing.assert_close(found, expected, rtol=0.2, atol=0)
 
 
 def test_degrees_of_freedom() -> None:

@@ -32,10 +32,9 @@ def number(initial: float = 0.01) -> LearnedNumbers:
 
 
 def fit(weight: Weight, seed: int = 0, **options: Any) -> Any:
-    given: dict[str, Any] = {'n_steps': 40, 'n_iterations': 15, 'learning_rate': 0.3} | options
-    return fit_weight(
-        weight, scan(SOLVER), generator=torch.Generator().manual_seed(seed), **{'loss': Recorrupted()} | given
-    )
+    task = ScanTask(scan(SOLVER), options.pop('loss', Recorrupted()), 8)
+    given: dict[str, Any] = {'n_steps': 40, 'learning_rate': 0.3} | options
+    return fit_weight(weight, task, generator=torch.Generator().manual_seed(seed), **given)
 
 
 @pytest.mark.parametrize('loss', LOSSES.values(), ids=LOSSES)
@@ -102,6 +101,43 @@ def test_images_of_a_batch_train_one_weight() -> None:
     assert FittedToScan(**SHORT)(given).shape == (1, 3, 1, 1, 16, 14)
 
 
+def test_frames_share_one_network() -> None:
+    """The same frame twice has the same map twice, although what the loss draws differs."""
+    one = scan(SOLVER)
+    data, acquisition_op = one.measured()
+    twice = Scan(
+        data.expand(2, -1, -1, -1, -1), acquisition_op, one.initial_image.expand(2, -1, -1, -1, -1), SIGMA, SOLVER
+    )
+    lambda_map = FittedToScan(**SHORT)(twice)
+    assert torch.equal(lambda_map[:, 0], lambda_map[:, 1])
+
+
+@pytest.mark.filterwarnings('ignore:The map that was fitted to the scan has a loss')
+@pytest.mark.parametrize(('fully_sampled', 'name'), [(False, 'RobustHeldOut'), (True, 'Recorrupted')])
+def test_loss_that_suits_the_scan(fully_sampled: bool, name: str) -> None:
+    """By default, and as a judge of the result: samples can be held out where some are missing."""
+    given = scan(SOLVER, fully_sampled=fully_sampled)
+    choice = FittedToScan(ActivityWeight(), n_steps=1, n_iterations=3).choose(given)
+    assert choice.report is not None
+    assert choice.report['loss'] == name
+    assert choice.report['compared by'] == ('Recorrupted' if fully_sampled else 'HeldOut')
+
+
+def test_iterations_go_on() -> None:
+    """With the same draw and weight, the loss comes to that of the solution, however few iterations a step has."""
+    task = ScanTask(scan(SOLVER), Recorrupted(), 4)
+
+    def loss(task: ScanTask, *, go_on: bool) -> float:
+        with torch.no_grad():
+            return task(number(0.3), torch.Generator().manual_seed(1), go_on=go_on).item()
+
+    exact = loss(ScanTask(scan(SOLVER), Recorrupted(), 3000), go_on=False)
+    start = loss(task, go_on=False)
+    for _ in range(40):
+        found = loss(task, go_on=True)
+    assert abs(found - exact) < 1e-4 * abs(start - exact)
+
+
 def test_dictionary() -> None:
     """There is a map for each filter."""
     solver = ADMM(DICTIONARY, max_iterations=300, tolerance=1e-2)
@@ -142,6 +178,10 @@ def test_errors() -> None:
         fitted(given._replace(noise_std=torch.full((1, 1, 1, 16, 14), SIGMA)))
     with pytest.raises(ValueError, match='needs parameters, NoiseWeight has none'):
         FittedToScan(NoiseWeight(1.0))
+    with pytest.raises(ValueError, match=r'at least 100 samples of k-space, got \d\d in data of shape'):
+        fitted(scan(SOLVER, shape=(1, 1, 1, 10, 12)))
+    with pytest.raises(ValueError, match='needs an undersampled acquisition'):
+        FittedToScan(loss=HeldOut(), **SHORT)(scan(SOLVER, fully_sampled=True))
     for name in ('n_steps', 'n_iterations'):
         with pytest.raises(ValueError, match=f'{name} must be an integer from 1 on, got 0'):
             FittedToScan(**{name: 0})  # type: ignore[arg-type]

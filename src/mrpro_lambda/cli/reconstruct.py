@@ -37,6 +37,7 @@ _METAVARS = {
     'coil_maps_file': 'FILE',
     'compression': 'F',
     'dictionary': 'NAME_OR_PATH',
+    'fit_time': 'SECONDS',
     'max_iterations': 'N',
     'model': 'NAME_OR_PATH',
     'noise_file': 'FILE',

@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
+from mrpro_lambda.operators.calibration_box import largest_sampled_box
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 
@@ -88,21 +89,7 @@ def _sampled_points(kdata: KData) -> torch.Tensor | None:
 
 def _width_of_box(kdata: KData, sampled: torch.Tensor) -> tuple[int, ...]:
     """Return the widths of the largest centered box of sampled points, in samples of the k-space of the image."""
-    # from the center outwards, such that the first w of them are the central w
-    for d, n in enumerate(sampled.shape):
-        offset = torch.arange(n, device=sampled.device) - n // 2
-        order = torch.where(offset < 0, -2 * offset - 1, 2 * offset).argsort()
-        sampled = sampled.index_select(d, order)
-    full = sampled.int()
-    for d in range(3):
-        full = full.cummin(d).values
-    if not bool(full.any()):
-        return (0, 0, 0)
-    boxes = full.nonzero() + 1
-    long = torch.tensor([n > 1 for n in sampled.shape], device=boxes.device)
-    shortest = torch.where(long, boxes, boxes.amax()).amin(-1)
-    boxes = boxes[shortest == shortest.amax()]
-    box = boxes[boxes.prod(-1).argmax()].tolist()
+    box = largest_sampled_box(sampled)
     header = kdata.header
     return tuple(
         min(floor(w * n / n_encoded), n)

@@ -11,6 +11,12 @@ from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.operators.acquisition_factors import without_coil_maps
+from mrpro_lambda.operators.BandLimitOp import BandLimitOp
+from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
+from mrpro_lambda.operators.gram_operator import gram_operator
+
+_COMPLETE = 0.9
+"""Fraction of the points of the measured band above which they count as all."""
 
 Reconstruct = Callable[[torch.Tensor, LinearOperator, torch.Tensor], torch.Tensor]
 """Reconstruction, from data, acquisition operator and standard deviation of the noise of a sample to the image."""
@@ -50,6 +56,17 @@ class Measured(NamedTuple):
         response = without_coil_maps(acquisition_op)(torch.ones_like(img))[0].abs().amax(-4, keepdim=True)
         center = response >= 0.99 * response.amax((-3, -2, -1), keepdim=True)
         return cls(data, acquisition_op, noise_std, sampled, center.expand(*data.shape[:-4], 1, *data.shape[-3:]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the acquisition is Cartesian and has sampled nearly all of the measured band."""
+        gram = gram_operator(without_coil_maps(self.acquisition_op))
+        if not isinstance(gram, CirculantGramOp):
+            return False
+        sampled = gram.transfer > 0
+        band = BandLimitOp.from_gram(gram)
+        inside = torch.ones_like(sampled) if band is None else band.band.bool().expand_as(sampled)
+        return sampled.sum().item() > _COMPLETE * inside.sum().item()
 
     def noise(self, generator: torch.Generator) -> torch.Tensor:
         r"""Draw noise of the samples, :math:`E|n|^2 = \sigma^2`."""

@@ -2,14 +2,18 @@
 
 from mrpro_lambda.losses.HeldOut import HeldOut
 from mrpro_lambda.losses.Recorrupted import Recorrupted
+from mrpro_lambda.losses.RobustHeldOut import RobustHeldOut
 from mrpro_lambda.losses.ScanLoss import Measured, ScanLoss, SumOfLosses
 from mrpro_lambda.losses.UnbiasedRisk import UnbiasedRisk
+from mrpro_lambda.losses.default_loss import default_loss
 
 __all__ = [
     'HeldOut',
     'Measured',
     'Recorrupted',
+    'RobustHeldOut',
     'ScanLoss',
     'SumOfLosses',
     'UnbiasedRisk',
+    'default_loss',
 ]

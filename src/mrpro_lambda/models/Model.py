@@ -85,6 +85,21 @@ class Model(torch.nn.Module, ABC):
         """
         return ModelSolution(self(data, acquisition_op, initial_image, noise_std))
 
+    def refusal(
+        self,
+        data: torch.Tensor,  # noqa: ARG002
+        acquisition_op: LinearOperator,  # noqa: ARG002
+        initial_image: torch.Tensor,  # noqa: ARG002
+    ) -> str | None:
+        """Tell why the method can not reconstruct data of such an acquisition, `None` if it can.
+
+        Parameters
+        ----------
+        data, acquisition_op, initial_image
+            As in `forward`, which raises an error with this text.
+        """
+        return None
+
     @property
     def uses_noise_level(self) -> bool:
         """Whether the noise level is needed."""

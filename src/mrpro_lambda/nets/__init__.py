@@ -1,8 +1,11 @@
-"""How strongly: networks that estimate Lambda maps. They know no physics."""
+"""Networks: how strongly to regularize, and from image to image. They know no physics."""
 
+from mrpro_lambda.nets.ComplexNet import ComplexNet
+from mrpro_lambda.nets.ConvNet import ConvNet
 from mrpro_lambda.nets.intensity import intensity
 from mrpro_lambda.nets.InverseResponse import InverseResponse
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.nets.UNet import UNet
+from mrpro_lambda.nets.DenseNet import DenseNet
 
-__all__ = ["InverseResponse", "LambdaNet", "UNet", "intensity"]
+__all__ = ["ComplexNet", "ConvNet", "DenseNet", "InverseResponse", "LambdaNet", "UNet", "intensity"]

@@ -193,6 +193,24 @@ def without_coil_maps(op: LinearOperator) -> LinearOperator:
     return _product(factors) if factors else op
 
 
+def split_coil_maps(op: LinearOperator) -> tuple[LinearOperator, torch.Tensor | None]:
+    """Split an acquisition into that of coil images and what the image is multiplied with to obtain them.
+
+    Returns
+    -------
+        Acquisition of coil images, and coil sensitivities of shape `(*other, coils, z, y, x)`; `None` if the operator
+        has none.
+    """
+    csm: torch.Tensor | None = None
+    for factor in acquisition_factors(op)[::-1]:
+        if isinstance(factor, SensitivityOp | ModulationOp):
+            maps = factor.csm_tensor if isinstance(factor, SensitivityOp) else factor.modulation
+            csm = maps if csm is None else csm * maps
+        else:
+            break
+    return without_coil_maps(op), csm
+
+
 def fourier_axes(op: FastFourierOp) -> tuple[int, ...]:
     """Return the axes of an FFT."""
     return op._dim

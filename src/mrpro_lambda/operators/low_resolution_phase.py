@@ -13,7 +13,7 @@ _SMOOTHING, _MARGIN = 9, 9  # voxels of the window that finds the object, and of
 
 
 def low_resolution_phase(
-    img: torch.Tensor, dim: Sequence[int], width: float = 8.0, *, object_only: bool = True
+    img: torch.Tensor, dim: Sequence[int], width: float = 6.0, *, object_only: bool = True
 ) -> torch.Tensor:
     r"""Return :math:`e^{i \varphi}` for the phase :math:`\varphi` of the center of the k-space of an image.
 

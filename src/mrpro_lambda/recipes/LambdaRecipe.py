@@ -19,6 +19,7 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.backward import TruncatedBackward
 from mrpro_lambda.solvers.FISTA import FISTA
+from mrpro_lambda.solvers.PD3O import PD3O
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
 from mrpro_lambda.weighting.CGImageWeight import CGImageWeight
@@ -177,4 +178,4 @@ class LambdaRecipe(Recipe):
         if self.penalty_factor != 1.0:
             name = self.algorithm.__name__
             raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for {name}.')
-        return PDHG(regularizer, **options) if self.algorithm is PDHG else FISTA(regularizer, **options)
+        return {FISTA: FISTA, PD3O: PD3O, PDHG: PDHG}[self.algorithm](regularizer, **options)

@@ -48,6 +48,8 @@ class Settings:
     fit: bool = False
     """Fit the map to the scan itself, from the weights of `model` if one is named, see
     `~mrpro_lambda.weighting.FittedToScan`."""
+    fit_time: Annotated[float, Range(0, above=True)] | None = None
+    """Seconds after which the fit takes no further step. `None`: it takes as long as it takes."""
     csm: Csm | None = None
     """How coil maps are estimated, unless they are given; `'none'` reconstructs each coil on its own. `None`:
     `'espirit'`, or `'none'` for one coil."""
@@ -73,6 +75,8 @@ class Settings:
             raise ValueError(f'Give either model or weight, got model={str(self.model)!r} and weight={self.weight!r}.')
         if self.fit and self.weight is not None:
             raise ValueError(f'Give either fit or weight, got weight={self.weight!r}.')
+        if self.fit_time is not None and not self.fit:
+            raise ValueError(f'fit_time needs fit, got fit_time={self.fit_time!r} without it.')
         if self.weight_unit != 'noise' and not isinstance(self.weight, int | float):
             raise ValueError(f'weight_unit={self.weight_unit!r} needs a number as weight, got {self.weight!r}.')
         if self.dictionary is not None and self.method != 'cdl' and (self.method is not None or self.model is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -324,18 +325,17 @@ def _reconstruction(
         'progress': progress,
     }
     options: dict[str, Any] = {'max_iterations': settings.max_iterations, 'tolerance': settings.tolerance}
+    fit_options: dict[str, Any] = {'seconds': settings.fit_time or math.inf, 'progress': progress}
     if weights is not None:
         model, name = weights.model, weights.name
         model.solver = model.solver.replace(**options)
         if settings.fit:
-            model = LambdaMapModel(
-                FittedToScan(model.weight, progress=progress), model.solver, band_limit=model.band_limit
-            )
+            model = LambdaMapModel(FittedToScan(model.weight, **fit_options), model.solver, band_limit=model.band_limit)
             name += ', fitted to the scan'
         return name, LearnedReconstruction(model=model, **common)
     name = {'cdl': 'dictionary', 'tgv': 'generalized variation'}.get(str(settings.method), 'total variation')
     if settings.fit:
-        options['regularization_weight'] = FittedToScan(progress=progress)
+        options['regularization_weight'] = FittedToScan(**fit_options)
         name += ' with a map fitted to the scan'
     elif isinstance(weight, str):
         options['regularization_weight'] = _RULES[weight](max_iterations=_SWEEP_ITERATIONS)

@@ -40,10 +40,19 @@ class Iteration(ABC, Generic[State]):
         What depends on the right-hand side of the problem is computed with the gradient mode of the caller.
         """
         self.problem = problem
+        self._given: State | None = None
 
     @abstractmethod
     def init(self) -> State:
         """Return the initial state."""
+
+    def begin(self, state: State) -> None:
+        """Begin with a state that was reached for the same scan, in place of `init`. It gets no gradient."""
+        self._given = state
+
+    def first(self) -> State:
+        """Return the state to begin with."""
+        return self.init() if self._given is None else self.resumed(self._given)
 
     @abstractmethod
     def step(self, state: State, index: int) -> State:
@@ -79,6 +88,13 @@ class Iteration(ABC, Generic[State]):
         gradient.add_threshold_(derivatives[len(cotangent)])
         if rhs.requires_grad:
             gradient.add_rhs_(derivatives[-1], 1.0)
+
+    def transpose_first_(self, cotangent: State, gradient: Gradient) -> None:
+        """As `transpose_init_`, without a contribution of a state that was given."""
+        if self._given is not None:
+            for part in cotangent:
+                part.zero_()
+        self.transpose_init_(cotangent, gradient)
 
     def transpose_init_(self, cotangent: State, gradient: Gradient) -> None:
         """Add the contribution of the initial state to the gradient, and bring it to the units of the problem."""

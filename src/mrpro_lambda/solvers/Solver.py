@@ -207,8 +207,21 @@ class Solver(torch.nn.Module, ABC):
         ValueError
             If an input is not valid, see `Problem.create`, or if a gradient is wanted of a solve to a tolerance.
         """
-        problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
+        return self.unroll(Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map))
+
+    def unroll(self, problem: Problem, state: Any = None) -> torch.Tensor:  # noqa: ANN401
+        """Solve a problem and return the image, see `forward`.
+
+        Parameters
+        ----------
+        problem
+            Problem.
+        state
+            State to begin with, see `resume`, which gets no gradient. `None`: the start.
+        """
         iteration = self.iteration(problem)
+        if state is not None:
+            iteration.begin(state)
         if not problem.requires_grad:
             return problem.image(self._iterate(iteration, certify=False)[0].primal)
         if isinstance(self.backward, ImplicitBackward):
@@ -243,6 +256,13 @@ class Solver(torch.nn.Module, ABC):
         """
         problem = Problem.create(self.regularizer, data, acquisition_op, initial_image, lambda_map)
         return self.resume(problem, progress=progress)[0]
+
+    @torch.no_grad()
+    def advance(self, problem: Problem, state: Any = None, *, n_iterations: int) -> Any:  # noqa: ANN401
+        """Take iterations from a state, without certificate, and return the state that is reached, see `resume`."""
+        iteration = self.iteration(problem)
+        state = iteration.owned(iteration.init()) if state is None else iteration.resumed(state)
+        return iteration.run(state, 0, n_iterations)
 
     @torch.no_grad()
     def resume(self, problem: Problem, state: Any = None, *, progress: bool = False) -> tuple[Solution, Any]:  # noqa: ANN401
@@ -291,7 +311,7 @@ class Solver(torch.nn.Module, ABC):
     ) -> tuple[Any, Certificate | None, int, Reason]:
         """Iterate in place until the number of iterations or the tolerance is reached."""
         if state is None:
-            state = iteration.owned(iteration.init())
+            state = iteration.owned(iteration.first())
         to_tolerance = self.n_iterations is None
         limit = self.n_iterations or self.max_iterations or 0
         done, bound_from, repair_from, estimate_until = 0, 0.0, 0.0, math.inf

@@ -40,7 +40,7 @@ class FullBackward(Backward):
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
-        state = iteration.init()
+        state = iteration.first()
         for index in range(n_iterations):
             state = iteration.step(state, index)
         return iteration.problem.synthesize(state.primal)
@@ -67,7 +67,7 @@ class TruncatedBackward(Backward):
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
-        state = iteration.init()
+        state = iteration.first()
         first = max(0, n_iterations - self.n_iterations)
         if first > 0:
             with torch.no_grad():
@@ -104,7 +104,7 @@ class CheckpointedBackward(Backward):
 
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations."""
-        state = iteration.init()
+        state = iteration.first()
         done = 0
         for segment in range(1, self.n_segments + 1):
             start, done = done, n_iterations * segment // self.n_segments
@@ -168,7 +168,7 @@ class ImplicitBackward(Backward):
     def __call__(self, iteration: Iteration, n_iterations: int) -> torch.Tensor:
         """Run the iterations and differentiate their limit."""
         with torch.no_grad():
-            state = iteration.run(iteration.owned(iteration.init()), 0, n_iterations)
+            state = iteration.run(iteration.owned(iteration.first()), 0, n_iterations)
         return self.at_solution(iteration, state)
 
     def at_solution(self, iteration: Iteration, state: Any) -> torch.Tensor:  # noqa: ANN401
@@ -210,7 +210,8 @@ def _check_transposable(backward: Backward, iteration: Iteration) -> None:
             f'{type(problem.regularizer).__name__}: use CheckpointedBackward.'
         )
     # mrpro's operators hold tensors that require a gradient as plain attributes
-    operators = [op for op in (problem.gram, problem.regularizer.synthesis_op) if op is not None]
+    of_data = problem.gram if problem.data_term.quadratic else problem.acquisition_op
+    operators = [op for op in (of_data, problem.regularizer.synthesis_op) if op is not None]
     modules = [module for op in operators for module in op.modules()]
     tensors = [
         value
@@ -268,7 +269,7 @@ class _Implicit(torch.autograd.Function):
             if previous is not None:
                 change = max(_relative_change(c, p) for c, p in zip(current, previous, strict=True))
             previous = current
-        iteration.transpose_init_(cotangent, gradient)
+        iteration.transpose_first_(cotangent, gradient)
         return gradient.rhs if ctx.needs_input_grad[0] else None, gradient.threshold, None, None, None
 
 
@@ -290,7 +291,7 @@ class _ActiveSet(torch.autograd.Function):
         iteration: Iteration,
         n_iterations: int,
     ) -> torch.Tensor:
-        state = iteration.owned(iteration.init())
+        state = iteration.owned(iteration.first())
         patterns = iteration.new_patterns(n_iterations)
         for index in range(n_iterations):
             iteration.step_(state, index, patterns[index])
@@ -313,6 +314,6 @@ class _ActiveSet(torch.autograd.Function):
         (patterns,) = ctx.saved_tensors
         for index in range(len(patterns) - 1, -1, -1):
             ctx.iteration.transpose_(cotangent, index, patterns[index], gradient)
-        ctx.iteration.transpose_init_(cotangent, gradient)
+        ctx.iteration.transpose_first_(cotangent, gradient)
         start = gradient.start if ctx.needs_input_grad[1] else None
         return gradient.rhs, start, gradient.threshold, None, None

@@ -6,15 +6,23 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from torch.utils.data import ConcatDataset
 
 from mrpro_lambda.datasets import AcquisitionFamily, ImageSource, SimulatedData, read_images
+from mrpro_lambda.losses import HeldOut, Recorrupted, ScanLoss, UnbiasedRisk
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.recipes import Recipe
 
+Loss = Literal['target', 'recorrupted', 'held_out', 'unbiased_risk']
+_LOSSES: dict[Loss, type[ScanLoss] | None] = {
+    'target': None,
+    'recorrupted': Recorrupted,
+    'held_out': HeldOut,
+    'unbiased_risk': UnbiasedRisk,
+}
 _Noise = Annotated[float, Range(0, 1000)]
 _Zoom = Annotated[float, Range(0.01, 100)]
 
@@ -80,8 +88,10 @@ class TrainingConfig:
     """Images in a step, on each device."""
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 1e-3
     """Largest learning rate, reached after 50 steps; then it falls to zero as a cosine."""
+    loss: Loss = 'target'
+    """Loss: the error of the image, or one of `mrpro_lambda.losses`, which does not look at the target."""
     background_weight: Annotated[float, Range(0, 1e6)] = 0.2
-    """Weight of the background in the loss."""
+    """Weight of the background in the error of the image."""
     initial_weights: str | None = None
     """Weights to start from, a file of an earlier training. The network may see more than that of the weights."""
     seed: Annotated[int, Range(0, 2**32 - 2)] = 0
@@ -128,13 +138,19 @@ class TrainingConfig:
             values['model'] = Recipe.from_dict(values['model'])
         for key in ('sampling', 'validation_sampling'):
             if key in values:
-                values[key] = _sampling(values[key], key)
+                values[key] = read_sampling(values[key], key)
         config = dataclass_from_dict(cls, read_sections_of_images(values, root), 'top level')
         return dataclasses.replace(
             config,
             initial_weights=None if config.initial_weights is None else str(root / config.initial_weights),
             dictionaries=tuple(str(root / d) if d.endswith('.safetensors') else d for d in config.dictionaries),
         )
+
+    @property
+    def loss_without_target(self) -> ScanLoss | None:
+        """The loss, `None` for the error of the image."""
+        loss = _LOSSES[self.loss]
+        return None if loss is None else loss()
 
     def trained_for(self) -> dict[str, Any]:
         """Return what weights of this training are for, in the fields of a `~mrpro_lambda.recipes.Recipe`."""
@@ -204,7 +220,7 @@ def read_all(entries: tuple[Images, ...]) -> list[torch.Tensor]:
     return [image for entry in entries for image in read_images(entry.source) * entry.repeat]
 
 
-def _sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
+def read_sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
     """Create a family of acquisitions from its name and parameters."""
     if not isinstance(values, dict):
         raise ValueError(f'Section [{section}] must be a table, got {values!r:.200}.')
@@ -217,7 +233,7 @@ def _sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
         members = values.pop('members', [])
         if not isinstance(members, list):
             raise ValueError(f'members in section [{section}] must be a list of tables, got {members!r:.200}.')
-        values['members'] = [_sampling(m, section) for m in members]
+        values['members'] = [read_sampling(m, section) for m in members]
     return dataclass_from_dict(families[name], values, section)
 
 

@@ -1,6 +1,6 @@
 """Training with Lightning.
 
-`mrpro_lambda.training.train` and `mrpro_lambda.training.LambdaMapModule` need the extra `train` and are not imported
+`mrpro_lambda.training.train` and `mrpro_lambda.training.ModelModule` need the extra `train` and are not imported
 here.
 """
 

@@ -16,14 +16,15 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from torch.utils.data import ConcatDataset, DataLoader, Sampler
+from torch.utils.data import ConcatDataset, DataLoader, Sampler, default_collate
 
-from mrpro_lambda.datasets import SimulatedData
+from mrpro_lambda.datasets import Sample, SimulatedData
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from mrpro_lambda.losses import Measured
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.progress import Progress
-from mrpro_lambda.training.LambdaMapModule import LambdaMapModule
+from mrpro_lambda.training.ModelModule import VALIDATION_LOSS, ModelModule
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
@@ -131,20 +132,27 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     """
     output = Path(output)
     last = find_checkpoint(output / 'last.ckpt', resume=resume)
-    module = LambdaMapModule(
+    module = ModelModule(
         config.model,
         filters=[load_dictionary(name).filters for name in config.dictionaries],
         learn_beta=config.learn_beta,
         learning_rate=config.learning_rate,
         max_steps=config.max_steps,
         background_weight=config.background_weight,
+        loss=config.loss_without_target,
         seed=config.seed,
     )
     if config.initial_weights is not None and last is None:
         module.load_weights(config.initial_weights)
     data, validation_data = config.training_data(), config.validation_data()
-    for simulated in (data, validation_data):
-        simulated[0]  # a sampling that does not fit the images is found before anything is written
+    for simulated in (data, validation_data):  # what does not fit is found before anything is written
+        sample = simulated[0]
+        batch = default_collate([sample])
+        reason = module.model.refusal(batch.data, batch.acquisition_op(), batch.initial_image)
+        if reason is not None:
+            raise ValueError(f'The model can not reconstruct this acquisition: {reason}')
+        if module.loss is not None:
+            _check_without_target(config, sample)
     parameters = _parameters(config, data, validation_data)
     n_steps = 0
     if last is not None:
@@ -180,7 +188,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             if trainer.world_size == 1:  # `_Order` is resumable in its own way
                 warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
             trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
-        if trainer.global_step % config.validation_interval or 'psnr' not in trainer.callback_metrics:
+        validated = {'psnr', VALIDATION_LOSS} & trainer.callback_metrics.keys()
+        if trainer.global_step % config.validation_interval or not validated:
             trainer.validate(module, validation_loader, verbose=False)  # of the weights that are stored
     except SIGTERMException as stop:  # a `SystemExit` without a code, which would be a success
         raise SystemExit(128 + signal.SIGTERM) from stop
@@ -189,13 +198,30 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             raise KeyboardInterrupt from stop
         raise
     card = {**config.card, 'steps': str(trainer.global_step)}
-    validation = {key: value for key, value in trainer.callback_metrics.items() if key.startswith(('psnr', 'ssim'))}
-    card |= {f'validation_{key}': f'{float(value):.4f}' for key, value in validation.items()}
+    for key, value in trainer.callback_metrics.items():
+        if key.startswith(('psnr', 'ssim', VALIDATION_LOSS)):
+            card[key if key == VALIDATION_LOSS else f'validation_{key}'] = f'{float(value):.4f}'
     weights = output / 'weights.safetensors'
     if trainer.is_global_zero:
         model, recipe = module.trained_model()
         save_weights(model, recipe.trained_for(**config.trained_for()), card, weights)
     return weights
+
+
+def _check_without_target(config: TrainingConfig, sample: Sample) -> None:
+    """Raise an error if a sample does not suit a loss without target, which makes other data of those of the sample."""
+    batch = default_collate([sample])
+    acquisition_op = batch.acquisition_op()
+    adjoint, initial_image = acquisition_op.adjoint(batch.data)[0], batch.initial_image
+    if not bool((adjoint - initial_image).norm() <= 1e-3 * initial_image.norm()):
+        raise ValueError(
+            f'loss = {config.loss!r} needs acquisitions whose initial image is the adjoint of the data, which those of '
+            f'{type(config.sampling).__name__} with colored_noise = {config.colored_noise} do not have: it is known '
+            'for Cartesian acquisitions with white noise.'
+        )
+    loss = config.loss_without_target
+    if loss is not None:
+        loss.check(Measured.create(batch.data, acquisition_op, batch.noise_std, initial_image))
 
 
 def _trainer(config: TrainingConfig, output: Path, parameters: dict[str, Any], *, progress: bool) -> Trainer:

@@ -119,6 +119,10 @@ class AutomaticWeight(Weight):
         """Tell whether smaller weights need not be tried: the criterion has risen twice beyond its minimum."""
         return bool((self.criterion(points).argmin(0) >= 2).all())
 
+    def notes(self, points: SweepPoint) -> list[str]:  # noqa: ARG002
+        """Return what is to be warned of, beside what all rules warn of."""
+        return []
+
     def check_solver(self, solver: Solver) -> None:
         """Raise an error if there is not one ratio for each map."""
         n_maps = solver.regularizer.n_maps
@@ -175,6 +179,8 @@ class AutomaticWeight(Weight):
                 f'the tolerance of {self.tolerance:g} in {self.max_iterations} iterations.',
                 stacklevel=4,
             )
+        for note in self.notes(points):
+            warnings.warn(note, stacklevel=4)
         columns = {
             'factor': points.factor,
             'criterion': self.criterion(points),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 
 from mrpro_lambda.checks import check_number, check_type
-from mrpro_lambda.losses import Recorrupted, ScanLoss
+from mrpro_lambda.losses import ScanLoss
 from mrpro_lambda.nets.inputs import ImageInput
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.nets.UNet import UNet
@@ -27,9 +27,9 @@ class FittedToScan(Weight):
     """A map that a network or a formula chooses, trained on the one scan that is reconstructed: no training data.
 
     The loss needs no target, see `mrpro_lambda.losses`. All images of a batch, slices or frames, train one network. The
-    map is then that of the unchanged data. The result is compared with the one weight that `Sure` finds, by the same
-    loss with the same draws, and if it is worse, that weight is taken. The same scan gives the same map, bit for bit,
-    unless the time runs out.
+    map is then that of the unchanged data. The result is compared with the one weight that `Sure` finds, by the loss at
+    held out samples (by that of the fit where nothing is missing), and if it is worse, that weight is taken. The same
+    scan gives the same map, bit for bit, unless the time runs out.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class FittedToScan(Weight):
         weight: Weight | None = None,
         *,
         loss: ScanLoss | None = None,
-        n_steps: int = 100,
-        n_iterations: int = 32,
+        n_steps: int = 60,
+        n_iterations: int = 16,
         learning_rate: float = 3e-3,
         seconds: float = math.inf,
         seed: int = 0,
@@ -53,11 +53,12 @@ class FittedToScan(Weight):
             Weight to begin with, for example that of a pretrained model; it stays as it is. `None`: a small U-Net with
             random weights, and `ActivityWeight` for the coefficients of a dictionary.
         loss
-            Loss. `None`: `~mrpro_lambda.losses.Recorrupted`.
+            Loss. `None`: `~mrpro_lambda.losses.RobustHeldOut`, or `~mrpro_lambda.losses.Recorrupted` where nothing is
+            missing, see `~mrpro_lambda.losses.default_loss`.
         n_steps
             Number of training steps.
         n_iterations
-            Number of iterations of the solver in each of them.
+            Number of iterations of the solver with gradient in each of them. As many without it come before.
         learning_rate
             Largest learning rate of networks; that of numbers is five times as large.
         seconds
@@ -86,7 +87,7 @@ class FittedToScan(Weight):
         if weight is not None and not list(weight.parameters()):
             raise ValueError(f'A weight that is fitted needs parameters, {type(weight).__name__} has none.')
         self.weight = weight
-        self.loss: ScanLoss = Recorrupted() if loss is None else loss
+        self.loss = loss
         self.n_steps, self.n_iterations, self.learning_rate = n_steps, n_iterations, learning_rate
         self.seconds, self.seed, self.safeguard, self.progress = seconds, seed, safeguard, progress
 
@@ -128,12 +129,11 @@ class FittedToScan(Weight):
         self.check_solver(scan.solver)
         noise_std = scan.noise_level
         weight = self._start(scan)
+        task = ScanTask(scan, self.loss, self.n_iterations)
         fit = fit_weight(
             weight,
-            scan,
-            self.loss,
+            task,
             n_steps=self.n_steps,
-            n_iterations=self.n_iterations,
             learning_rate=self.learning_rate,
             generator=torch.Generator().manual_seed(self.seed),
             seconds=self.seconds,
@@ -142,7 +142,7 @@ class FittedToScan(Weight):
         report = {
             'rule': 'fitted to the scan',
             'weight': type(weight).__name__,
-            'loss': type(self.loss).__name__,
+            'loss': type(task.loss).__name__,
             'losses': fit.losses,
             'n_iterations': self.n_iterations,
             'seconds': fit.seconds,
@@ -158,12 +158,18 @@ class FittedToScan(Weight):
         with torch.no_grad():
             if not self.safeguard:
                 return WeightChoice(weight(scan).detach(), report)
-            one = Sure(seed=self.seed).choose(scan)
+            one = Sure(low=0.05, high=2.0, n_weights=7, n_refinements=1, max_iterations=200, seed=self.seed).choose(
+                scan
+            )
             factor = one.lambda_map / noise_std
-            task = ScanTask(scan, self.loss, 4 * self.n_iterations)
-            found = task.compare(weight, self.seed + 1)
-            other = task.compare(lambda s: factor * s.noise_level, self.seed + 1)
-            report |= {'compared': {'map': found, 'one weight': other}, 'one weight': dict(one.report or {})}
+            judge = task.judge()
+            found = judge.compare(weight, self.seed + 1)
+            other = judge.compare(lambda s: factor * s.noise_level, self.seed + 1)
+            report |= {
+                'compared by': type(judge.loss).__name__,
+                'compared': {'map': found, 'one weight': other},
+                'one weight': dict(one.report or {}),
+            }
             if sum(found) > sum(other):
                 warnings.warn(
                     f'The map that was fitted to the scan has a loss of {sum(found) / len(found):.5g}, one weight that '

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from mrpro.operators import LinearOperator
 
 from mrpro_lambda.datasets import Sample
+from mrpro_lambda.losses import Measured, ScanLoss
 from mrpro_lambda.metrics import foreground_mask, psnr, relative_mse, ssim
 from mrpro_lambda.models import Model
 from mrpro_lambda.pretrained import load_weights_with_recipe
@@ -20,13 +22,16 @@ from mrpro_lambda.recipes import Recipe
 
 _DICTIONARY = 'model.solver.regularizer.'
 """First part of the names of the tensors of a dictionary."""
+VALIDATION_LOSS = 'validation_loss'
+"""Name of the loss without target in the validation."""
 
 
-class LambdaMapModule(LightningModule):
-    """End-to-end training of a model on simulated acquisitions, from k-space to image.
+class ModelModule(LightningModule):
+    """End-to-end training of a model on acquisitions, from k-space to image.
 
     The loss is the error of the image relative to that of the initial image, see
-    `~mrpro_lambda.metrics.relative_mse`. There are no labels for the map.
+    `~mrpro_lambda.metrics.relative_mse`. There are no labels for the map. With a loss of `mrpro_lambda.losses` the
+    target is not looked at, in the training and where it holds NaN in the validation.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class LambdaMapModule(LightningModule):
         learning_rate: float = 1e-3,
         max_steps: int = 4000,
         background_weight: float = 0.2,
+        loss: ScanLoss | None = None,
         seed: int = 0,
     ) -> None:
         """Initialize the module.
@@ -57,7 +63,10 @@ class LambdaMapModule(LightningModule):
         max_steps
             Optimizer steps, the length of the learning rate schedule.
         background_weight
-            Weight of the background in the loss.
+            Weight of the background in the error of the image.
+        loss
+            Loss that needs no target, in place of the error of the image. The initial image must be the adjoint of the
+            data.
         seed
             Seed of the initial weights.
         """
@@ -76,6 +85,7 @@ class LambdaMapModule(LightningModule):
         self.learning_rate = learning_rate
         self.max_steps = max_steps
         self.background_weight = background_weight
+        self.loss = loss
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with a warm-up of 50 steps and a cosine schedule."""
@@ -142,7 +152,8 @@ class LambdaMapModule(LightningModule):
 
     def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> tuple[Sample, torch.Tensor]:  # noqa: ARG002
         """Add the foreground of the targets, which is found on the CPU, before they leave it."""
-        return batch, foreground_mask(batch.img)
+        target = batch.img
+        return batch, foreground_mask(target) if _is_known(target) else torch.ones_like(target, dtype=torch.bool)
 
     def training_step(self, batch: tuple[Sample, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002
         """Return the loss of a batch."""
@@ -151,17 +162,26 @@ class LambdaMapModule(LightningModule):
             seed = np.random.SeedSequence((self.seed, self.global_step)).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(seed[0]))
             self.use_dictionary(int(torch.randint(len(self.filters), (), generator=generator)))
-        loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight, mask=mask)
+        if self.loss is None:
+            loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight, mask=mask)
+        else:
+            loss = self._loss_without_target(self.loss, sample, (self.seed, 0, self.global_step))
         if not bool(loss.isfinite()):
             raise ValueError(f'The loss must be finite, it is not at step {self.global_step}: lower learning_rate.')
         self.log('loss', loss, prog_bar=True, batch_size=len(sample.img))
         return loss
 
     def validation_step(self, batch: tuple[Sample, torch.Tensor], batch_idx: int) -> None:
-        """Log the metrics of a batch, in the whole image and in the foreground."""
+        """Log the loss without target, if there is one, and the metrics in the whole image and in the foreground."""
         sample, mask = batch
         self.use_dictionary(batch_idx % max(1, len(self.filters)))
-        img, target = self(sample), sample.img
+        target = sample.img
+        if self.loss is not None:
+            value = self._loss_without_target(self.loss, sample, (self.seed, 1, batch_idx))
+            self.log(VALIDATION_LOSS, value, prog_bar=True, batch_size=len(target), sync_dist=True)
+        if not _is_known(target):
+            return
+        img = self(sample)
         metrics = {
             'psnr': psnr(img, target),
             'psnr_foreground': psnr(img, target, mask),
@@ -170,3 +190,20 @@ class LambdaMapModule(LightningModule):
         }
         for name, value in metrics.items():
             self.log(name, value.mean(), prog_bar=name == 'psnr_foreground', batch_size=len(target), sync_dist=True)
+
+    def _loss_without_target(self, loss: ScanLoss, sample: Sample, seed: tuple[int, ...]) -> torch.Tensor:
+        """Return a loss of a batch, with random numbers that depend on the seed only."""
+        acquisition_op = sample.acquisition_op()
+        measured = Measured.create(sample.data, acquisition_op, sample.noise_std, sample.initial_image)
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]))
+
+        def reconstruct(data: torch.Tensor, acquisition_op: LinearOperator, noise_std: torch.Tensor) -> torch.Tensor:
+            img: torch.Tensor = self.model(data, acquisition_op, acquisition_op.adjoint(data)[0], noise_std=noise_std)
+            return img
+
+        return loss(reconstruct, measured, generator)
+
+
+def _is_known(target: torch.Tensor) -> bool:
+    """Tell whether there is a target."""
+    return bool(target.isfinite().all())
