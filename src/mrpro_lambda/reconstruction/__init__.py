@@ -8,6 +8,7 @@ from mrpro_lambda.reconstruction.estimate_image_noise import estimate_image_nois
 from mrpro_lambda.reconstruction.estimate_noise import NoiseEstimate, estimate_noise
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
+from mrpro_lambda.reconstruction.fit_t1 import T1Maps, fit_t1
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction, LearnedSolution
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
 from mrpro_lambda.reconstruction.residual_image import residual_image
@@ -19,11 +20,13 @@ __all__ = [
     "LearnedReconstruction",
     "LearnedSolution",
     "NoiseEstimate",
+    "T1Maps",
     "adaptive_total_variation_denoising",
     "estimate_image_noise",
     "estimate_noise",
     "estimate_noise_std",
     "estimate_noise_weight",
+    "fit_t1",
     "prewhiten",
     "residual_image",
 ]
