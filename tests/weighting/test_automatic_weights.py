@@ -121,7 +121,8 @@ def test_residual_rises_and_regularization_falls_with_the_weight() -> None:
     points = sweep(scan(), *(4 * 0.6**i for i in range(8)), max_iterations=3000, tolerance=1e-6).points
     assert bool((points.factor.diff(dim=0) > 0).all())
     assert bool((points.residual.diff(dim=0) > 0).all())
-    assert bool((points.regularization.diff(dim=0) < 0).all())
+    assert bool((points.regularization.diff(dim=0) < 1e-4).all())  # none at the largest ones, up to the tolerance
+    assert points.regularization[-1] < 1e-4 < points.regularization[0]
 
 
 @pytest.mark.parametrize('correction', [False, True])
