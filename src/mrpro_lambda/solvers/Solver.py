@@ -18,7 +18,7 @@ from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.progress import Progress
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
-from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
+from mrpro_lambda.solvers.certificate import Bound, Certificate, certificate_of_state
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.Problem import Problem
 
@@ -264,8 +264,9 @@ class Solver(torch.nn.Module, ABC):
         state
             State that the same algorithm has reached for the same scan with any Lambda map. `None`: the start.
         proof
-            Prove the gap. Otherwise it is the objective, and a solve to a tolerance stops where the estimate or the
-            fall of the objective are within it, which may be too early: a proof can take more time than the iterations.
+            Prove the gap. Otherwise only a cheap bound is tried, and a solve to a tolerance stops as well where the
+            estimate or the fall of the objective are within it, which may be too early: a proof can take more time than
+            the iterations.
         progress
             Show a progress bar.
         """
@@ -318,24 +319,26 @@ class Solver(torch.nn.Module, ABC):
                 bar.update(n_steps)
                 if not to_tolerance and not (certify and done == limit):
                     continue
-                # a better bound costs more: some 4, 10, 200 and 600 iterations
-                found = certificate_of_state(iteration, state, 'trivial').tightened(found)
-                course.append((done, found))
-                if not proof:
-                    fallen = _fall(course, self.tolerance) <= _UNPROVEN
-                    if to_tolerance and (found.relative_estimate <= self.tolerance or fallen):
-                        return state, found, done, 'estimate within the tolerance'
-                    continue
                 # where the transform is the identity, a proof is always to be had
                 provable = isinstance(self.regularizer.transform_op, IdentityTransform)
+                # a better bound costs more: some 4, 10, 200 and 600 iterations
+                bound: Bound = 'trivial' if proof or not provable else 'plain'
+                found = certificate_of_state(iteration, state, bound).tightened(found)
+                course.append((done, found))
+                if not proof:
+                    near = min(found.relative_gap, found.relative_estimate) <= self.tolerance
+                    if to_tolerance and (near or _fall(course, self.tolerance) <= _UNPROVEN):
+                        return state, found, done, 'estimate within the tolerance'
+                    continue
                 within = found.relative_estimate <= self.tolerance and not provable
                 estimate_until = min(estimate_until, _PATIENCE * done) if within else math.inf
                 last = done == limit or done >= estimate_until
                 if last or done >= bound_from:
                     found = certificate_of_state(iteration, state, 'plain').tightened(found)
                     bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
-                near = 2 if self.regularizer.transform_op.n_components is None else 4  # the estimate of a slope is late
-                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= near * self.tolerance
+                # the estimate of a slope is late
+                factor = 2 if self.regularizer.transform_op.n_components is None else 4
+                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= factor * self.tolerance
                 # for the coefficients of a dictionary it gains less than as many iterations do
                 pays = not provable and likely and done >= repair_from
                 if found.relative_gap > self.tolerance and (last or pays):
