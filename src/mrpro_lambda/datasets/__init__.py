@@ -5,6 +5,7 @@ from mrpro_lambda.datasets.AcquisitionSample import AcquisitionSample
 from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.CentralBox import CentralBox
+from mrpro_lambda.datasets.GriddedSpokes import GriddedSpokes
 from mrpro_lambda.datasets.ImageSource import ImageSource
 from mrpro_lambda.datasets.Mixture import Mixture
 from mrpro_lambda.datasets.Radial import Radial
@@ -23,6 +24,7 @@ __all__ = [
     "CartesianLines",
     "CartesianSampling",
     "CentralBox",
+    "GriddedSpokes",
     "ImageSource",
     "Mixture",
     "Radial",
