@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
@@ -57,7 +57,7 @@ class SplittingRecipe(NetworkRecipe):
     @classmethod
     def examples(cls) -> Mapping[str, Self]:
         """Return each network, with and without total variation."""
-        small = {'features': (4, 4), 'n_loops': 2, 'solver_iterations': 5, 'image_steps': 2}
+        small: dict[str, Any] = {'features': (4, 4), 'n_loops': 2, 'solver_iterations': 5, 'image_steps': 2}
         return {
             'SCAE': cls(**small),
             'SNLAE': cls(**small, network='snlae', patch_size=4, first_mu=0.0, dual='xhat'),
