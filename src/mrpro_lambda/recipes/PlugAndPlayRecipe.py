@@ -89,7 +89,8 @@ class PlugAndPlayRecipe(NetworkRecipe):
 
     def trainable(self, seed: int = 0, *, filters: torch.Tensor | None = None) -> torch.nn.Module:
         """Build the denoiser, see `Recipe.trainable`."""
-        return self.trainable_of(super().trainable(seed, filters=filters))
+        model = super().trainable(seed, filters=filters)
+        return model.net if isinstance(model, DenoisingModel) else model
 
     def trainable_of(self, model: Model) -> torch.nn.Module:
         """Return the denoiser of a model."""

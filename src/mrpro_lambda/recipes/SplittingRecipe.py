@@ -13,6 +13,9 @@ from mrpro_lambda.nets.ConvNet import ConvNet
 from mrpro_lambda.nets.PatchNet import PatchNet
 from mrpro_lambda.recipes.NetworkRecipe import NetworkRecipe
 
+Network = Literal['scae', 'snlae', 'gan']
+"""Network that is trained."""
+
 _Features = Annotated[int, Range(1, 8192)]
 
 
@@ -28,7 +31,7 @@ class SplittingRecipe(NetworkRecipe):
 
     method: Literal['splitting'] = 'splitting'
     """Tells this description from that of another model."""
-    network: Literal['scae', 'snlae', 'gan'] = 'scae'
+    network: Network = 'scae'
     """Convolutional auto-encoder, dense layers on patches, or the former as the generator of an adversarial loss."""
     features: tuple[_Features, ...] | None = None
     """Features between two layers. `None`: those of the paper, 32, 64, 128, 64, 32 for convolutions, and 512, 1024,
