@@ -106,7 +106,7 @@ def test_gradient(name: str) -> None:
     parameters = dict(model.named_parameters())
     directions = {k: torch.randn(p.shape, generator=generator, dtype=torch.float64) for k, p in parameters.items()}
     used = set()
-    for kind, given in taken(model, double=True):
+    for _, given in taken(model, double=True):
         # where the initial image explains the data already, conjugate gradients have nothing to do and no derivative
         given = given._replace(initial_image=0.9 * given.initial_image)
         weight = torch.randn(given.img.shape, generator=generator, dtype=torch.complex128)
