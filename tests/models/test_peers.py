@@ -11,7 +11,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 
 from tests.models.acquisitions import Acquired, acquire
 
-close = {'rtol': 1e-5, 'atol': 1e-5}
+close: dict[str, Any] = {'rtol': 1e-5, 'atol': 1e-5}
 
 
 @pytest.fixture

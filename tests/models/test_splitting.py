@@ -1,6 +1,6 @@
 """Splitting of a learned regularization from the inversion."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from mrpro_lambda.models.data_consistency import Measured
 from mrpro_lambda.nets import ComplexNet, ConvNet, PatchNet
 from mrpro_lambda.operators import CartesianAcquisitionOp, GradientOp
 from mrpro_lambda.recipes import SplittingRecipe
+from mrpro_lambda.recipes.SplittingRecipe import Network
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
 
@@ -95,7 +96,7 @@ def test_patches_with_an_identity_are_the_image() -> None:
     """Whatever the overlap, in each of the patches."""
     patches = PatchNet(2, [], patch_size=4, stride=2)
     with torch.no_grad():
-        patches.layers[0].weight.copy_(torch.eye(32))
+        next(patches.parameters()).copy_(torch.eye(32))
     x = torch.randn(2, 2, 8, 12, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(patches(x), x)
     with pytest.raises(ValueError, match=r'multiples of 4, got shape \(2, 2, 8, 10\)'):
@@ -105,10 +106,10 @@ def test_patches_with_an_identity_are_the_image() -> None:
 
 
 def test_published_networks() -> None:
-    """Six convolutions or dense layers."""
-    scae, snlae = (SplittingRecipe(network=name).build().net.net for name in ('scae', 'snlae'))  # type: ignore[attr-defined, arg-type]
-    assert [layer.out_channels for layer in scae.layers[::2]] == [32, 64, 128, 64, 32, 2]
-    assert [layer.out_features for layer in snlae.layers] == [512, 1024, 2048, 1024, 512, 128]
+    """Six convolutions or dense layers, by the sizes of their biases."""
+    scae, snlae = (list(SplittingRecipe(network=name).build().parameters())[1::2] for name in get_args(Network)[:2])
+    assert [len(bias) for bias in scae] == [32, 64, 128, 64, 32, 2]
+    assert [len(bias) for bias in snlae] == [512, 1024, 2048, 1024, 512, 128]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from mrpro_lambda.datasets.augment_image import augment_image
 from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.CentralBox import CentralBox
+from mrpro_lambda.datasets.GriddedSpokes import GriddedSpokes
 from mrpro_lambda.datasets.ImageSource import ImageSource
 from mrpro_lambda.datasets.KtLines import KtLines
 from mrpro_lambda.datasets.LowDoseParallelBeam import LowDoseParallelBeam
@@ -29,6 +30,7 @@ __all__ = [
     "CartesianLines",
     "CartesianSampling",
     "CentralBox",
+    "GriddedSpokes",
     "ImageSource",
     "KtLines",
     "LodopabScan",

@@ -37,15 +37,17 @@ class Discriminator(Module):
         super().__init__()
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         with torch.random.fork_rng(devices=()):  # torch draws weights that are replaced below
-            self.layers = ModuleList(
+            layers = [
                 Conv2d(n_in, n_out, size, stride=stride, padding=size // 2)
                 for (n_in, n_out), size, stride in zip(
                     pairwise((n_channels, *_FEATURES)), _SIZES, _STRIDES, strict=True
                 )
-            )
-        for layer in self.layers:
+            ]
+        for layer in layers:
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity='leaky_relu', generator=generator)
-            torch.nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                torch.nn.init.zeros_(layer.bias)
+        self.layers = ModuleList(layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return how likely each region is real, before the logistic function.

@@ -68,12 +68,13 @@ class PatchNet(Module):
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         n_values = n_channels * patch_size**2
         with torch.random.fork_rng(devices=()):  # torch draws weights that are replaced below
-            self.layers = ModuleList(Linear(n_in, n_out) for n_in, n_out in pairwise([n_values, *features, n_values]))
-        for layer in self.layers:
+            layers = [Linear(n_in, n_out) for n_in, n_out in pairwise([n_values, *features, n_values])]
+        for layer in layers:
             torch.nn.init.kaiming_normal_(layer.weight, nonlinearity='relu', generator=generator)
             torch.nn.init.zeros_(layer.bias)
         with torch.no_grad():
-            self.layers[-1].weight.mul_(0.1)
+            layers[-1].weight.mul_(0.1)
+        self.layers = ModuleList(layers)
 
     @property
     def size_divisor(self) -> int:

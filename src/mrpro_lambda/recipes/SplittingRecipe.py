@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
@@ -12,6 +12,9 @@ from mrpro_lambda.nets.ComplexNet import ComplexNet
 from mrpro_lambda.nets.ConvNet import ConvNet
 from mrpro_lambda.nets.PatchNet import PatchNet
 from mrpro_lambda.recipes.NetworkRecipe import NetworkRecipe
+
+Network = Literal['scae', 'snlae', 'gan']
+"""Network that is trained."""
 
 _Features = Annotated[int, Range(1, 8192)]
 
@@ -28,7 +31,7 @@ class SplittingRecipe(NetworkRecipe):
 
     method: Literal['splitting'] = 'splitting'
     """Tells this description from that of another model."""
-    network: Literal['scae', 'snlae', 'gan'] = 'scae'
+    network: Network = 'scae'
     """Convolutional auto-encoder, dense layers on patches, or the former as the generator of an adversarial loss."""
     features: tuple[_Features, ...] | None = None
     """Features between two layers. `None`: those of the paper, 32, 64, 128, 64, 32 for convolutions, and 512, 1024,
@@ -57,7 +60,7 @@ class SplittingRecipe(NetworkRecipe):
     @classmethod
     def examples(cls) -> Mapping[str, Self]:
         """Return each network, with and without total variation."""
-        small = {'features': (4, 4), 'n_loops': 2, 'solver_iterations': 5, 'image_steps': 2}
+        small: dict[str, Any] = {'features': (4, 4), 'n_loops': 2, 'solver_iterations': 5, 'image_steps': 2}
         return {
             'SCAE': cls(**small),
             'SNLAE': cls(**small, network='snlae', patch_size=4, first_mu=0.0, dual='xhat'),

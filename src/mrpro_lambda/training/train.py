@@ -177,6 +177,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             f'There must be at least batch_size images for each device, got {len(data)} image(s) with repetitions for '
             f'batch_size = {config.batch_size} on {trainer.world_size} device(s).'
         )
+    if splitting and trainer.world_size > 1:
+        raise ValueError(f"A training with method = 'splitting' takes one device, got {trainer.world_size}.")
     loader_options: dict[str, Any] = {
         'num_workers': config.n_workers,
         'persistent_workers': config.n_workers > 0,
