@@ -178,11 +178,17 @@ def test_complete_readouts_are_held_out() -> None:
 
 
 def test_default_loss() -> None:
-    """For several coils with gaps, for one, and where nothing is missing."""
+    """For several coils with gaps, for one, where nothing is missing, and for lines."""
     full = torch.ones(1, 1, 1, 6, 7)
     coils = RandomGenerator(2).randn_tensor((1, 2, 1, 6, 7), torch.complex64)
     gaps = (torch.rand(full.shape, generator=torch.Generator().manual_seed(1)) < 0.5).float()
-    for mask, csm, expected in ((gaps, coils, HeldOut), (gaps, None, Recorrupted), (full, coils, Recorrupted)):
+    lines = full * (torch.arange(6) != 1)[:, None]
+    for mask, csm, expected in (
+        (gaps, coils, HeldOut),
+        (gaps, None, Recorrupted),
+        (full, coils, Recorrupted),
+        (lines, coils, Recorrupted),
+    ):
         scan = measured(CartesianAcquisitionOp(mask, csm), image(1), torch.Generator())
         assert isinstance(default_loss(scan), expected)
 

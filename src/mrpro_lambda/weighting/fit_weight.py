@@ -12,7 +12,8 @@ from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.data_terms import LeastSquares
-from mrpro_lambda.losses import HeldOut, Measured, ScanLoss, default_loss
+from mrpro_lambda.losses import Measured, ScanLoss, default_loss
+from mrpro_lambda.losses.default_loss import judging_loss
 from mrpro_lambda.progress import Progress
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.weighting.Scan import Scan
@@ -106,14 +107,9 @@ class ScanTask:
     def judge(self) -> ScanTask:
         """Return the task that weights are compared with: solves near to the solution, and samples that are held out.
 
-        Where nothing is missing the loss is that of the fit.
+        Where none can be held out the loss is that of the fit, see `~mrpro_lambda.losses.default_loss.judging_loss`.
         """
-        held_out: ScanLoss = HeldOut()
-        try:
-            held_out.check(self._measured)
-        except ValueError:
-            held_out = self.loss
-        return ScanTask(self._scan, held_out, _COMPARED_ITERATIONS)
+        return ScanTask(self._scan, judging_loss(self._measured) or self.loss, _COMPARED_ITERATIONS)
 
     @torch.no_grad()
     def compare(self, weight: Callable[[Scan], torch.Tensor], seed: int) -> list[float]:
