@@ -127,8 +127,9 @@ def test_density() -> None:
     assert found[26:38, 51:53].min() > 0.95
     lines = torch.zeros(1, 1, 1, 64, 64, dtype=torch.float64)
     lines[..., ::4, :] = 1
-    found = measured(CartesianAcquisitionOp(lines), torch.ones_like(found[None, None, None]) + 0j, torch.Generator())
-    assert ((found.density[..., ::4, :] - 0.25).abs() < 0.01).all()
+    img = torch.ones(1, 1, 1, 64, 64, dtype=torch.complex128)
+    density = measured(CartesianAcquisitionOp(lines), img, torch.Generator()).density
+    assert ((density[..., ::4, :] - 0.25).abs() < 0.01).all()
 
 
 def test_frequencies_count_as_often_as_they_are_missing() -> None:
