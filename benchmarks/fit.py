@@ -238,7 +238,7 @@ def run(section: str, root: Path, path: Path, n_images: int, settings: list[str]
                     found = list(results(sample, create(setting)))
                 for label, values in found:
                     label = f'{label}{", phase" if "phase" in method else ""}' if label else method
-                    row = {'seconds': time.process_time() - start, 'group': groups[index]} | values
+                    row: dict[str, Any] = {'seconds': time.process_time() - start, 'group': groups[index]} | values
                     with path.open('a') as file:
                         file.write(json.dumps(head | {'method': label} | row) + '\n')
                     shown = ' '.join(f'{v:.3f}' for v in row['values'])

@@ -8,7 +8,7 @@ from mrpro.data import KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp, LinearOperator, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda import losses
-from mrpro_lambda.losses import HeldOut, Measured, Recorrupted, RobustHeldOut, ScanLoss, UnbiasedRisk
+from mrpro_lambda.losses import HeldOut, Measured, Recorrupted, ScanLoss, UnbiasedRisk, default_loss
 from mrpro_lambda.operators import CartesianAcquisitionOp
 
 from tests.regularizers.cases import concrete_subclasses
@@ -75,10 +75,6 @@ def test_expectation_is_the_error_at_samples(name: str, create: Callable[[], Lin
         if isinstance(loss, HeldOut):  # each sample that was seen has kept its value
             weight = scan.sampled * (data != scan.data)
             constant, true = 1.0, (weight * error).sum() / weight.sum()
-        elif isinstance(loss, RobustHeldOut):
-            kept, held = scan.sampled * (data != 0), scan.sampled * (data == 0)
-            constant = 1 + 0.5 / loss.recorrupted.strength**2
-            true = 0.5 * ((kept * error).sum() / kept.sum() + (held * error).sum() / held.sum())
         else:
             constant = 1 + 1 / loss.strength**2 if isinstance(loss, Recorrupted) else 0.0
             true = scan.mean(error)
@@ -131,8 +127,9 @@ def test_density() -> None:
     assert found[26:38, 51:53].min() > 0.95
     lines = torch.zeros(1, 1, 1, 64, 64, dtype=torch.float64)
     lines[..., ::4, :] = 1
-    found = measured(CartesianAcquisitionOp(lines), torch.ones_like(found[None, None, None]) + 0j, torch.Generator())
-    assert ((found.density[..., ::4, :] - 0.25).abs() < 0.01).all()
+    img = torch.ones(1, 1, 1, 64, 64, dtype=torch.complex128)
+    density = measured(CartesianAcquisitionOp(lines), img, torch.Generator()).density
+    assert ((density[..., ::4, :] - 0.25).abs() < 0.01).all()
 
 
 def test_frequencies_count_as_often_as_they_are_missing() -> None:
@@ -181,6 +178,22 @@ def test_complete_readouts_are_held_out() -> None:
         assert bool(((counts > 0) == sampled).all())
 
 
+def test_default_loss() -> None:
+    """For several coils with gaps, for one, where nothing is missing, and for lines."""
+    full = torch.ones(1, 1, 1, 6, 7)
+    coils = RandomGenerator(2).randn_tensor((1, 2, 1, 6, 7), torch.complex64)
+    gaps = (torch.rand(full.shape, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    lines = full * (torch.arange(6) != 1)[:, None]
+    for mask, csm, expected in (
+        (gaps, coils, HeldOut),
+        (gaps, None, Recorrupted),
+        (full, coils, Recorrupted),
+        (lines, coils, Recorrupted),
+    ):
+        scan = measured(CartesianAcquisitionOp(mask, csm), image(1), torch.Generator())
+        assert isinstance(default_loss(scan), expected)
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match='strength must be positive and finite, got 0'):
         Recorrupted(0)
@@ -190,7 +203,10 @@ def test_errors() -> None:
         -1.0 * Recorrupted()
     for mask, message in (
         (torch.ones(1, 1, 1, 6, 7), 'all of the measured band was sampled, in data of shape'),
-        (torch.eye(6, 7)[None, None, None] * (torch.arange(7) > 2), 'at least 3 samples .* to hold some out, got 2 in data of'),
+        (
+            torch.eye(6, 7)[None, None, None] * (torch.arange(7) > 2),
+            'at least 3 samples .* to hold some out, got 2 in data of',
+        ),
     ):
         scan = measured(CartesianAcquisitionOp(mask), image(1), torch.Generator())
         with pytest.raises(ValueError, match=message):

@@ -98,7 +98,7 @@ class HeldOut(ScanLoss):
 def _odds(measured: Measured) -> torch.Tensor:
     """Return the relative probability of samples, or of readouts (size 1 along them), to be held out."""
     sampled, center, density = measured.sampled.amax(-4, keepdim=True) > 0, measured.center, measured.density
-    if sampled.shape[-1] > 1 and bool((sampled == sampled[..., :1]).all()):
+    if measured.has_complete_readouts:
         sampled, center, density = sampled[..., :1], center.any(-1, keepdim=True), density.mean(-1, keepdim=True)
     gaps = sampled & (density < _SPARSE)
     odds = torch.where(gaps, (1 - density) / density, 0) if bool(gaps.any()) else sampled.to(density.dtype)

@@ -81,6 +81,16 @@ class Measured(NamedTuple):
         return density.real.amax(-4, keepdim=True).clamp(_SMALLEST_DENSITY, 1).expand(self.center.shape)
 
     @property
+    def has_complete_readouts(self) -> bool:
+        """Whether there are readouts, and all samples of each or none."""
+        return self.sampled.shape[-1] > 1 and bool((self.sampled == self.sampled[..., :1]).all())
+
+    @property
+    def is_cartesian(self) -> bool:
+        """Whether the samples are on a grid."""
+        return isinstance(gram_operator(without_coil_maps(self.acquisition_op)), CirculantGramOp)
+
+    @property
     def complete(self) -> bool:
         """Whether the acquisition is Cartesian and has sampled nearly all of the measured band."""
         gram = gram_operator(without_coil_maps(self.acquisition_op))

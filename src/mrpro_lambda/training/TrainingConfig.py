@@ -12,16 +12,15 @@ import torch
 from torch.utils.data import ConcatDataset
 
 from mrpro_lambda.datasets import AcquisitionFamily, ImageSource, SimulatedData, read_images
-from mrpro_lambda.losses import HeldOut, Recorrupted, RobustHeldOut, ScanLoss, UnbiasedRisk
+from mrpro_lambda.losses import HeldOut, Recorrupted, ScanLoss, UnbiasedRisk
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.recipes import Recipe
 
-Loss = Literal['target', 'recorrupted', 'held_out', 'robust_held_out', 'unbiased_risk']
+Loss = Literal['target', 'recorrupted', 'held_out', 'unbiased_risk']
 _LOSSES: dict[Loss, type[ScanLoss] | None] = {
     'target': None,
     'recorrupted': Recorrupted,
     'held_out': HeldOut,
-    'robust_held_out': RobustHeldOut,
     'unbiased_risk': UnbiasedRisk,
 }
 _Noise = Annotated[float, Range(0, 1000)]
