@@ -212,7 +212,7 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
         ),
         File(
             'unreadable vendor',
-            ismrmrd_file(vendor='VENDOR', edit=lambda xml: xml.replace(b'VENDOR', b'\xff\xfe\x00'))(
+            ismrmrd_file(vendor='VENDOR', edit=lambda xml: xml.replace(b'VENDOR', b'\xff\xfe\x80'))(
                 cartesian_lines(kspace, regular)
             ),
         ),
