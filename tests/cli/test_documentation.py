@@ -10,7 +10,7 @@ from mrpro_lambda.cli import main
 from mrpro_lambda.cli.RunSettings import RunSettings
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ('demo', 'reconstruct', 'train', 'learn-dictionary', 'list', 'completion')
+COMMANDS = ('demo', 'reconstruct', 'train', 'compare', 'learn-dictionary', 'list', 'completion')
 
 
 def page(name: str) -> str:

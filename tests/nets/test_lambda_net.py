@@ -171,6 +171,25 @@ def test_content_may_move() -> None:
     torch.testing.assert_close(moved, net(img).roll((4, 8), (-2, -1)), rtol=1e-4, atol=0)
 
 
+def test_padding_of_each_axis() -> None:
+    """The backbone sees each axis continued by its own number of samples, in the order of `dim`."""
+    img, seen = random_image((6, 1, 1, 7, 5)), []
+
+    class Recorder(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return x[:, :1]
+
+    dim, padding = (-2, -1, -5), (1, 2, 4)
+    lambda_map = LambdaNet(Recorder(), dim=dim, padding=padding, circular_dim=(-5,))(img)
+    s = (img.abs().pow(4).sum() / img.abs().square().sum()).sqrt()
+    expected = np.stack([part.squeeze().permute(1, 2, 0) for part in (img.real / s, img.imag / s)])
+    expected = np.pad(expected, ((0, 0), (1, 1), (2, 2), (0, 0)), mode='reflect')
+    expected = np.pad(expected, ((0, 0), (0, 0), (0, 0), (4, 4)), mode='wrap')
+    torch.testing.assert_close(seen[0][0], torch.from_numpy(expected))
+    torch.testing.assert_close(lambda_map[0], s * torch.nn.functional.softplus(img.real / s))
+
+
 @pytest.mark.parametrize('shift', [1, 3])
 def test_circular_axis_is_equivariant_to_rolls(shift: int) -> None:
     """The frames of a cardiac cycle may begin anywhere. An axis that is reflected has a beginning."""
@@ -283,6 +302,8 @@ def test_image_must_not_be_zero() -> None:
         ({'dim': (0, 1)}, 'dim must hold negative axes'),
         ({'dim': (-1, -1)}, 'each once'),
         ({'circular_dim': (-5,)}, 'circular_dim must be part of dim'),
+        ({'padding': (1, 2, 3)}, r'one for each axis of dim=\(-2, -1\), got padding=\(1, 2, 3\)'),
+        ({'padding': (1, -2)}, 'padding must be an integer from 0'),
         ({'inputs': []}, 'inputs must not be empty'),
         ({'inputs': MAGNITUDE}, r"n_channels_in=1 .*\['image, magnitude'\], got n_channels_in=2"),
         ({'inputs': WITH_NOISE}, 'must have n_channels_in=3 .* got n_channels_in=2'),

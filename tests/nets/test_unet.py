@@ -27,6 +27,53 @@ def test_forward(n_dim: int, n_resolutions: int, n_convs: int) -> None:
 
 
 @all_dimensions
+def test_residual_connection_adds_the_input(n_dim: int) -> None:
+    net, residual = (UNet(n_dim, 2, 2, n_features=3, residual=residual) for residual in (False, True))
+    x = random_input(n_dim)
+    torch.testing.assert_close(residual(x), net(x) + x)
+
+
+@all_dimensions
+def test_without_bias_the_network_is_homogeneous(n_dim: int) -> None:
+    """Of degree 1: leaky ReLU, pooling and interpolation are."""
+    net = UNet(n_dim, 2, 2, n_features=3, bias=False)
+    assert not any('bias' in name for name, _ in net.named_parameters())
+    x = random_input(n_dim)
+    torch.testing.assert_close(net(3 * x), 3 * net(x), rtol=1e-5, atol=1e-5)
+    assert not bool(net(torch.zeros_like(x)).any())
+
+
+@all_dimensions
+def test_zero_padding_takes_any_size(n_dim: int) -> None:
+    """The response far from the border is that of reflection, and there is a frame."""
+    zeros, reflect = (UNet(n_dim, 1, 1, 3, n_resolutions=1, padding_mode=mode) for mode in ('zeros', 'reflect'))
+    x = 1 + random_input(n_dim, 1)
+    inside = (..., *(slice(4, -4) for _ in range(n_dim)))
+    torch.testing.assert_close(zeros(x)[inside], reflect(x)[inside])
+    assert not torch.allclose(zeros(x), reflect(x), rtol=1e-2, atol=1e-2)
+    net = UNet(n_dim, 1, 2, n_features=3, padding_mode='zeros')
+    assert net.size_divisor == 1
+    size = (9, 13, 11)[:n_dim]
+    assert net(torch.ones(2, 1, *size)).shape == (2, 2, *size)
+    with pytest.raises(ValueError, match='at least 8'):
+        net(torch.ones(2, 1, *(7 for _ in size)))
+
+
+@pytest.mark.parametrize(
+    ('options', 'error', 'message'),
+    [
+        ({'residual': True}, ValueError, 'as many channels, got n_channels_in=2 and n_channels_out=1'),
+        ({'padding_mode': 'circular'}, ValueError, r"padding_mode must be one of \('reflect', 'zeros'\)"),
+        ({'bias': 1}, TypeError, 'bias must be bool, got int'),
+        ({'residual': 'yes'}, TypeError, 'residual must be bool, got str'),
+    ],
+)
+def test_invalid_options(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        UNet(2, 2, 1, **options)
+
+
+@all_dimensions
 def test_gradient_of_each_parameter_is_finite_and_not_zero(n_dim: int) -> None:
     net = UNet(n_dim, 2, 3, n_features=3)
     x = random_input(n_dim).requires_grad_()

@@ -85,10 +85,10 @@ def test_real_images_stay_real(acquisition_op: CartesianAcquisitionOp, img: torc
 
 def test_box() -> None:
     """The band of scattered samples is the smallest symmetric box around them."""
-    mask = torch.zeros(8, 9)
-    mask[4 + 2, 4] = mask[4, 4 - 3] = mask[4 - 1, 4 + 1] = 1  # frequencies (2, 0), (0, -3), (-1, 1)
+    mask = torch.zeros(16, 17)
+    mask[8 + 2, 8] = mask[8, 8 - 3] = mask[8 - 1, 8 + 1] = 1  # frequencies (2, 0), (0, -3), (-1, 1)
     band = band_of(mask).band
-    y, x = (torch.fft.fftfreq(n, 1 / n).abs().round() for n in (8, 9))
+    y, x = (torch.fft.fftfreq(n, 1 / n).abs().round() for n in (16, 17))
     torch.testing.assert_close(band, ((y[:, None] <= 2) & (x <= 3)).float())
 
 
@@ -118,7 +118,7 @@ def test_nothing_to_do_without_band(op: LinearOperator) -> None:
 
 
 def test_band_of_each_frame_or_of_all() -> None:
-    mask = line_mask(9, [-1, 0, 1], [0, 3])
+    mask = line_mask(9, [-1, 0, 1], range(4))
     separate = band_of(mask)
     assert [kept(band, 9) for band in separate.band] == [set(range(-1, 2)), set(range(-3, 4))]
     joint = band_of(mask, joint_dim=(-5,))
@@ -133,7 +133,7 @@ def test_joint_axes_without_effect() -> None:
 
 
 def test_coils_share_a_band() -> None:
-    mask = line_mask(9, [0, 1], [0, 3]).reshape(1, 2, 1, 9, 1)
+    mask = line_mask(9, [0, 1], range(4)).reshape(1, 2, 1, 9, 1)
     csm = RandomGenerator(0).complex64_tensor((1, 2, 1, 9, 4))
     projection = band_of(mask, csm=csm)
     assert kept(projection.band, 9) == set(range(-3, 4))
@@ -143,7 +143,7 @@ def test_coils_share_a_band() -> None:
 
 @pytest.mark.parametrize(
     ('frequencies', 'expected'),
-    [(range(-4, 5), range(-2, 3)), (range(-4, 6), range(-2, 3)), ([0, 6], range(-3, 4)), ([0, -8], None)],
+    [(range(-4, 5), range(-2, 3)), (range(-4, 6), range(-2, 3)), (range(7), range(-3, 4)), ([0, -8], None)],
 )
 def test_larger_encoded_field_of_view(frequencies: Sequence[int], expected: Sequence[int] | None) -> None:
     """With twice the field of view, frequencies are half as far apart."""
@@ -166,9 +166,22 @@ def test_larger_encoded_field_of_view(frequencies: Sequence[int], expected: Sequ
 def test_band_ends_at_the_last_line_but_one(n: int) -> None:
     """The edge of k-space is its last line, no earlier one: with the last but one, the band limits the image."""
     edge = n // 2
-    projection = band_of(line_mask(n, [0, edge - 1]))
+    projection = band_of(line_mask(n, range(edge)))
     assert kept(projection.band, n) == set(range(1 - edge, edge))
     assert BandLimitOp.from_gram(CartesianAcquisitionOp(line_mask(n, [0, -edge])).gram) is None
+
+
+@pytest.mark.parametrize('n', [24, 25])
+@pytest.mark.parametrize('step', [1, 2, 3, 4])
+def test_regular_lines_reach_the_edges_wherever_they_start(n: int, step: int) -> None:
+    """The lines beyond the last one are missing as those in between; a step further in, they limit the image."""
+    for first in range(step):
+        lines = [*range(first - n // 2, n - n // 2, step)]
+        calibrated = sorted({*lines, *range(-3, 4)})
+        assert BandLimitOp.from_gram(CartesianAcquisitionOp(line_mask(n, lines)).gram) is None
+        assert BandLimitOp.from_gram(CartesianAcquisitionOp(line_mask(n, calibrated)).gram) is None
+    inner = [k for k in range(-9, 10) if k % step == 0]
+    assert kept(band_of(line_mask(n, inner)).band, n) == set(range(min(inner), max(inner) + 1))
 
 
 @pytest.mark.parametrize('n', [5, 6])

@@ -62,6 +62,43 @@ def test_values() -> None:
         torch.testing.assert_close(differences, torch.tensor([[[3.0, 5.0, last[0]], [0.0, 0.0, last[1]]]]))
 
 
+def test_boundary_of_each_axis() -> None:
+    """Each direction, its adjoint, the norm and the in-place forms are those of its axis and boundary alone."""
+    shape, dim = (3, 4, 5), (-1, 0, 1)
+    boundaries = ('zero', 'circular', 'neumann')
+    op = GradientOp(dim, boundaries)
+    for dtype in (torch.float64, torch.complex128):
+        img, differences = random_image_and_differences(shape, dim, dtype)
+        singles = [GradientOp((d,), b) for d, b in zip(dim, boundaries, strict=True)]
+        expected = torch.cat([single(img)[0] for single in singles])
+        expected_adjoint = torch.stack([s.adjoint(q[None])[0] for s, q in zip(singles, differences, strict=True)])
+        torch.testing.assert_close(op(img)[0], expected, rtol=0, atol=0)
+        torch.testing.assert_close(op.adjoint(differences)[0], expected_adjoint.sum(0))
+        torch.testing.assert_close(op.add_forward_(differences.clone(), img, 0.3), differences + 0.3 * expected)
+        found = op.add_adjoint_(img.clone(), differences, -0.7)
+        torch.testing.assert_close(found, img - 0.7 * expected_adjoint.sum(0))
+        dotproduct_adjointness_test(op, img, differences, 1e-12, 1e-12)
+    assert op.norm(shape) == pytest.approx(torch.linalg.matrix_norm(dense(op, shape), 2).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('boundaries', 'circulant'),
+    [(('circular', 'circular'), True), (('circular', 'neumann'), False), (('neumann', 'neumann'), False)],
+)
+def test_symbol_of_mixed_boundaries(boundaries: tuple[Boundary, Boundary], circulant: bool) -> None:
+    """It bounds the operator, and is that of it if and only if all axes are circular."""
+    shape, dim = (4, 3), (-2, -1)
+    op = GradientOp(dim, boundaries)
+    mixed, circular = (dense(x, shape) for x in (op, GradientOp(dim)))
+    assert op.circulant == circulant
+    assert torch.equal(op.symbol(shape), GradientOp(dim).symbol(shape))
+    difference = circular.T @ circular - mixed.T @ mixed
+    assert torch.linalg.eigvalsh(difference).min() > -1e-12
+    assert (difference.abs().max() < 1e-12) == circulant
+    with pytest.raises(ValueError, match=r"ADMM needs .* got \('circular', 'zero'\): use PDHG"):
+        GradientOp(dim, ('circular', 'zero')).symbol(shape)
+
+
 @all_boundaries
 def test_directions_are_in_the_order_of_dim(boundary: Boundary) -> None:
     img, _ = random_image_and_differences((3, 4, 5), (), torch.float64)
@@ -159,8 +196,9 @@ def test_invalid_dim(dim: tuple[int, ...]) -> None:
 
 
 def test_invalid_boundary() -> None:
-    with pytest.raises(ValueError, match='boundary must be one of'):
-        GradientOp((-1,), 'reflect')  # type: ignore[arg-type]
+    for boundary in ('reflect', ('circular', 'reflect'), ('circular',), ()):
+        with pytest.raises(ValueError, match=r'boundary must be one of .* or one for each axis of dim=\(-2, -1\)'):
+            GradientOp((-2, -1), boundary)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize('dim', [(3,), (-4,)])

@@ -23,7 +23,10 @@ def total_variation(regularizer: TotalVariation, img: torch.Tensor, lambda_map: 
             return complex(img[tuple(neighbor)]) - here
         neighbor[axis] = 0
         beyond = {'circular': complex(img[tuple(neighbor)]), 'neumann': here, 'zero': 0}
-        return beyond[regularizer.boundary] - here
+        boundary = regularizer.boundary
+        if not isinstance(boundary, str):
+            boundary = boundary[regularizer.dim.index(axis)]
+        return beyond[boundary] - here
 
     value = 0.0
     for index in itertools.product(*map(range, img.shape)):

@@ -89,10 +89,24 @@ def test_sure_is_unbiased(solver: Solver, stop: dict[str, Any]) -> None:
         img = solver.replace(**stop)(data, acquisition_op, one.initial_image, found.lambda_map(0.7))
         energy = acquisition_op(img - image(shape))[0].abs().square().sum((-4, -3, -2, -1), keepdim=True)
         error = energy / (SIGMA**2 * found.n_samples)
-        differences.append((Sure().criterion(found.points)[0] - error).mean().item())
+        differences.append((Sure.risk(found.points)[0] - error).mean().item())
     difference = torch.tensor(differences)
     assert difference.mean().abs() < 3 * difference.std() / n_seeds**0.5
     assert difference.std() < 0.1 * error.mean()
+
+
+def test_sure_sees_what_the_image_can_not_explain() -> None:
+    """A noise level that is far too low gives nearly the weight of the true one, and a warning."""
+    csm = RandomGenerator(0).complex128_tensor((1, 4, 1, 16, 14))
+    acquisition_op = CartesianAcquisitionOp(torch.ones(16, 14), csm / csm.abs().square().sum(1, keepdim=True).sqrt())
+    (data,) = acquisition_op(image())
+    data = data + SIGMA * RandomGenerator(1).randn_tensor(data.shape, torch.complex128)
+    solver = ADMM(TV, max_iterations=3000, tolerance=1e-4)
+    one = Scan(data, acquisition_op, acquisition_op.adjoint(data)[0], SIGMA, solver)
+    expected = Sure(low=0.05, high=4)(one)
+    with pytest.warns(UserWarning, match=r'differ by (3\.[89]|4) times the noise level'):
+        found = Sure(low=0.2, high=16)(one._replace(noise_std=SIGMA / 4))
+    torch.testing.assert_close(found, expected, rtol=0.2, atol=0)
 
 
 def test_degrees_of_freedom() -> None:
@@ -107,7 +121,8 @@ def test_residual_rises_and_regularization_falls_with_the_weight() -> None:
     points = sweep(scan(), *(4 * 0.6**i for i in range(8)), max_iterations=3000, tolerance=1e-6).points
     assert bool((points.factor.diff(dim=0) > 0).all())
     assert bool((points.residual.diff(dim=0) > 0).all())
-    assert bool((points.regularization.diff(dim=0) < 0).all())
+    assert bool((points.regularization.diff(dim=0) < 1e-4).all())  # none at the largest ones, up to the tolerance
+    assert points.regularization[-1] < 1e-4 < points.regularization[0]
 
 
 @pytest.mark.parametrize('correction', [False, True])
@@ -140,7 +155,7 @@ def test_the_same_scan_gives_the_same_weight_and_report(rule: AutomaticWeight) -
     rule = with_options(rule, n_weights=5)
     first, second = (rule.choose(scan()) for _ in range(2))
     assert torch.equal(first.lambda_map, second.lambda_map)
-    assert json.dumps(first.report) == json.dumps(second.report)
+    assert json.dumps(first.report, allow_nan=False) == json.dumps(second.report, allow_nan=False)
 
 
 @all_rules

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from mrpro.algorithms.optimizers import cg
 from mrpro.utils import RandomGenerator
 from mrpro_lambda import weighting
 from mrpro_lambda.models import LambdaMapModel
@@ -14,6 +15,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.regularizers import DictionarySparsity, TotalGeneralizedVariation, TotalVariation
 from mrpro_lambda.solvers import ADMM, Solver
 from mrpro_lambda.weighting import (
+    CGImageWeight,
     GivenWeight,
     LearnedNumbers,
     NetworkWeight,
@@ -26,6 +28,7 @@ from mrpro_lambda.weighting import (
 )
 
 from tests.regularizers.cases import concrete_subclasses
+from tests.solvers.cases import coil_maps, mask
 
 SHAPE = (3, 1, 1, 18, 14)
 NOISE = torch.tensor([0.1, 0.3, 0.2], dtype=torch.float64).reshape(3, 1, 1, 1, 1)
@@ -295,3 +298,61 @@ def test_a_rule_looks_at_the_data_and_reports() -> None:
     assert found.report == {'value': pytest.approx(found.lambda_map.item())}
     with pytest.raises(ValueError, match='needs data and acquisition_op'):
         LambdaMapModel(Energy(), SOLVER).estimate(image())
+
+
+def test_image_of_conjugate_gradients() -> None:
+    """It is that of mrpro's method for each image by itself, also where images of a batch differ in size."""
+    csm = coil_maps((3, 2, 1, *SHAPE[-2:]), torch.complex128)
+    acquisition_op = CartesianAcquisitionOp(mask((3, 1, 1, *SHAPE[-2:])), csm)
+    (data,) = acquisition_op(image())
+    (start,) = acquisition_op.adjoint(data)
+    seen = []
+
+    class Recorder(Weight):
+        def choose(self, scan: Scan) -> WeightChoice:
+            seen.append(scan.initial_image)
+            return WeightChoice(scan.solver.regularizer.lambda_map(0.1, scan.initial_image))
+
+    choice = CGImageWeight(Recorder(), 5).choose(Scan(data, acquisition_op, start, None, SOLVER))
+    assert choice.lambda_map.unique().item() == pytest.approx(0.1)
+    for i in range(3):
+        op = CartesianAcquisitionOp(mask((3, 1, 1, *SHAPE[-2:]))[i : i + 1], csm[i : i + 1])
+        (expected,) = cg(op.gram, start[i : i + 1], initial_value=start[i : i + 1], max_iterations=5, tolerance=0)
+        torch.testing.assert_close(seen[0][i : i + 1], expected, rtol=1e-9, atol=1e-12)
+    assert (seen[0] - image()).norm() < 0.7 * (start - image()).norm()
+    with pytest.raises(ValueError, match='needs data and acquisition_op'):
+        LambdaMapModel(CGImageWeight(NoiseWeight(1.0)), SOLVER).estimate(start, 0.1)
+    with pytest.raises(ValueError, match='n_iterations must be an integer from 1'):
+        CGImageWeight(NoiseWeight(1.0), 0)
+
+
+def test_weight_of_an_image_of_conjugate_gradients_is_that_of_its_weight() -> None:
+    inner = varied(NetworkWeight.examples(1)['network'])
+    weight = CGImageWeight(inner)
+    assert weight.uses_noise_level
+    assert weight.uses_data
+    assert not weight.counts_samples
+    assert weight.relative
+    acquisition_op = CartesianAcquisitionOp(torch.ones(1, 1, 1, *SHAPE[-2:], dtype=torch.float64))
+    (data,) = acquisition_op(image())
+    found = weight(Scan(data, acquisition_op, image(), NOISE, SOLVER))
+    torch.testing.assert_close(found, inner(scan(SOLVER)), rtol=1e-9, atol=1e-12)  # solved at the start
+    with pytest.raises(ValueError, match=r'gives 1 map\(s\), but TotalVariation needs 2'):
+        weight.check_solver(TWO_MAPS)
+    other = CGImageWeight(varied(NetworkWeight.examples(1)['network']))
+    with torch.no_grad():
+        other.weight.lambda_net.log_scale.add_(1)  # type: ignore[operator]
+    weight.start_from(other)
+    assert torch.equal(weight(Scan(data, acquisition_op, image(), NOISE, SOLVER)), other.weight(scan(SOLVER)))
+    with pytest.raises(TypeError, match='must be CGImageWeight, got NetworkWeight'):
+        weight.start_from(inner)
+
+
+def test_conjugate_gradients_that_begin_at_a_solution_stay_there() -> None:
+    """The initial image of a single coil is one: in single precision, what is left are rounding errors."""
+    acquisition_op = CartesianAcquisitionOp(mask((3, 1, 1, *SHAPE[-2:])).float())
+    (data,) = acquisition_op(image().to(torch.complex64))
+    (start,) = acquisition_op.adjoint(data)
+    weight = CGImageWeight(varied(NetworkWeight.examples(1)['network of the image']).float(), 20)
+    given = Scan(data, acquisition_op, start, None, SOLVER)
+    torch.testing.assert_close(weight(given), weight.weight(given), rtol=1e-4, atol=0)

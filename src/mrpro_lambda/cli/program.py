@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from mrpro_lambda import __version__
 from mrpro_lambda.cli.command import INVALID, LEVELS, LOGGER, Parser, Run
+from mrpro_lambda.cli.compare import add_compare
 from mrpro_lambda.cli.completion import add_completion
 from mrpro_lambda.cli.demo import add_demo
 from mrpro_lambda.cli.learn_dictionary import add_learn_dictionary
@@ -21,7 +22,7 @@ from mrpro_lambda.cli.list_weights import add_list
 from mrpro_lambda.cli.reconstruct import add_reconstruct
 from mrpro_lambda.cli.train import add_train
 
-_COMMANDS = (add_demo, add_reconstruct, add_train, add_learn_dictionary, add_list, add_completion)
+_COMMANDS = (add_demo, add_reconstruct, add_train, add_compare, add_learn_dictionary, add_list, add_completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

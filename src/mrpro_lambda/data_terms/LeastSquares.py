@@ -18,6 +18,7 @@ from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.ModulationOp import ModulationOp
+from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.operators.ToeplitzGramOp import ToeplitzGramOp
 
 Module = TypeVar('Module', bound=torch.nn.Module)
@@ -29,6 +30,8 @@ class LeastSquares(DataTerm):
     It keeps the Gram operator :math:`A^H A`, its norm and its circulant bound, which are computed when they are first
     asked for. The operator must not change meanwhile.
     """
+
+    quadratic = True
 
     def __init__(self, acquisition_op: LinearOperator) -> None:
         """Initialize the data term.
@@ -56,6 +59,35 @@ class LeastSquares(DataTerm):
     def gram(self) -> LinearOperator:
         """Gram operator."""
         return gram_operator(self.acquisition_op)
+
+    def check_data(self, data: torch.Tensor) -> None:
+        """Raise an error if the data are all zero: their size is the unit of everything else."""
+        if not bool(data.detach().any()):
+            raise ValueError(f'data must not be all zero, got shape {tuple(data.shape)}.')
+
+    def rhs(self, data: torch.Tensor) -> torch.Tensor:
+        """Return :math:`A^H y`."""
+        return self.acquisition_op.adjoint(data)[0]
+
+    def gradient(self, img: torch.Tensor, rhs: torch.Tensor) -> torch.Tensor:
+        """Return :math:`A^H A x - b`."""
+        return self.gram(img)[0] - rhs
+
+    def curvature(self, img: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        """Return :math:`A^H A d`."""
+        return self.gram(direction)[0]
+
+    def lipschitz(self, img: torch.Tensor, coupled_dim: tuple[int, ...] = ()) -> torch.Tensor:
+        """Return the norm of the Gram operator."""
+        return self.norm(img, coupled_dim)
+
+    def value(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`\frac{1}{2} |A x - y|^2`."""
+        return 0.5 * real_parts(response - data).square().sum(-1)
+
+    def slope(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+        """Return :math:`A x - y`."""
+        return response - data
 
     @torch.no_grad()
     def data_shape(self, img: torch.Tensor) -> tuple[int, ...]:

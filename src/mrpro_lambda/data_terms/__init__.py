@@ -2,5 +2,6 @@
 
 from mrpro_lambda.data_terms.DataTerm import DataTerm
 from mrpro_lambda.data_terms.LeastSquares import LeastSquares
+from mrpro_lambda.data_terms.PoissonCounts import PoissonCounts
 
-__all__ = ["DataTerm", "LeastSquares"]
+__all__ = ["DataTerm", "LeastSquares", "PoissonCounts"]

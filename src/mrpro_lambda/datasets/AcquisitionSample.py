@@ -11,7 +11,8 @@ class AcquisitionSample(NamedTuple):
     """Cartesian acquisition of an image, and a batch of them.
 
     The shapes are those of one sample. `torch.utils.data.default_collate` stacks samples along a new first axis, which
-    gives mrpro's shapes `(batch, coils, z, y, x)` and `(batch, coils, k2, k1, k0)`.
+    gives mrpro's shapes `(batch, coils, z, y, x)` and `(batch, coils, k2, k1, k0)`. A sample of a series has an axis of
+    frames before those of the coils, of size 1 where nothing changes with time.
     """
 
     img: torch.Tensor

@@ -31,6 +31,10 @@ class ImageSource:
     """Number of pixels along the longer axis after resampling. The shorter axis is padded with zeros to the same
     number. `None` keeps the images as they are."""
 
+    n_frames: Annotated[int, Range(2, 10_000)] | None = None
+    """Number of frames, for files with series of images: as many of the selected images, one after the other, are one
+    series, scaled to a common maximum. `None`: each image is one by itself."""
+
     min_tissue: Annotated[float, Range(0, 0.99)] = 0.0
     """Images are skipped if a smaller fraction of their pixels exceeds a tenth of the maximum of the volume. With 0, no
     image is skipped, and an image without signal is an error."""

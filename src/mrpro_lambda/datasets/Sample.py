@@ -5,6 +5,8 @@ from typing import Protocol
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.data_terms import DataTerm
+
 
 class Sample(Protocol):
     """Acquisition of an image with its truth, and a batch of them along a new first axis."""
@@ -25,5 +27,5 @@ class Sample(Protocol):
     def noise_std(self) -> torch.Tensor:
         """Standard deviation of the noise in units of the data, of one value for each image."""
 
-    def acquisition_op(self) -> LinearOperator:
-        """Operator that maps the image to its noise-free data."""
+    def acquisition_op(self) -> LinearOperator | DataTerm:
+        """Operator that maps the image to its noise-free data, or a data term with it."""

@@ -80,9 +80,7 @@ class SimulatedAcquisitions(SimulatedData):
             If an image is not a magnitude image, or a parameter is out of its range.
         """
         super().__init__(seed)
-        self.images = [_check_image(image, i) for i, image in enumerate(images)]
-        if not self.images:
-            raise ValueError('images must have at least one image, got none.')
+        self.images = check_images(images)
         if not isinstance(sampling, CartesianSampling | Radial):
             raise ValueError(f'sampling must be a CartesianSampling or Radial, got {type(sampling).__name__}.')
         self.sampling = sampling
@@ -162,8 +160,26 @@ class SimulatedAcquisitions(SimulatedData):
 
     def _cropped(self, index: int) -> torch.Tensor:
         """Center of an image."""
-        image = self.images[index]
-        return image if self.crop is None else pad_or_crop(image, (self.crop, self.crop))
+        return centered(self.images[index], self.crop)
+
+
+def check_images(images: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Convert magnitude images to float32.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or if one is no magnitude image.
+    """
+    checked = [_check_image(image, i) for i, image in enumerate(images)]
+    if not checked:
+        raise ValueError('images must have at least one image, got none.')
+    return checked
+
+
+def centered(image: torch.Tensor, crop: int | None) -> torch.Tensor:
+    """Return the central square of an image, filled with zeros where it is smaller; all of it if `crop` is `None`."""
+    return image if crop is None else pad_or_crop(image, (crop, crop))
 
 
 def _check_image(image: torch.Tensor, index: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ def augment_image(
     *,
     zoom: tuple[float, float] = (0.8, 1.15),
 ) -> torch.Tensor:
-    """Draw a random variation of a magnitude image.
+    """Draw a random variation of a magnitude image, or of all frames of a series alike.
 
     A random window of the image is resampled to the given shape, so that structures are zoomed. It is flipped along
     each axis with probability 1/2, and transposed with probability 1/2 if the shape is square. Scaled to a maximum of
@@ -21,7 +21,7 @@ def augment_image(
     Parameters
     ----------
     image
-        Magnitude image, shape `(y, x)`.
+        Magnitude image, shape `(*frames, y, x)`.
     shape
         Size of the result `(y, x)`.
     generator
@@ -37,21 +37,24 @@ def augment_image(
     position, gamma, *offsets, flip_y, flip_x, transpose = draws
     factor = zoom[0] + (zoom[1] - zoom[0]) * position
     window_shape = tuple(max(1, round(n / factor)) for n in shape)
-    image = pad_or_crop(image, [max(n, w) for n, w in zip(image.shape, window_shape, strict=True)])
-    start = [int(u * (n - w + 1)) for u, n, w in zip(offsets, image.shape, window_shape, strict=True)]
+    size = [max(n, w) for n, w in zip(image.shape[-2:], window_shape, strict=True)]
+    image = pad_or_crop(image, size, dim=(-2, -1))
+    start = [int(u * (n - w + 1)) for u, n, w in zip(offsets, size, window_shape, strict=True)]
     window = _window(image, start, window_shape)
     if window.max() < 0.2 * image.max():
-        brightest = divmod(int(image.argmax()), image.shape[1])
-        start = [min(max(b - w // 2, 0), n - w) for b, n, w in zip(brightest, image.shape, window_shape, strict=True)]
+        brightest = divmod(int(image.flatten(-2).argmax()) % (size[0] * size[1]), size[1])
+        start = [min(max(b - w // 2, 0), n - w) for b, n, w in zip(brightest, size, window_shape, strict=True)]
         window = _window(image, start, window_shape)
-    resized = torch.nn.functional.interpolate(window[None, None], size=shape, mode='bicubic', antialias=True)[0, 0]
+    frames = window.reshape(-1, 1, *window.shape[-2:])
+    frames = torch.nn.functional.interpolate(frames, size=shape, mode='bicubic', antialias=True)
+    resized = frames.reshape(*image.shape[:-2], *shape)
     resized = resized.clamp_min(0)  # bicubic interpolation overshoots
     resized = (resized / resized.max()) ** (0.8 + 0.5 * gamma)
-    flips = [dim for dim, u in ((0, flip_y), (1, flip_x)) if u < 0.5]
+    flips = [dim for dim, u in ((-2, flip_y), (-1, flip_x)) if u < 0.5]
     resized = resized.flip(flips)
-    return resized.T if transpose < 0.5 and shape[0] == shape[1] else resized
+    return resized.mT if transpose < 0.5 and shape[0] == shape[1] else resized
 
 
 def _window(image: torch.Tensor, start: list[int], shape: tuple[int, ...]) -> torch.Tensor:
     """Part of an image."""
-    return image[start[0] : start[0] + shape[0], start[1] : start[1] + shape[1]]
+    return image[..., start[0] : start[0] + shape[0], start[1] : start[1] + shape[1]]

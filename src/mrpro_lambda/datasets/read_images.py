@@ -30,7 +30,8 @@ def read_images(source: ImageSource | str | Path) -> list[torch.Tensor]:
 
     Returns
     -------
-        Images, each float32, of shape `(y, x)` and with a maximum of 1.
+        Images, each float32, of shape `(y, x)` and with a maximum of 1. With `n_frames`, series of shape `(n_frames, y,
+        x)`.
 
     Raises
     ------
@@ -65,10 +66,17 @@ def read_images(source: ImageSource | str | Path) -> list[torch.Tensor]:
             raise ValueError(
                 f'Images must not be zero everywhere, image {index} is: {what}. Exclude it by slices or min_tissue.'
             )
-        images.append(_resize(torch.tensor(image), source.size))
+        images.append(torch.tensor(image))
     if not images:
         raise ValueError(f'At least one image must be selected, {source} selects none: {what}.')
-    return images
+    if source.n_frames is None:
+        return [_resize(image, source.size) for image in images]
+    if len(images) % source.n_frames:
+        raise ValueError(
+            f'The selected images must be whole series of n_frames={source.n_frames}, got {len(images)}: {what}.'
+        )
+    series = [torch.stack(images[i : i + source.n_frames]) for i in range(0, len(images), source.n_frames)]
+    return [_resize(frames, source.size) for frames in series]
 
 
 def _read_volume(source: ImageSource) -> tuple[np.ndarray, list[str] | None]:
@@ -141,8 +149,10 @@ def _select(source: ImageSource, n_images: int, ids: list[str] | None, what: str
 def _resize(image: torch.Tensor, size: int | None) -> torch.Tensor:
     """Resample and pad to a square, and scale to maximum 1."""
     if size is not None:
-        shape = [max(1, round(size * n / max(image.shape))) for n in image.shape]
-        if shape != list(image.shape):
-            image = torch.nn.functional.interpolate(image[None, None], size=shape, mode='bicubic', antialias=True)[0, 0]
-        image = pad_or_crop(image.clamp_min(0), (size, size))  # bicubic interpolation overshoots
+        shape = [max(1, round(size * n / max(image.shape[-2:]))) for n in image.shape[-2:]]
+        if shape != list(image.shape[-2:]):
+            frames = image.reshape(-1, 1, *image.shape[-2:])
+            frames = torch.nn.functional.interpolate(frames, size=shape, mode='bicubic', antialias=True)
+            image = frames.reshape(*image.shape[:-2], *shape)
+        image = pad_or_crop(image.clamp_min(0), (size, size), dim=(-2, -1))  # bicubic interpolation overshoots
     return image / image.max()

@@ -10,7 +10,7 @@ from mrpro.operators.Functional import ProximableFunctional, throw_if_negative_o
 
 from mrpro_lambda.checks import check_axes, check_number, check_tensor, check_type
 from mrpro_lambda.norms import GroupNorm, L1Norm, Norm
-from mrpro_lambda.operators.GradientOp import Boundary, GradientOp
+from mrpro_lambda.operators.GradientOp import Boundaries, GradientOp
 
 
 class WeightedTotalVariation(ProximableFunctional):
@@ -52,7 +52,7 @@ class WeightedTotalVariation(ProximableFunctional):
         weight: float | torch.Tensor,
         dim: Sequence[int],
         *,
-        boundary: Boundary = 'circular',
+        boundary: Boundaries = 'circular',
         isotropic: bool = False,
         complex_modulus: bool = False,
         tolerance: float = 1e-6,

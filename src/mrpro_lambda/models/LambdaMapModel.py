@@ -8,7 +8,7 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_tensor, check_type
-from mrpro_lambda.data_terms import LeastSquares
+from mrpro_lambda.data_terms import DataTerm, LeastSquares
 from mrpro_lambda.models.Model import Model, ModelSolution
 from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.regularizers.PhaseAware import PhaseAware
@@ -29,6 +29,9 @@ class LambdaMapModel(Model):
 
     :math:`P` limits the image to the measured band of a Cartesian acquisition, see
     `~mrpro_lambda.operators.BandLimitOp`. Where the samples reach the edges of k-space it is the identity.
+
+    In place of the operator a data term may be given, such as `~mrpro_lambda.data_terms.PoissonCounts`. Weights that
+    scale with the scan are then relative to its unit, see `~mrpro_lambda.data_terms.DataTerm.weight_unit`.
 
     References
     ----------
@@ -93,7 +96,7 @@ class LambdaMapModel(Model):
     def forward(
         self,
         data: torch.Tensor,
-        acquisition_op: LinearOperator,
+        acquisition_op: LinearOperator | DataTerm,
         initial_image: torch.Tensor,
         noise_std: torch.Tensor | float | None = None,
         *,
@@ -114,14 +117,14 @@ class LambdaMapModel(Model):
             Image, shape `(*other, coils, z, y, x)`.
         """
         choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
-        data_term = LeastSquares(acquisition_op)
+        data_term = LeastSquares.of(acquisition_op)
         return self._limit(self.solver(data, data_term, initial_image, choice.lambda_map), data_term)
 
     @torch.no_grad()
     def solve(
         self,
         data: torch.Tensor,
-        acquisition_op: LinearOperator,
+        acquisition_op: LinearOperator | DataTerm,
         initial_image: torch.Tensor,
         noise_std: torch.Tensor | float | None = None,
         *,
@@ -133,7 +136,7 @@ class LambdaMapModel(Model):
         The certificate is that of the convex problem, before the image is limited to the measured band.
         """
         choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
-        data_term = LeastSquares(acquisition_op)
+        data_term = LeastSquares.of(acquisition_op)
         solution = self.solver.solve(data, data_term, initial_image, choice.lambda_map, progress=progress)
         img = self._limit(solution.img, data_term)
         return ModelSolution(img, choice.lambda_map, solution._replace(img=img), choice.report)
@@ -141,7 +144,7 @@ class LambdaMapModel(Model):
     def choose(
         self,
         data: torch.Tensor | None,
-        acquisition_op: LinearOperator | None,
+        acquisition_op: LinearOperator | DataTerm | None,
         initial_image: torch.Tensor,
         noise_std: torch.Tensor | float | None = None,
         *,
@@ -164,7 +167,14 @@ class LambdaMapModel(Model):
             return WeightChoice(self.solver.regularizer.lambda_map(lambda_map, initial_image))
         if self.weight is None:
             raise ValueError('A model without a weight needs lambda_map.')
-        return self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver))
+        if data is None or not isinstance(acquisition_op, DataTerm):
+            return self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver))
+        if noise_std is None and self.uses_noise_level:
+            noise_std = acquisition_op.noise_std(data, initial_image)
+        choice = self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver))
+        if not self.weight.relative:
+            return choice
+        return choice._replace(lambda_map=acquisition_op.weight_unit(data, initial_image) * choice.lambda_map)
 
     def estimate(self, initial_image: torch.Tensor, noise_std: torch.Tensor | float | None = None) -> torch.Tensor:
         """Estimate the Lambda map from the initial image alone.
@@ -190,9 +200,9 @@ class LambdaMapModel(Model):
         if isinstance(earlier, LambdaMapModel) and self.weight is not None and earlier.weight is not None:
             self.weight.start_from(earlier.weight)
 
-    def _limit(self, img: torch.Tensor, data_term: LeastSquares) -> torch.Tensor:
+    def _limit(self, img: torch.Tensor, data_term: DataTerm) -> torch.Tensor:
         """Limit an image to the measured band."""
-        if not self.band_limit:
+        if not self.band_limit or not isinstance(data_term, LeastSquares):
             return img
         band_limit_op = data_term.band_limit_op(self.solver.regularizer.dim)
         return img if band_limit_op is None else band_limit_op(img)[0]

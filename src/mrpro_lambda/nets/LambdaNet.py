@@ -56,7 +56,7 @@ class LambdaNet(torch.nn.Module):
         inverse_response: bool = False,
         coarsening: int = 1,
         filters_at_once: int = 8,
-        padding: int = 8,
+        padding: int | Sequence[int] = 8,
         circular_dim: Sequence[int] = (),
         initial_scale: float = 1.0,
     ) -> None:
@@ -81,7 +81,8 @@ class LambdaNet(torch.nn.Module):
             Number of filters that are treated together where each is by itself. In training, the activations of the
             others are computed again, so that the memory does not grow with the number of filters.
         padding
-            Number of pixels by which the image is continued on each side, removed from the map again.
+            Number of pixels by which the image is continued on each side, removed from the map again; one for all axes,
+            or one for each of `dim`.
         circular_dim
             Axes of `dim` that are continued periodically (the time of a cardiac cycle); others are reflected.
         initial_scale
@@ -113,7 +114,11 @@ class LambdaNet(torch.nn.Module):
             raise ValueError(f'inputs must not be empty, got {inputs!r}.')
         check_number('coarsening', coarsening, 1, _LARGEST, integer=True)
         check_number('filters_at_once', filters_at_once, 1, integer=True)
-        check_number('padding', padding, 0, _LARGEST, integer=True)
+        widths = tuple(padding) if isinstance(padding, Sequence) else (padding,) * len(self.dim)
+        if len(widths) != len(self.dim):
+            raise ValueError(f'padding must be a number, or one for each axis of dim={self.dim}, got {padding=}.')
+        for width in widths:
+            check_number('padding', width, 0, _LARGEST, integer=True)
         check_number('initial_scale', initial_scale, positive=True)
         check_type('inverse_response', inverse_response, bool)
         self.inputs = tuple(inputs)
@@ -314,9 +319,10 @@ class LambdaNet(torch.nn.Module):
         """Continue the image beyond its borders, apply the backbone, crop and interpolate to the fine grid."""
         divisor = getattr(self.backbone, 'size_divisor', 1)
         crops = []
+        widths = self.padding if isinstance(self.padding, Sequence) else (self.padding,) * len(self.dim)
         for i, d in enumerate(self.dim):
             n = x.shape[i - len(self.dim)]
-            before = -(-self.padding // self.coarsening)
+            before = -(-widths[i] // self.coarsening)
             after = before + -(n + 2 * before) % divisor
             crops.append(slice(before, before + n))
             x = continued(x, i - len(self.dim), before, after, circular=d in self.circular_dim)

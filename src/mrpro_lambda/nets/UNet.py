@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal, get_args
 
 import torch
 from torch.nn import Conv1d, Conv2d, Conv3d, LeakyReLU, Module, ModuleList, Sequential
 from torch.nn.functional import interpolate, max_pool1d, max_pool2d, max_pool3d
 
-from mrpro_lambda.checks import check_number, check_tensor
+from mrpro_lambda.checks import check_number, check_tensor, check_type
 
 _CONV = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 _POOL = {1: max_pool1d, 2: max_pool2d, 3: max_pool3d}
 _INTERPOLATION = {1: 'linear', 2: 'bilinear', 3: 'trilinear'}
+
+PaddingMode = Literal['reflect', 'zeros']
 
 _LARGEST = 2048
 """Largest number of features: a convolution has 9 times the square of them as weights."""
@@ -25,7 +28,8 @@ class UNet(Module):
     On the way up, features are interpolated linearly, halved by a convolution without activation and joined with those
     of the same resolution on the way down.
 
-    Each convolution reflects its input at the border. With zero padding the maps have a bright frame.
+    Each convolution reflects its input at the border. With zero padding, that of published weights, the maps have a
+    bright frame; it takes inputs of any size, of which the lower resolutions leave out what is no whole cell.
 
     References
     ----------
@@ -42,6 +46,9 @@ class UNet(Module):
         *,
         n_resolutions: int = 3,
         n_convs: int = 2,
+        bias: bool = True,
+        residual: bool = False,
+        padding_mode: PaddingMode = 'reflect',
         generator: torch.Generator | None = None,
     ) -> None:
         """Initialize the network.
@@ -60,6 +67,12 @@ class UNet(Module):
             Number of resolutions.
         n_convs
             Number of convolutions at each resolution, on the way down and on the way up.
+        bias
+            Whether convolutions add a number to each feature.
+        residual
+            Add the input to the output, which then must have as many channels.
+        padding_mode
+            How each convolution continues its input, by reflection or with zeros.
         generator
             Random number generator of the initial weights; `None` uses a new one with seed 0.
         """
@@ -73,6 +86,15 @@ class UNet(Module):
             ('n_convs', n_convs, 16),
         ):
             check_number(name, value, 1, largest, integer=True)
+        check_type('bias', bias, bool)
+        check_type('residual', residual, bool)
+        if residual and n_channels_in != n_channels_out:
+            raise ValueError(
+                'residual=True adds the input to the output, so both must have as many channels, got '
+                f'{n_channels_in=} and {n_channels_out=}.'
+            )
+        if padding_mode not in get_args(PaddingMode):
+            raise ValueError(f'padding_mode must be one of {get_args(PaddingMode)}, got {padding_mode=}.')
         if n_features > _LARGEST >> (n_resolutions - 1):
             raise ValueError(
                 f'The lowest resolution must have at most {_LARGEST} features, got {n_features=} times 2 for each of '
@@ -82,9 +104,11 @@ class UNet(Module):
         self.n_channels_in = n_channels_in
         self.n_channels_out = n_channels_out
         self.n_resolutions = n_resolutions
+        self.residual = residual
+        self.padding_mode = padding_mode
 
         def conv(n_in: int, n_out: int) -> Module:
-            return _CONV[n_dim](n_in, n_out, kernel_size=3, padding=1, padding_mode='reflect')
+            return _CONV[n_dim](n_in, n_out, kernel_size=3, padding=1, bias=bias, padding_mode=padding_mode)
 
         def block(n_in: int, n_out: int) -> Sequential:
             layers: list[Module] = []
@@ -97,7 +121,7 @@ class UNet(Module):
             self.encoder = ModuleList(block(n_in, n_out) for n_in, n_out in pairwise([n_channels_in, *features]))
             self.upsampling = ModuleList(conv(n_in, n_out) for n_in, n_out in pairwise(features[::-1]))
             self.decoder = ModuleList(block(2 * n_out, n_out) for n_out in features[-2::-1])
-            self.last = _CONV[n_dim](features[0], n_channels_out, kernel_size=1)
+            self.last = _CONV[n_dim](features[0], n_channels_out, kernel_size=1, bias=bias)
         self._initialize(torch.Generator().manual_seed(0) if generator is None else generator)
 
     def _initialize(self, generator: torch.Generator) -> None:
@@ -113,7 +137,7 @@ class UNet(Module):
     @property
     def size_divisor(self) -> int:
         """Input sizes must be multiples of this number."""
-        return 2 ** (self.n_resolutions - 1)
+        return 2 ** (self.n_resolutions - 1) if self.padding_mode == 'reflect' else 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the network.
@@ -121,7 +145,8 @@ class UNet(Module):
         Parameters
         ----------
         x
-            Input, shape `(batch, n_channels_in, *size)` with `n_dim` sizes that are multiples of `size_divisor`.
+            Input, shape `(batch, n_channels_in, *size)` with `n_dim` sizes that are multiples of `size_divisor`, and of
+            at least 2 pixels at the lowest resolution.
 
         Returns
         -------
@@ -138,16 +163,17 @@ class UNet(Module):
                 f'The input must have the precision of the network, got {x.dtype} of shape {tuple(x.shape)} for a '
                 f'network of {self.last.weight.dtype}.'
             )
+        smallest = 2**self.n_resolutions
         if (
             x.ndim != self.n_dim + 2
             or x.shape[1] != self.n_channels_in
-            or any(n % self.size_divisor or n < 2 * self.size_divisor for n in x.shape[2:])
+            or any(n % self.size_divisor or n < smallest for n in x.shape[2:])
         ):
             raise ValueError(
                 f'The input must have {self.n_channels_in} channels and {self.n_dim} axes with multiples of '
-                f'{self.size_divisor}, at least {2 * self.size_divisor}, got shape {tuple(x.shape)}.'
+                f'{self.size_divisor}, at least {smallest}, got shape {tuple(x.shape)}.'
             )
-        skips: list[torch.Tensor] = []
+        given, skips = x, list[torch.Tensor]()
         for i, block in enumerate(self.encoder):
             x = block(x if i == 0 else _POOL[self.n_dim](x, 2))
             skips.append(x)
@@ -156,4 +182,5 @@ class UNet(Module):
             skip = skips.pop()
             up = interpolate(x, size=skip.shape[2:], mode=_INTERPOLATION[self.n_dim], align_corners=False)
             x = block(torch.cat((upsampling(up), skip), dim=1))
-        return self.last(x)
+        x = self.last(x)
+        return x + given if self.residual else x

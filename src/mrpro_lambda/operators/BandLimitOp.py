@@ -17,7 +17,8 @@ class BandLimitOp(LinearOperator):
     Where an acquisition measures a central region only, a total variation minimizer fills the unmeasured frequencies
     with those of a piecewise constant image, which are wrong. Removing them costs one pair of FFTs. The box is
     symmetric, so that the half of k-space that partial Fourier acquisitions leave out is kept. Where the samples reach
-    the edges of k-space, nothing changes.
+    the edges of k-space, nothing changes, and so it is where fewer points are left to an edge than the largest gap
+    between samples has: of regular lines, those beyond the last one are a gap as the others are.
     """
 
     def __init__(self, band: torch.Tensor, dim: Sequence[int]) -> None:
@@ -67,7 +68,8 @@ class BandLimitOp(LinearOperator):
             n = sampled.shape[d]
             frequency = _frequency(n, d, sampled.device)
             limit = torch.where(occupied, frequency, 0).amax(dim=d, keepdim=True)
-            limit = torch.where(limit < frequency.amax(), limit, 0.5)  # samples at the edges of k-space: no limit
+            left = (n * (frequency.amax() - limit)).round()
+            limit = torch.where(left < _largest_step(occupied, d), limit.new_tensor(0.5), limit)  # up to the edges
             # in cycles per pixel, which image and encoded k-space have in common where their fields of view differ
             band = band & (_frequency(sizes.get(d, n), d, sampled.device) <= limit + 1e-6)
         return None if bool(band.all()) else cls(band.float(), gram.dim)
@@ -89,3 +91,13 @@ class BandLimitOp(LinearOperator):
 def _frequency(n: int, dim: int, device: torch.device) -> torch.Tensor:
     """Return the moduli of the frequencies of an FFT in cycles per pixel, along a negative axis."""
     return torch.fft.fftfreq(n, device=device).abs().reshape(n, *(1,) * (-dim - 1))
+
+
+def _largest_step(occupied: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return the largest distance between neighbors of those frequencies of an FFT that are sampled, at least 1."""
+    occupied = torch.fft.fftshift(occupied, dim=dim).movedim(dim, -1)
+    index = torch.arange(occupied.shape[-1], device=occupied.device)
+    last = torch.where(occupied, index, -1).cummax(-1).values
+    last = torch.cat((torch.full_like(last[..., :1], -1), last[..., :-1]), -1)
+    step = torch.where(occupied & (last >= 0), index - last, 1)
+    return step.amax(-1, keepdim=True).movedim(-1, dim)

@@ -14,6 +14,8 @@ from mrpro_lambda.operators.real_parts import real_parts
 from mrpro_lambda.operators.Transform import Transform
 
 Boundary = Literal['circular', 'neumann', 'zero']
+Boundaries = Boundary | Sequence[Boundary]
+"""Boundary of all axes, or one for each."""
 
 
 class GradientOp(Transform):
@@ -24,14 +26,15 @@ class GradientOp(Transform):
         (\nabla x)_{d, i} = x_{i + e_d} - x_i, \qquad d \in \mathrm{dim}
 
     where the value beyond the last sample is the first sample (`circular`), the last sample itself (`neumann`, so that
-    the last difference is 0), or 0 (`zero`).
+    the last difference is 0), or 0 (`zero`). It may differ between the axes: the frames of a cardiac cycle are followed
+    by the first one, those of a real-time series by none.
 
     The differences are taken by slicing: mrpro's `~mrpro.operators.FiniteDifferenceOp` convolves instead, and that
     convolution was 56 % of the time of a total variation reconstruction with mrpro 0.261015. With `boundary='zero'` the
     two operators are equal (``mode='forward', pad_mode='zeros'``), as they are with ``'circular'``.
     """
 
-    def __init__(self, dim: Sequence[int], boundary: Boundary = 'circular') -> None:
+    def __init__(self, dim: Sequence[int], boundary: Boundaries = 'circular') -> None:
         """Initialize the gradient operator.
 
         Parameters
@@ -39,22 +42,26 @@ class GradientOp(Transform):
         dim
             Axes along which differences are taken. Negative axes count from the last one.
         boundary
-            Value assumed beyond the last sample. `circular` and `neumann` have constant images in their null space,
-            `zero` has not.
+            Value assumed beyond the last sample, one for all axes or one for each, in the order of `dim`. `circular`
+            and `neumann` have constant images in their null space, `zero` has not.
 
         Raises
         ------
         ValueError
-            If `dim` is empty or holds an axis twice, or if `boundary` is unknown.
+            If `dim` is empty or holds an axis twice, or if `boundary` is unknown or not one for each axis.
         """
         super().__init__()
         check_axes('dim', dim, negative=False)
         self._dim = tuple(dim)
         if not self.dim or len(set(self.dim)) != len(self.dim):
             raise ValueError(f'dim must name at least one axis and each axis once, got {dim=}.')
-        if boundary not in get_args(Boundary):
-            raise ValueError(f'boundary must be one of {get_args(Boundary)}, got {boundary=}.')
+        boundaries = (boundary,) * len(self.dim) if isinstance(boundary, str) else tuple(boundary)
+        if any(b not in get_args(Boundary) for b in boundaries) or len(boundaries) != len(self.dim):
+            raise ValueError(
+                f'boundary must be one of {get_args(Boundary)}, or one for each axis of {dim=}, got {boundary=}.'
+            )
         self.boundary = boundary
+        self._boundaries = boundaries
 
     @property
     def dim(self) -> tuple[int, ...]:
@@ -68,13 +75,13 @@ class GradientOp(Transform):
 
     @property
     def circulant(self) -> bool:
-        """Whether the boundary is circular."""
-        return self.boundary == 'circular'
+        """Whether the boundary of all axes is circular."""
+        return set(self._boundaries) == {'circular'}
 
     def symbol(self, shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
         """Return the symbol of the circular Laplacian, which bounds that of the Neumann boundary from above."""
-        if self.boundary == 'zero':
-            raise ValueError("ADMM needs boundary='circular' or 'neumann', got 'zero': use PDHG.")
+        if 'zero' in self._boundaries:
+            raise ValueError(f"ADMM needs boundary='circular' or 'neumann', got {self.boundary!r}: use PDHG.")
         return self.laplacian_symbol(shape, device)
 
     def _axes(self, ndim: int) -> tuple[int, ...]:
@@ -104,12 +111,12 @@ class GradientOp(Transform):
         """Apply the gradient. Prefer calling the instance."""
         check_tensor('image', x, finite=False)
         differences = []
-        for axis in self._axes(x.ndim):
-            if self.boundary == 'circular':
+        for axis, boundary in zip(self._axes(x.ndim), self._boundaries, strict=True):
+            if boundary == 'circular':
                 differences.append(x.roll(-1, axis) - x)
             else:
                 last = x.narrow(axis, -1, 1)
-                last = torch.zeros_like(last) if self.boundary == 'neumann' else -last
+                last = torch.zeros_like(last) if boundary == 'neumann' else -last
                 differences.append(torch.cat((x.diff(dim=axis), last), dim=axis))
         return (torch.stack(differences),)
 
@@ -134,41 +141,43 @@ class GradientOp(Transform):
         if q.ndim < 2 or q.shape[0] != len(self.dim):
             raise ValueError(f'The first axis must hold the {len(self.dim)} directions, got shape {tuple(q.shape)}.')
         terms = []
-        for direction, axis in zip(q, self._axes(q.ndim - 1), strict=True):
-            if self.boundary == 'circular':
+        for direction, axis, boundary in zip(q, self._axes(q.ndim - 1), self._boundaries, strict=True):
+            if boundary == 'circular':
                 terms.append(direction.roll(1, axis) - direction)
                 continue
             inner = direction.narrow(axis, 0, direction.shape[axis] - 1)
             first = torch.zeros_like(direction.narrow(axis, 0, 1))
-            last = first if self.boundary == 'neumann' else direction.narrow(axis, -1, 1)
+            last = first if boundary == 'neumann' else direction.narrow(axis, -1, 1)
             terms.append(torch.cat((first, inner), dim=axis) - torch.cat((inner, last), dim=axis))
         return (torch.stack(terms).sum(0),)
 
     def add_forward_(self, out: torch.Tensor, x: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
         r"""Add :math:`\alpha \nabla x` to `out` in place, without a temporary. Not differentiable."""
         x_real = real_parts(x)
-        for direction, axis in zip(real_parts(out).unbind(), self._axes(x.ndim), strict=True):
+        directions = real_parts(out).unbind()
+        for direction, axis, boundary in zip(directions, self._axes(x.ndim), self._boundaries, strict=True):
             # real and imaginary part are the last axis
             (first, after), (before, last) = _split(x_real, 1, axis - 1), _split(x_real, -1, axis - 1)
             inner, edge = _split(direction, -1, axis - 1)
             inner.add_(after, alpha=alpha).sub_(before, alpha=alpha)
-            if self.boundary != 'neumann':
+            if boundary != 'neumann':
                 edge.sub_(last, alpha=alpha)
-            if self.boundary == 'circular':
+            if boundary == 'circular':
                 edge.add_(first, alpha=alpha)
         return out
 
     def add_adjoint_(self, out: torch.Tensor, q: torch.Tensor, alpha: float = 1.0) -> torch.Tensor:
         r"""Add :math:`\alpha \nabla^H q` to `out` in place, without a temporary. Not differentiable."""
         out_real = real_parts(out)
-        for direction, axis in zip(real_parts(q).unbind(), self._axes(out.ndim), strict=True):
+        directions = real_parts(q).unbind()
+        for direction, axis, boundary in zip(directions, self._axes(out.ndim), self._boundaries, strict=True):
             (first, after), (before, last) = _split(out_real, 1, axis - 1), _split(out_real, -1, axis - 1)
             inner, edge = _split(direction, -1, axis - 1)
             after.add_(inner, alpha=alpha)
             before.sub_(inner, alpha=alpha)
-            if self.boundary != 'neumann':
+            if boundary != 'neumann':
                 last.sub_(edge, alpha=alpha)
-            if self.boundary == 'circular':
+            if boundary == 'circular':
                 first.add_(edge, alpha=alpha)
         return out
 
@@ -192,7 +201,8 @@ class GradientOp(Transform):
             # eigenvalues 4 sin^2(pi (2k - 1) / (4n + 2)), k <= n
             'zero': lambda n: 4 * math.sin(math.pi * (2 * n - 1) / (4 * n + 2)) ** 2,
         }
-        return math.sqrt(sum(largest[self.boundary](shape[axis]) for axis in self._axes(len(shape))))
+        axes = self._axes(len(shape))
+        return math.sqrt(sum(largest[b](shape[axis]) for axis, b in zip(axes, self._boundaries, strict=True)))
 
     def laplacian_symbol(self, shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
         r"""Return the Fourier symbol of :math:`\nabla^H \nabla` with circular boundary.

@@ -19,8 +19,10 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.backward import TruncatedBackward
 from mrpro_lambda.solvers.FISTA import FISTA
+from mrpro_lambda.solvers.PD3O import PD3O
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Solver import Solver
+from mrpro_lambda.weighting.CGImageWeight import CGImageWeight
 from mrpro_lambda.weighting.LearnedNumbers import LearnedNumbers
 from mrpro_lambda.weighting.NetworkWeight import NetworkWeight
 from mrpro_lambda.weighting.NumberNet import NumberNet
@@ -45,8 +47,12 @@ class LambdaRecipe(Recipe):
     """Resolutions of the U-Net."""
     n_convs: Annotated[int, Range(1, 16)] = 2
     """Convolutions at each resolution."""
-    padding: Annotated[int, Range(0, 1024)] = 8
-    """Continuation of the image at each side, in pixels."""
+    padding: Annotated[int, Range(0, 1024)] | tuple[Annotated[int, Range(0, 1024)], ...] = 8
+    """Continuation of the image at each side, in pixels; one number, or one for each axis of `net_dim`."""
+    net_circular_dim: tuple[int, ...] = ()
+    """Axes of them that are continued periodically, such as the time of a cardiac cycle."""
+    cg_iterations: Annotated[int, Range(0, 1000)] = 0
+    """Steps of conjugate gradients to the image that the weight sees, see `~mrpro_lambda.weighting.CGImageWeight`."""
     initial_scale: Annotated[float, Range(1e-6, 1e6)] = 1.0
     """Initial scale of the map."""
     n_iterations: Annotated[int, Range(1, 10**6)] = 128
@@ -110,7 +116,11 @@ class LambdaRecipe(Recipe):
     def trainable(self, seed: int = 0, *, filters: torch.Tensor | None = None) -> Weight:
         """Build the weight, see `Recipe.trainable`."""
         check_number('seed', seed, 0, 2**63, integer=True)
-        n_maps = self.n_maps(filters)
+        weight = self._weight(seed, self.n_maps(filters))
+        return CGImageWeight(weight, self.cg_iterations) if self.cg_iterations else weight
+
+    def _weight(self, seed: int, n_maps: int) -> Weight:
+        """Build the weight for a number of maps, of the image that it sees."""
         if self.weight == 'numbers':
             return LearnedNumbers(n_maps, self.initial_scale, noise_level=self.noise_level)
         if self.weight == 'number_net':
@@ -136,7 +146,12 @@ class LambdaRecipe(Recipe):
             n_convs=self.n_convs,
             generator=torch.Generator().manual_seed(seed),
         )
-        options: dict[str, Any] = {'dim': self.net_dim, 'padding': self.padding, 'initial_scale': self.initial_scale}
+        options: dict[str, Any] = {
+            'dim': self.net_dim,
+            'padding': self.padding,
+            'circular_dim': self.net_circular_dim,
+            'initial_scale': self.initial_scale,
+        }
         return LambdaNet(backbone, inputs, **options | self.network_options())
 
     def network_options(self) -> dict[str, Any]:
@@ -163,4 +178,4 @@ class LambdaRecipe(Recipe):
         if self.penalty_factor != 1.0:
             name = self.algorithm.__name__
             raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for {name}.')
-        return PDHG(regularizer, **options) if self.algorithm is PDHG else FISTA(regularizer, **options)
+        return {FISTA: FISTA, PD3O: PD3O, PDHG: PDHG}[self.algorithm](regularizer, **options)

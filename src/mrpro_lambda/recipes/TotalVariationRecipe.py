@@ -25,8 +25,8 @@ class TotalVariationRecipe(LambdaRecipe):
     """Axes of the total variation."""
     groups: Literal['tied', 'each'] = 'tied'
     """Whether the spatial axes share a map, or each axis has one of its own."""
-    boundary: Boundary = 'circular'
-    """Boundary of the gradient."""
+    boundary: Boundary | tuple[Boundary, ...] = 'circular'
+    """Boundary of the gradient, one for all axes or one for each, in the order of `dim`."""
     band_limit: bool = True
     """Limit the image to the measured band."""
     solver: Literal['ADMM', 'PDHG'] = 'ADMM'

@@ -12,7 +12,7 @@ from mrpro.utils import normalize_index
 from mrpro_lambda.checks import check_axes
 from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.nets.LambdaNet import LambdaNet
-from mrpro_lambda.operators.GradientOp import Boundary
+from mrpro_lambda.operators.GradientOp import Boundaries
 from mrpro_lambda.reconstruction.check_inputs import check_kdata, check_weight
 from mrpro_lambda.reconstruction.LearnedReconstruction import LearnedReconstruction
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
@@ -51,7 +51,7 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         regularization_dim: Sequence[int],
         regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
         lambda_net: LambdaNet | None = None,
-        boundary: Boundary = 'circular',
+        boundary: Boundaries = 'circular',
         band_limit: bool = True,
         noise_std: float | None = None,
         whiten_background: bool | torch.Tensor = False,
@@ -88,7 +88,9 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         lambda_net
             Network that chooses the map, in place of `regularization_weight`.
         boundary
-            Value assumed beyond the last sample of the image, see `~mrpro_lambda.operators.GradientOp`.
+            Value assumed beyond the last sample of the image, one for all axes or one for each of `regularization_dim`,
+            see `~mrpro_lambda.operators.GradientOp`: `circular` in time for the frames of a cardiac cycle, `neumann`
+            for a series in real time.
         band_limit
             Limit the image to the measured band of k-space, see `~mrpro_lambda.operators.BandLimitOp`.
         noise_std
@@ -124,10 +126,10 @@ class AdaptiveTotalVariationReconstruction(LearnedReconstruction):
         if weight_shape == (len(regularizer.dim),) != (regularizer.n_maps,):
             regularizer = TotalVariation(regularization_dim, groups=[(d,) for d in regularizer.dim], boundary=boundary)
         solver: Solver
-        if boundary == 'zero':
-            solver = PDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)
-        else:
+        if ADMM.refusal(regularizer) is None:
             solver = ADMM(regularizer, max_iterations=max_iterations, tolerance=tolerance)
+        else:
+            solver = PDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)
         super().__init__(
             kdata,
             fourier_op,

@@ -22,6 +22,7 @@ from mrpro_lambda.reconstruction.check_inputs import (
     check_kdata,
     check_noise,
     check_noise_std,
+    check_series,
     check_weight,
     check_weight_shape,
 )
@@ -142,6 +143,7 @@ class LearnedReconstruction(DirectReconstruction):
         noise_std = check_noise_std(noise_std)
         if kdata is not None:
             check_kdata(kdata)
+            check_series(model.solver.regularizer, kdata.data.shape)
             if fourier_op is None:  # another one may have another image
                 check_weight_shape(model.solver.regularizer, weight, kdata, combined=csm is not None)
             fourier_op = FourierOp.from_kdata(kdata) if fourier_op is None else fourier_op
@@ -220,6 +222,7 @@ class LearnedReconstruction(DirectReconstruction):
                 'The data must have the trajectory, coils and image that the reconstruction was set up for, got '
                 f'shape {tuple(kdata.data.shape)}: {error}'
             ) from error
+        check_series(self.model.solver.regularizer, initial_image.shape)
         noise_std = self._noise_std(kdata)
         data, noise_weight = kdata.data, None
         if isinstance(self.whiten_background, torch.Tensor):
@@ -295,12 +298,16 @@ class LearnedReconstruction(DirectReconstruction):
         """
         if isinstance(self.regularization_weight, torch.Tensor):
             return WeightChoice(scan.solver.regularizer.lambda_map(self.regularization_weight, scan.initial_image))
-        if self.model.weight is not None and self.model.weight.uses_data:
-            return self.model.weight.choose(scan)
+        weight = self.model.weight
+        if weight is None:
+            raise ValueError('A model without a weight needs regularization_weight.')
+        if weight.counts_samples:
+            return weight.choose(scan)
         count = sample_multiplicity(self.fourier_op)
         n = 1.0 if count is None else ((1 / count).sum() / (1 / count).square().sum()).item()
         noise_std = None if scan.noise_std is None else scan.noise_std / sqrt(n)
-        return WeightChoice(n * self.model.estimate(scan.initial_image, noise_std))
+        choice = weight.choose(scan._replace(noise_std=noise_std))
+        return choice._replace(lambda_map=n * choice.lambda_map)
 
 
 def _checked(function: Callable[[IData], CsmData]) -> Callable[[IData], CsmData]:

@@ -118,3 +118,13 @@ def check_weight_shape(
     other, n_coils = kdata.data.shape[:-4], kdata.data.shape[-4]
     shape = (*other, 1 if combined else n_coils, *kdata.header.recon_matrix.zyx)
     regularizer.lambda_map(weight, kdata.data.new_zeros(()).expand(shape))
+
+
+def check_series(regularizer: Regularizer, shape: Sequence[int]) -> None:
+    """Raise an error if a regularizer takes differences along an axis before that of the coils with one entry only."""
+    single = [d for d in regularizer.dim if d < -4 and -d <= len(shape) and shape[d] == 1]
+    if single:
+        raise ValueError(
+            f'Differences in time need at least two frames, but the axes {single} of an image of shape '
+            f'{tuple(shape)} have one: leave them out of the axes of the regularizer, which are {regularizer.dim}.'
+        )

@@ -7,7 +7,7 @@ from typing import get_args
 
 from mrpro_lambda.checks import check_axes
 from mrpro_lambda.norms import GroupNorm, L1Norm, Norm
-from mrpro_lambda.operators.GradientOp import Boundary, GradientOp
+from mrpro_lambda.operators.GradientOp import Boundaries, Boundary, GradientOp
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 
 
@@ -35,7 +35,7 @@ class TotalVariation(Regularizer):
         dim: Sequence[int],
         *,
         groups: Sequence[Sequence[int]] | None = None,
-        boundary: Boundary = 'circular',
+        boundary: Boundaries = 'circular',
         isotropic: bool = False,
         complex_modulus: bool = False,
     ) -> None:
@@ -48,7 +48,8 @@ class TotalVariation(Regularizer):
         groups
             Axes that share one map, for example ``((-2, -1), (-5,))``. `None` ties the spatial axes.
         boundary
-            Value assumed beyond the last sample, see `~mrpro_lambda.operators.GradientOp`.
+            Value assumed beyond the last sample, one for all axes or one for each, see
+            `~mrpro_lambda.operators.GradientOp`.
         isotropic
             Take the Euclidean norm over the directions of a group instead of the sum of absolute values.
         complex_modulus
@@ -83,7 +84,7 @@ class TotalVariation(Regularizer):
     @classmethod
     def examples(cls) -> Mapping[str, Regularizer]:
         """Return total variation of each boundary and norm."""
-        boundaries: tuple[Boundary, ...] = get_args(Boundary)
+        boundaries: tuple[Boundaries, ...] = (*get_args(Boundary), ('neumann', 'circular'))
         return {f'total variation, {boundary}': cls((-2, -1), boundary=boundary) for boundary in boundaries} | {
             'isotropic total variation': cls((-2, -1), isotropic=True),
             'total variation of the modulus': cls((-2, -1), complex_modulus=True),

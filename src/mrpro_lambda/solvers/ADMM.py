@@ -108,7 +108,7 @@ class ADMM(Solver):
                 return f"ADMM needs a dictionary with boundary='circular', got {dictionary_op.boundary!r}: use FISTA."
             return 'ADMM needs a norm that is not smoothed.' if regularizer.coefficient_norm.smoothing else None
         try:
-            regularizer.symbol((16,) * 5, torch.device('cpu'))
+            regularizer.symbol((16,) * max([5, *(-d for d in regularizer.dim)]), torch.device('cpu'))
         except ValueError as error:
             return str(error)
         return None

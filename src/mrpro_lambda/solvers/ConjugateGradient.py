@@ -86,7 +86,9 @@ class ConjugateGradientIteration(Iteration[ConjugateGradientState]):
         """Set up the right-hand side."""
         super().__init__(problem)
         self._rhs = problem.analyze(problem.rhs)
-        self._smallest = 1e-26 * problem.inner(self._rhs.detach(), self._rhs.detach())
+        # a residual of rounding errors, most of it where nothing is sampled, would be followed for ever longer steps
+        rounding = max(1e-13, 20 * torch.finfo(self._rhs.dtype).eps)
+        self._smallest = rounding**2 * problem.inner(self._rhs.detach(), self._rhs.detach())
         self.clip = Clip(problem)
 
     def _normal(self, unknown: torch.Tensor) -> torch.Tensor:

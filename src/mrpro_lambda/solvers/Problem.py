@@ -27,18 +27,21 @@ _LARGEST_WEIGHT = 1e12
 class Problem:
     r"""The problem :math:`\min_u F(u) = \frac{1}{2} \|B u - y\|_2^2 + \|\Lambda \cdot K u\|_N`.
 
+    Another data term :math:`f(A u; y)` may take the place of the square, see `~mrpro_lambda.data_terms.DataTerm`; then
+    the unknown is the image, and it may be restricted to :math:`u \ge 0`.
+
     The unknown :math:`u` is the image and :math:`B` the acquisition :math:`A`; or the image is synthesized from it,
     :math:`B = A S`: of coefficients of a dictionary, where :math:`y` are the data without those of the smooth part, or
     of the image and a vector field. A phase-aware regularizer has a multiplication of the image by a phase between
     :math:`A` and :math:`S`.
 
-    The solvers see the data through the Gram operator :math:`A^H A` and the right-hand side :math:`A^H y` only. Data so
-    small or large that their squares would leave the range of single precision are divided by a power of two, as are
-    the start and the map: the minimizer scales with them.
+    The solvers see the data of least squares through the Gram operator :math:`A^H A` and the right-hand side
+    :math:`A^H y` only. Such data so small or large that their squares would leave the range of single precision are
+    divided by a power of two, as are the start and the map: the minimizer scales with them.
     """
 
     regularizer: Regularizer
-    data_term: LeastSquares
+    data_term: DataTerm
     """Data term, whose operator includes the modulation."""
     data: torch.Tensor
     r""":math:`y`."""
@@ -47,7 +50,7 @@ class Problem:
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
     rhs: torch.Tensor
-    r"""Right-hand side :math:`A^H y`, an image."""
+    r"""Right-hand side :math:`A^H y`, an image; of other data terms see `~mrpro_lambda.data_terms.DataTerm.rhs`."""
     threshold: torch.Tensor
     r"""Lambda map in the shape of :math:`K u`, with a last axis more if real and imaginary part differ in it."""
     modulation: torch.Tensor | None = None
@@ -89,28 +92,23 @@ class Problem:
         ValueError
             If data or initial image hold NaN or Inf, if the data are all zero or have not the shape of those of the
             initial image, if their adjoint has not the shape of the initial image or only one of them is complex, if
-            the Lambda map is not valid or too large for the data, if filters are complex but not the image, or if the
-            norm of coefficients is grouped.
+            the Lambda map is not valid or too large for the data, if filters are complex but not the image, if the
+            norm of coefficients is grouped, or if the image is synthesized but the data term is not least squares.
         """
         check_type('regularizer', regularizer, Regularizer)
         data_term = LeastSquares.of(acquisition_op)
-        if not isinstance(data_term, LeastSquares):
-            raise ValueError(f'This problem needs a least-squares data term, got {type(data_term).__name__}.')
+        if not data_term.quadratic and not regularizer.of_image:
+            raise ValueError(
+                f'{type(data_term).__name__} needs a regularizer of the image itself, got {type(regularizer).__name__}.'
+            )
         for name, tensor in (('data', data), ('initial_image', initial_image)):
             check_tensor(name, tensor, finite=False)
             # NaN and Inf show in a sum, which needs no array of booleans; that of large numbers may overflow
             if not bool(real_parts(tensor.detach()).sum(dtype=torch.float64).isfinite()):
                 check_tensor(name, tensor)
-        low, high = (x.item() for x in real_parts(data.detach()).aminmax())
-        if not (largest := max(-low, high)):
-            raise ValueError(f'data must not be all zero, got shape {tuple(data.shape)}.')
+        data_term.check_data(data)
         lambda_map = regularizer.lambda_map(lambda_map, initial_image)
-        if (weight := lambda_map.detach().amax().item()) > _LARGEST_WEIGHT * largest:
-            raise ValueError(
-                f'The Lambda map must be at most {_LARGEST_WEIGHT:g} times as large as the data, got a largest value '
-                f'of {weight:g} for data up to {largest:g}.'
-            )
-        scale = 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** (math.frexp(largest)[1] - 1)
+        scale = _scale(data, lambda_map) if data_term.quadratic else 1.0
         if scale != 1:
             data, initial_image, lambda_map = data / scale, initial_image / scale, lambda_map / scale
         threshold = regularizer.expand(lambda_map, initial_image)
@@ -123,7 +121,7 @@ class Problem:
             (smooth,) = acquisition_op(offset)
             _check_data_shape(data, smooth.shape)
             data = data - smooth
-        (rhs,) = acquisition_op.adjoint(data)
+        rhs = data_term.rhs(data)
         if rhs.shape != initial_image.shape or rhs.is_complex() != initial_image.is_complex():
             raise ValueError(
                 'initial_image must have the shape of A^H data, and be complex if and only if that is, got '
@@ -152,9 +150,22 @@ class Problem:
         return self.data_term.acquisition_op
 
     @property
+    def least_squares(self) -> LeastSquares:
+        """Data term of those algorithms that need least squares.
+
+        Raises
+        ------
+        ValueError
+            If it is another one.
+        """
+        if not isinstance(self.data_term, LeastSquares):
+            raise ValueError(f'This solver needs least squares, got {type(self.data_term).__name__}: use PD3O.')
+        return self.data_term
+
+    @property
     def gram(self) -> LinearOperator:
         r"""Gram operator :math:`A^H A` of images."""
-        return self.data_term.gram
+        return self.least_squares.gram
 
     @property
     def has_dictionary(self) -> bool:
@@ -257,12 +268,12 @@ class Problem:
     @property
     def circulant_bound(self) -> CirculantBound:
         """Circulant upper bound of the Gram operator."""
-        return self.data_term.circulant_bound(self.rhs, self.regularizer.dim)
+        return self.least_squares.circulant_bound(self.rhs, self.regularizer.dim)
 
     @property
     def gram_norm(self) -> torch.Tensor:
         """Upper bound of the norm of the Gram operator, for each image that the regularizer does not couple."""
-        return self.data_term.norm(self.rhs, self.regularizer.dim)
+        return self.least_squares.norm(self.rhs, self.regularizer.dim)
 
     @cached_property
     def double(self) -> Problem:
@@ -293,6 +304,18 @@ class Problem:
     def adjoint(self, data: torch.Tensor) -> torch.Tensor:
         """Apply :math:`B^H`."""
         return self.analyze(self.acquisition_op.adjoint(data)[0])
+
+
+def _scale(data: torch.Tensor, lambda_map: torch.Tensor) -> float:
+    """Return what least squares are divided by, after checking that the weight fits the data."""
+    low, high = (x.item() for x in real_parts(data.detach()).aminmax())
+    largest, weight = max(-low, high), lambda_map.detach().amax().item()
+    if weight > _LARGEST_WEIGHT * largest:
+        raise ValueError(
+            f'The Lambda map must be at most {_LARGEST_WEIGHT:g} times as large as the data, got a largest value '
+            f'of {weight:g} for data up to {largest:g}.'
+        )
+    return 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** (math.frexp(largest)[1] - 1)
 
 
 def _check_data_shape(data: torch.Tensor, shape: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from mrpro_lambda.solvers.ConjugateGradient import ConjugateGradient
 from mrpro_lambda.solvers.Continuation import Continuation
 from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Iteration import Iteration
+from mrpro_lambda.solvers.PD3O import PD3O
 from mrpro_lambda.solvers.PDHG import PDHG
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solution, Solver
@@ -30,6 +31,7 @@ __all__ = [
     "FullBackward",
     "ImplicitBackward",
     "Iteration",
+    "PD3O",
     "PDHG",
     "Problem",
     "Solution",

@@ -210,7 +210,8 @@ def _check_transposable(backward: Backward, iteration: Iteration) -> None:
             f'{type(problem.regularizer).__name__}: use CheckpointedBackward.'
         )
     # mrpro's operators hold tensors that require a gradient as plain attributes
-    operators = [op for op in (problem.gram, problem.regularizer.synthesis_op) if op is not None]
+    of_data = problem.gram if problem.data_term.quadratic else problem.acquisition_op
+    operators = [op for op in (of_data, problem.regularizer.synthesis_op) if op is not None]
     modules = [module for op in operators for module in op.modules()]
     tensors = [
         value

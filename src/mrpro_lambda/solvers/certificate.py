@@ -8,6 +8,7 @@ import torch
 
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.lower_bound import QUICK, THOROUGH, DualPair, lower_bound
+from mrpro_lambda.solvers.non_negative_bound import non_negative_bound
 from mrpro_lambda.solvers.Problem import Problem
 
 Bound = Literal['trivial', 'plain', 'repaired', 'thoroughly repaired']
@@ -74,7 +75,8 @@ def certificate(
 
     for every :math:`v` with :math:`|v| \le R` at each point, of which the minimizer need not be one. :math:`R` is 1.5
     times the largest modulus of :math:`u`, of the start or of :math:`B^H y / \|B\|^2`. It tells when the expensive
-    repair of the lower bound is worth while, and ends a solve for which there is no proof, by this name.
+    repair of the lower bound is worth while, and ends a solve for which there is no proof, by this name. Over
+    :math:`u \ge 0` the residual counts where it is negative only, see `non_negative_bound` for the lower bound.
 
     Parameters
     ----------
@@ -95,26 +97,32 @@ def certificate(
     """
     coefficients = problem.regularizer.transform(unknown)
     regularization = problem.total(problem.regularizer.weighted_norm(coefficients, problem.threshold))
-    difference = problem.forward(unknown) - problem.data
-    objective = 0.5 * problem.inner(difference, difference) + regularization
-    pair = DualPair.create(problem, difference, dual)
+    data_term = problem.data_term
+    noise = torch.finfo(problem.threshold.dtype).eps * problem.total(
+        data_term.value(torch.zeros_like(problem.data), problem.data)
+    )
+    response = problem.forward(unknown)
+    objective = problem.total(data_term.value(response, problem.data)) + regularization
+    pair = DualPair.create(problem, data_term.slope(response, problem.data), dual)
     residual = pair.residual(problem)
     estimate = regularization - problem.inner(pair.regularizer, coefficients) + problem.inner(unknown, residual)
     conjugate = problem.regularizer.coefficient_norm.conjugate(pair.regularizer, problem.threshold)
     if conjugate is not None:
         estimate = estimate + problem.total(conjugate)
     size = problem.largest(unknown.abs()).maximum(problem.largest(problem.start.abs()))
-    if not problem.has_dictionary:  # both can be 0 far from the minimizer
+    if data_term.quadratic and not problem.has_dictionary:  # both can be 0 far from the minimizer
         size = size.maximum(problem.largest(problem.rhs.abs()) / problem.circulant_bound.transfer.amax())
-    estimate = estimate + 1.5 * size.double() * problem.total(residual.abs())
+    magnitude = (-residual).clamp_min(0) if data_term.non_negative else residual.abs()
+    estimate = estimate + 1.5 * size.double() * problem.total(magnitude)
     gap = objective
-    if bound != 'trivial':
+    if bound != 'trivial' and data_term.non_negative:
+        gap = objective - non_negative_bound(problem, unknown, pair.regularizer, _REPAIRS.get(bound))
+        gap = (gap + _rounding(problem) * objective).minimum(objective)
+    elif bound != 'trivial':
         if dual_image is not None:
             pair = DualPair.create(problem, problem.acquisition_op(dual_image)[0] - problem.data, dual)
         gap = objective - lower_bound(problem, unknown, pair, _REPAIRS.get(bound))
         gap = (gap + _rounding(problem) * objective).minimum(objective)
-    energy = problem.inner(problem.data, problem.data)
-    noise = 0.5 * torch.finfo(problem.threshold.dtype).eps * energy
     return Certificate(objective, gap, estimate, noise)
 
 

@@ -226,7 +226,35 @@ def _weight(problem: Problem, unknown: torch.Tensor) -> torch.Tensor:
 def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_steps: int) -> torch.Tensor:
     """Apply the inverse of :math:`B^H B + K^H W K` by preconditioned conjugate gradients, for each image."""
     regularizer = problem.regularizer
-    precondition = _preconditioner(problem, weight)
+
+    def apply(direction: torch.Tensor) -> torch.Tensor:
+        applied = problem.apply_gram(direction)
+        return applied + regularizer.transform_adjoint(weighted(weight, regularizer.transform(direction)))
+
+    return conjugate_gradients(problem, apply, _preconditioner(problem, weight), residual, n_steps)
+
+
+def conjugate_gradients(
+    problem: Problem,
+    apply: Callable[[torch.Tensor], torch.Tensor],
+    precondition: Callable[[torch.Tensor], torch.Tensor],
+    residual: torch.Tensor,
+    n_steps: int,
+) -> torch.Tensor:
+    """Solve a linear system for each image by some steps of conjugate gradients.
+
+    Parameters
+    ----------
+    problem
+        Problem, which tells what belongs to one image.
+    apply, precondition
+        Operator of the system, and an approximate inverse of it.
+    residual
+        Right-hand side.
+    n_steps
+        Number of steps, at most.
+    """
+    real_dtype = residual.dtype.to_real()
     solution = torch.zeros_like(residual)
     preconditioned = precondition(residual)
     direction = preconditioned
@@ -235,16 +263,15 @@ def _solve(problem: Problem, weight: torch.Tensor, residual: torch.Tensor, n_ste
     for _ in range(n_steps):
         if not bool((power > smallest).any()):
             break
-        applied = problem.apply_gram(direction)
-        applied = applied + regularizer.transform_adjoint(weighted(weight, regularizer.transform(direction)))
+        applied = apply(direction)
         curvature = problem.inner(direction, applied)
         running = (power > smallest) & (curvature > 0)
-        length = torch.where(running, power / curvature, 0).to(weight.dtype)
+        length = torch.where(running, power / curvature, 0).to(real_dtype)
         solution = solution + length * direction
         residual = residual - length * applied
         preconditioned = precondition(residual)
         previous, power = power, problem.inner(residual, preconditioned)
-        direction = preconditioned + torch.where(running, power / previous, 0).to(weight.dtype) * direction
+        direction = preconditioned + torch.where(running, power / previous, 0).to(real_dtype) * direction
     return solution
 
 

@@ -138,7 +138,7 @@ class TrainingConfig:
             values['model'] = Recipe.from_dict(values['model'])
         for key in ('sampling', 'validation_sampling'):
             if key in values:
-                values[key] = _sampling(values[key], key)
+                values[key] = read_sampling(values[key], key)
         config = dataclass_from_dict(cls, read_sections_of_images(values, root), 'top level')
         return dataclasses.replace(
             config,
@@ -182,7 +182,7 @@ class TrainingConfig:
     def validation_data(self) -> ConcatDataset:
         """Read the validation images and set up the simulation at each noise level."""
         images = read_all(self.validation_images)
-        smallest = min((image.shape for image in images), key=min)
+        smallest = min((image.shape[-2:] for image in images), key=min)
         if min(smallest) < 7:
             raise ValueError(f'validation_images must have the 7 pixels of a window of SSIM, got {tuple(smallest)}.')
         return ConcatDataset(
@@ -220,7 +220,7 @@ def read_all(entries: tuple[Images, ...]) -> list[torch.Tensor]:
     return [image for entry in entries for image in read_images(entry.source) * entry.repeat]
 
 
-def _sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
+def read_sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
     """Create a family of acquisitions from its name and parameters."""
     if not isinstance(values, dict):
         raise ValueError(f'Section [{section}] must be a table, got {values!r:.200}.')
@@ -233,7 +233,7 @@ def _sampling(values: Any, section: str) -> AcquisitionFamily:  # noqa: ANN401
         members = values.pop('members', [])
         if not isinstance(members, list):
             raise ValueError(f'members in section [{section}] must be a list of tables, got {members!r:.200}.')
-        values['members'] = [_sampling(m, section) for m in members]
+        values['members'] = [read_sampling(m, section) for m in members]
     return dataclass_from_dict(families[name], values, section)
 
 

@@ -189,7 +189,8 @@ class FittedToScan(Weight):
         elif regularizer.dictionary_op is not None:
             weight = ActivityWeight(initial_scale=1.5)
         else:
-            dim = [d for d in (-3, -2, -1) if img.shape[d] > 1] or [-1]
+            time = [d for d in regularizer.dim if d < -4]
+            dim = [d for d in (*time, -3, -2, -1) if -d <= img.ndim and img.shape[d] > 1][-3:] or [-1]
             inputs = [ImageInput('signal_to_noise')]
             backbone = UNet(
                 len(dim),

@@ -9,6 +9,7 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import as_noise_std
+from mrpro_lambda.data_terms import DataTerm, LeastSquares
 from mrpro_lambda.nets.intensity import intensity
 from mrpro_lambda.solvers.Solver import Solver
 
@@ -18,8 +19,8 @@ class Scan(NamedTuple):
 
     data: torch.Tensor | None
     """k-space data, shape `(*other, coils, k2, k1, k0)`; `None` where only the image is known."""
-    acquisition_op: LinearOperator | None
-    """Acquisition operator, from images to data; `None` without data."""
+    acquisition_op: LinearOperator | DataTerm | None
+    """Acquisition operator, from images to data, or a data term; `None` without data."""
     initial_image: torch.Tensor
     """Initial image, shape `(*other, coils, z, y, x)`."""
     noise_std: torch.Tensor | float | None
@@ -53,8 +54,15 @@ class Scan(NamedTuple):
         Raises
         ------
         ValueError
-            If only the image is known.
+            If only the image is known, or if the data term is not least squares.
         """
         if self.data is None or self.acquisition_op is None:
             raise ValueError('This weight needs data and acquisition_op: call the model, or give both to choose.')
-        return self.data, self.acquisition_op
+        if isinstance(self.acquisition_op, LinearOperator):
+            return self.data, self.acquisition_op
+        if not isinstance(self.acquisition_op, LeastSquares):
+            raise ValueError(
+                f'A rule that reconstructs needs least squares, got {type(self.acquisition_op).__name__}: use a '
+                'network or a number.'
+            )
+        return self.data, self.acquisition_op.acquisition_op

@@ -79,6 +79,11 @@ class Weight(torch.nn.Module, ABC):
         """Whether data and acquisition operator are needed, as of rules that reconstruct."""
         return False
 
+    @property
+    def counts_samples(self) -> bool:
+        """Whether the map accounts for repeated samples, as those of rules that reconstruct do."""
+        return self.uses_data
+
     def check_solver(self, solver: Solver) -> None:
         """Raise an error if the weight can not give the maps of the regularizer of a solver."""
 

@@ -3,6 +3,7 @@
 from mrpro_lambda.weighting.ActivityWeight import ActivityWeight
 from mrpro_lambda.weighting.as_weight import as_weight
 from mrpro_lambda.weighting.AutomaticWeight import AutomaticWeight
+from mrpro_lambda.weighting.CGImageWeight import CGImageWeight
 from mrpro_lambda.weighting.Discrepancy import Discrepancy
 from mrpro_lambda.weighting.fit_weight import Fit, fit_weight
 from mrpro_lambda.weighting.FittedToScan import FittedToScan
@@ -20,6 +21,7 @@ from mrpro_lambda.weighting.Weight import Weight, WeightChoice
 __all__ = [
     'ActivityWeight',
     'AutomaticWeight',
+    'CGImageWeight',
     'Discrepancy',
     'Fit',
     'FittedToScan',

@@ -6,6 +6,7 @@ from mrpro_lambda.nets.inputs.NetworkInput import NetworkInput
 from mrpro_lambda.nets.inputs.NoiseLevelInput import NoiseLevelInput
 from mrpro_lambda.nets.inputs.ResponseMeanInput import ResponseMeanInput
 from mrpro_lambda.nets.inputs.ResponsesInput import ResponsesInput
+from mrpro_lambda.nets.inputs.ScaledImageInput import ScaledImageInput
 from mrpro_lambda.nets.inputs.SignalInput import Features, SignalInput
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "NoiseLevelInput",
     "ResponseMeanInput",
     "ResponsesInput",
+    "ScaledImageInput",
     "SignalInput",
 ]
