@@ -147,7 +147,10 @@ METHODS: dict[str, dict[str, Create | None]] = {
         'a map for each direction': lambda _: fitted(solver=total_variation([(-2,), (-1,)])),
         'formula': lambda _: fitted(ActivityWeight(), learning_rate=0.03),
     },
-    'unknown': {'fit, phase': lambda _: fitted(safeguard=True)},
+    'unknown': {
+        'fit, phase': lambda _: fitted(safeguard=True),
+        'shipped, phase': lambda setting: shipped(setting.shipped),
+    },
     'test': {
         'oracle': None,
         'fit, phase': lambda _: fitted(safeguard=True),
