@@ -86,7 +86,7 @@ print(scalar.solution)
 # %%
 gradient = torch.stack(torch.gradient(scalar.img, dim=(-2, -1))).norm(dim=0)
 smooth = torch.nn.functional.avg_pool2d(gradient, 3, stride=1, padding=1)
-lambda_map = scalar.lambda_map * (0.4 + 2.6 * torch.exp(-smooth / 0.02))
+lambda_map = scalar.lambda_map * (0.4 + 0.8 * torch.exp(-smooth / 0.01))
 with_map = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=lambda_map, tolerance=0.05).solve(data)
 assert with_map.solution is not None
 print(with_map.solution)
