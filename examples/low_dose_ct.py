@@ -59,7 +59,9 @@ target = target.clamp_min(0)[None, None]
 pixel_size = width / n_pixels
 geometry = ParallelBeam.half_turn(n_angles=60, n_bins=137, bin_width=pixel_size)
 ray_transform_op = RayTransformOp(geometry, (n_pixels, n_pixels), pixel_size)
-reconstruction = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=NoiseWeight(0.03))
+reconstruction = AdaptiveLowDoseReconstruction(
+    ray_transform_op, regularization_weight=NoiseWeight(0.12), tolerance=0.05
+)
 counts = reconstruction.data_term.draw(target, torch.Generator().manual_seed(0))
 data = reconstruction.from_counts(counts)
 print(f'{ray_transform_op.n_entries / 1e6:.1f} million entries; counts from {counts.min():.0f} to {counts.max():.0f}')
@@ -84,8 +86,8 @@ print(scalar.solution)
 # %%
 gradient = torch.stack(torch.gradient(scalar.img, dim=(-2, -1))).norm(dim=0)
 smooth = torch.nn.functional.avg_pool2d(gradient, 3, stride=1, padding=1)
-lambda_map = scalar.lambda_map * (0.4 + 2.6 * torch.exp(-smooth / 0.02))
-with_map = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=lambda_map).solve(data)
+lambda_map = scalar.lambda_map * (0.4 + 0.8 * torch.exp(-smooth / 0.01))
+with_map = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=lambda_map, tolerance=0.05).solve(data)
 assert with_map.solution is not None
 print(with_map.solution)
 

@@ -191,7 +191,11 @@ def _joseph_matrix(
     lines = torch.arange(max(shape))
     n_lines = torch.tensor(shape)
     center = (n_lines.double() - 1) / 2
-    n_entries, columns, values = [torch.zeros(1, dtype=torch.int64)], [], []
+    n_entries = [torch.zeros(1, dtype=torch.int64)]
+    # memory that is not written to is not taken
+    capacity = len(geometry.angles) * geometry.n_bins * 2 * max(shape)
+    columns, values = torch.empty(capacity, dtype=torch.int32), torch.empty(capacity, dtype=torch.float32)
+    done = 0
     for index in range(len(geometry.angles)):
         point, direction = geometry.rays(index)
         point = point / pixel_size
@@ -214,8 +218,9 @@ def _joseph_matrix(
         line = lines[:, None].expand(position.shape)
         column = torch.where(along_y[:, None, None], line * n_x + position, position * n_x + line)
         n_entries.append(inside.sum((1, 2)))
-        columns.append(column[inside].int())
-        values.append(weight[inside].float())
+        chosen = slice(done, done := done + int(n_entries[-1].sum()))
+        columns[chosen] = column[inside]
+        values[chosen] = weight[inside]
     starts = torch.cat(n_entries).cumsum(0)
-    index_type = torch.int32 if starts[-1] < 2**31 else torch.int64
-    return starts.to(index_type), torch.cat(columns).to(index_type), torch.cat(values)
+    index_type = torch.int32 if done < 2**31 else torch.int64
+    return starts.to(index_type), columns[:done].to(index_type, copy=True), values[:done].clone()

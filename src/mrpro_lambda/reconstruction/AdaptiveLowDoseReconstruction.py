@@ -40,8 +40,8 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         attenuation: float = 81.35858,
         model: LambdaMapModel | None = None,
         regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
-        tolerance: float = 5e-2,
-        max_iterations: int = 5000,
+        tolerance: float = 2e-2,
+        max_iterations: int = 10_000,
         cutoff: float = 0.641,
     ) -> None:
         r"""Initialize the reconstruction.
@@ -60,10 +60,10 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         regularization_weight
             A number or a map of shape `(1, *other, 1, z, y, x)`, in the units of the likelihood; or a
             `~mrpro_lambda.weighting.Weight`: `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level,
-            which serve many scans. Default: `NoiseWeight(0.03)`.
+            which serve many scans. Default: `NoiseWeight(0.02)`.
         tolerance
             Stop when the certified gap of each image is below `tolerance` times its objective, of which the noise is
-            most. The gap is an upper bound, the true error of the objective is usually much smaller.
+            most. The gap is an upper bound, some 1.5 to 5 times the true error of the objective.
         max_iterations
             Largest number of iterations. If they end the solve, there is a `UserWarning`.
         cutoff
@@ -81,7 +81,7 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
             raise ValueError(f'Give either model or regularization_weight, got {regularization_weight=} with a model.')
         self.data_term = PoissonCounts(ray_transform_op, n_photons=n_photons, attenuation=attenuation)
         if model is None:
-            weight = NoiseWeight(0.03) if regularization_weight is None else regularization_weight
+            weight = NoiseWeight(0.02) if regularization_weight is None else regularization_weight
             regularizer = TotalVariation((-2, -1), boundary='neumann')
             model = LambdaMapModel(weight, PD3O(regularizer, max_iterations=max_iterations, tolerance=tolerance))
         self.model = model
