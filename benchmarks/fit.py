@@ -3,13 +3,13 @@
     python benchmarks/fit.py SECTION --data-root DIR --results FILE.jsonl [--images N] [--settings NAME...]
         [--methods NAME...]
 
-Sections are `ablation` and `unknown` (training persons; the latter are acquisitions that no weights know), `test` (persons not used in training, at three noise levels), `outside`
-(the same persons, acquisitions that no weights ship for), `dictionary` (the same persons, a dictionary that no weights
-were trained with) and `time`; for the raw brain see `raw_brain.py`. Each image and method is a line that is appended to
-the file of results, and what is there is not computed again: a run that was stopped goes on. Prints tables in Markdown:
-the mean of the first method over the images, and the paired differences of the others to it with their standard
-errors. Seconds are those of the processor, with one thread. The automatic weight is the one that a fit compares its
-map with.
+Sections are `ablation` and `unknown` (training persons; the second are acquisitions that no weights ship for), `test`
+(persons not used in training, three noise levels), `outside` (these persons and acquisitions that no weights ship
+for), `dictionary` (these persons, a dictionary that no weights were trained with) and `time`; for the raw brain see
+`raw_brain.py`. Each image and method is a line that is appended to the file of results, and what is there is not
+computed again: a run that was stopped goes on. Prints tables in Markdown: the mean of the first method over the images,
+and the paired differences of the others to it with their standard errors. Seconds are those of the processor, with one
+thread. The automatic weight is the one that a fit compares its map with.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def run(section: str, root: Path, path: Path, n_images: int, settings: list[str]
                     found = list(results(sample, create(setting)))
                 for label, values in found:
                     label = f'{label}{", phase" if "phase" in method else ""}' if label else method
-                    row = {'seconds': time.process_time() - start, 'group': groups[index]} | values
+                    row: dict[str, Any] = {'seconds': time.process_time() - start, 'group': groups[index]} | values
                     with path.open('a') as file:
                         file.write(json.dumps(head | {'method': label} | row) + '\n')
                     shown = ' '.join(f'{v:.3f}' for v in row['values'])

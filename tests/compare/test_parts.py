@@ -150,7 +150,14 @@ def test_tables() -> None:
 
     def records(of_method: np.ndarray) -> list[dict]:
         return [
-            {'image': i, 'noise': noise, 'seconds': 1.0, 'memory': None, **dict.fromkeys(names, of_method[i, k])}
+            {
+                'image': i,
+                'truth': str(i),
+                'noise': noise,
+                'seconds': 1.0,
+                'memory': None,
+                **dict.fromkeys(names, of_method[i, k]),
+            }
             for k, noise in enumerate((0.1, 0.2, 0.3))
             for i in range(4)
         ]
@@ -167,6 +174,12 @@ def test_tables() -> None:
     assert np.isnan(mean_of([1.0]).error)
     shorter = {**collected, 'other': {name: rows[:1] for name, rows in collected['test'].items()}}
     assert len(change_rows(shorter, 'psnr')) == 3
+    again = {**collected, 'other': {name: [dict(row) for row in rows] for name, rows in collected['test'].items()}}
+    assert change_rows(again, 'psnr')[1][2] == '+0.00 (0.00)'
+    for rows in again['other'].values():
+        for row in rows:
+            row['truth'] = 'other'
+    assert change_rows(again, 'psnr')[1][2] != '+0.00 (0.00)'
 
 
 def test_magnitudes_are_compared_up_to_a_factor() -> None:
@@ -279,3 +292,30 @@ def test_method_that_can_not_take_the_acquisition(folder: Path) -> None:
 def test_kinds() -> None:
     """Each kind has a name of its own."""
     assert ComparedMethod.kinds().keys() == {'zero-filled', 'weights', 'scalar', 'fit', 'train'}
+
+
+def test_coils_of_tests(folder: Path) -> None:
+    """As many as the training has at most, unless a test says something else."""
+    (folder / 'config.toml').write_text('n_coils = [1, 3]\n' + CONFIG)
+    (test,) = CompareConfig.from_toml(folder / 'config.toml').tests
+    assert next(test.samples()).data.shape[1] == 3
+    assert next(dataclasses.replace(test, n_coils=2).samples()).data.shape[1] == 2
+
+
+def test_noise_of_phase_encodings_is_whitened(tmp_path: Path) -> None:
+    """As in reconstructions: data and acquisition are weighted where the air of a scan tells, and still fit."""
+    rng = RandomGenerator(1)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing='ij')
+    img = 1.0 * (4 * x.square() + 3 * y.square() < 0.5)
+    kspace = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(img), norm='ortho'))
+    level = torch.linspace(0.02, 0.2, 64)[:, None]
+    np.save(tmp_path / 'a.npy', (kspace + level * rng.complex64_tensor((64, 64)))[None].to(torch.complex64).numpy())
+    np.save(tmp_path / 'b.npy', img.numpy())
+    sample = ReferenceScan(tmp_path / 'a.npy', tmp_path / 'b.npy').sample(0)
+    ratio = (sample.data.abs().mean(-1) / sample.data.abs().mean()).flatten()
+    plain = (torch.from_numpy(np.load(tmp_path / 'a.npy')).abs().mean(-1) / np.abs(np.load(tmp_path / 'a.npy')).mean())[
+        0
+    ]
+    assert (ratio / plain).max() / (ratio / plain).min() > 2
+    residual = sample.acquisition_op(sample.initial_image)[0] - sample.data
+    assert residual.abs().max() < 1e-4 * sample.data.abs().max()

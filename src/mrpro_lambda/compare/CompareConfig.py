@@ -197,10 +197,15 @@ def _scan_files(entry: Any, root: Path) -> list[Any]:  # noqa: ANN401
 
 
 def _filled(test: EvaluationSet, training: TrainingSettings) -> EvaluationSet:
-    """Return a test with the sampling and the noise of the validation where it has none."""
+    """Return a test with sampling, noise and coils of the validation where it has none."""
     if test.scans:
         return test
     sampling = test.sampling or training.test_sampling
     if sampling is None:
         raise ValueError(f'The test {test.name!r} needs a sampling: give [sampling] or [tests.sampling].')
-    return dataclasses.replace(test, sampling=sampling, noise=test.noise or training.validation_noise)
+    return dataclasses.replace(
+        test,
+        sampling=sampling,
+        noise=test.noise or training.validation_noise,
+        n_coils=max(training.n_coils) if test.n_coils is None else test.n_coils,
+    )

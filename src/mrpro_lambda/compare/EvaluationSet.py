@@ -28,8 +28,8 @@ class EvaluationSet:
     """Acquisition of the images. `None`: that of the validation."""
     noise: tuple[Annotated[float, Range(0, 1000)], ...] = ()
     """Noise levels, relative to the root mean square of the image. Default: those of the validation."""
-    n_coils: Annotated[int, Range(1, 1024)] = 1
-    """Number of coils."""
+    n_coils: Annotated[int, Range(1, 1024)] | None = None
+    """Number of coils. `None`: the largest of the training."""
     colored_noise: bool | tuple[float, float] = False
     """Noise that varies along the phase-encoding direction, see `~mrpro_lambda.datasets.SimulatedAcquisitions`."""
     crop: Annotated[int, Range(7, 8192)] | None = None
@@ -77,7 +77,7 @@ class EvaluationSet:
                 images,
                 self.sampling,
                 noise=noise,
-                n_coils=self.n_coils,
+                n_coils=1 if self.n_coils is None else self.n_coils,
                 colored_noise=self.colored_noise,
                 crop=self.crop,
                 seed=self.seed,

@@ -70,6 +70,8 @@ class ReferenceScan:
         data = prepared.kdata.data
         compensated = data if reconstruction.dcf_op is None else reconstruction.dcf_op(data)[0]
         (initial_image,) = acquisition_op.adjoint(compensated)
+        if prepared.noise_weight is not None:
+            data, acquisition_op = prepared.noise_weight * data, prepared.noise_weight * acquisition_op
         target = self._read_reference()
         n_expected, shape = initial_image.shape[:-2].numel(), initial_image.shape
         if target.shape[-2:] != shape[-2:] or target.shape[:-2].numel() != n_expected:

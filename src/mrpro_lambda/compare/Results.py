@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from mrpro_lambda.compare.CompareConfig import CompareConfig
 from mrpro_lambda.compare.EvaluationSample import EvaluationSample
 from mrpro_lambda.compare.fingerprint import differences, fingerprint
+from mrpro_lambda.compare.measures import truth_of
 from mrpro_lambda.compare.write_text import write_text
 
 _CONFIGURATION = 'configuration.json'
@@ -135,6 +136,7 @@ class Results:
             'identity': self.identity(method, test),
             'image': sample.image,
             'noise': sample.noise,
+            'truth': truth_of(sample),
         }
         write_text(self._path(method, test, sample.name), json.dumps(content))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import torch
@@ -47,6 +48,18 @@ def comparable(img: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, t
     magnitude = img.abs()
     factor = (magnitude * target).sum() / magnitude.square().sum().clamp_min(torch.finfo(magnitude.dtype).tiny)
     return factor * magnitude, target
+
+
+def truth_of(sample: EvaluationSample) -> str:
+    """Return a hash of the true image, by which the same image is found in other tests.
+
+    Parameters
+    ----------
+    sample
+        Sample.
+    """
+    target = sample.target.cpu().contiguous()
+    return hashlib.sha256(target.numpy().tobytes() + repr(target.shape).encode()).hexdigest()[:16]
 
 
 def measure(img: torch.Tensor, sample: EvaluationSample) -> dict[str, float]:

@@ -87,7 +87,8 @@ def difference(
         Noise level, `None` for all.
     """
     a, b = by_image(records, name, noise), by_image(reference, name, noise)
-    return mean_of([a[image] - b[image] for image in a]) if a.keys() == b.keys() else None
+    same = {(r['image'], r['truth']) for r in records} == {(r['image'], r['truth']) for r in reference}
+    return mean_of([a[image] - b[image] for image in a]) if same and a.keys() == b.keys() else None
 
 
 def table_csv(collected: Collected, baseline: str) -> str:
@@ -168,7 +169,7 @@ def difference_rows(collected: Collected, test: str, baseline: str) -> list[list
 def change_rows(collected: Collected, measure: str) -> list[list[str]]:
     """Return the rows of the table of changes of a measure from the first test to each other one.
 
-    Tests of as many images are compared image by image, others by their means.
+    Tests of the same images are compared image by image, others by their means.
 
     Parameters
     ----------
@@ -255,7 +256,7 @@ def sections(
             if level is not None
         ]
     if len(collected) > 1:
-        text = 'Change of the mean (standard error), paired where the images have the same numbers.'
+        text = 'Change of the mean (standard error), paired where the images are the same.'
         found += [
             (f'Robustness: {MEASURES[name].title}', text, change_rows(collected, name))
             for name in ('psnr', 'psnr_foreground', 'ssim', 'ssim_foreground')

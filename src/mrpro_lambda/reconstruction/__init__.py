@@ -1,6 +1,7 @@
 """From k-space data to images: drop-in reconstructions for mrpro."""
 
 from mrpro_lambda.reconstruction.AdaptiveDictionaryReconstruction import AdaptiveDictionaryReconstruction
+from mrpro_lambda.reconstruction.AdaptiveLowDoseReconstruction import AdaptiveLowDoseReconstruction
 from mrpro_lambda.reconstruction.AdaptiveTotalVariationReconstruction import AdaptiveTotalVariationReconstruction
 from mrpro_lambda.reconstruction.adaptive_total_variation_denoising import adaptive_total_variation_denoising
 from mrpro_lambda.reconstruction.estimate_image_noise import estimate_image_noise
@@ -14,6 +15,7 @@ from mrpro_lambda.reconstruction.residual_image import residual_image
 
 __all__ = [
     "AdaptiveDictionaryReconstruction",
+    "AdaptiveLowDoseReconstruction",
     "AdaptiveTotalVariationReconstruction",
     "LearnedReconstruction",
     "LearnedSolution",

@@ -211,14 +211,16 @@ def _of_borders(grid: _Grid) -> list[NoiseEstimate]:
 
 
 def _of_corners(grid: _Grid) -> list[NoiseEstimate]:
-    """See the noise in the corners of the image that are air."""
+    """See the noise in the corners of the image that are air, in small ones if there are many coils."""
     if (img := _image(grid)) is None:
         return []
-    n_y, n_x = (n // 8 for n in img.shape[-2:])
+    n_images = img.shape[:-3].numel()
+    small = 4 * n_images * (img.shape[-2] // 16) * (img.shape[-1] // 16) >= 4 * _N_SAMPLES
+    n_y, n_x = (n // (16 if small else 8) for n in img.shape[-2:])
     parts = [img[..., y, x] for y in (slice(n_y), slice(-n_y, None)) for x in (slice(n_x), slice(-n_x, None))]
     variances = [_variance(part.movedim(1, 0).flatten(1)) for part in parts if part.numel() and _is_white(part)]
     variances = [variance for variance in variances if variance <= _AIR**2 * min(variances)]
-    if len(variances) * n_y * n_x * img.shape[:-3].numel() < _N_SAMPLES:
+    if len(variances) * n_y * n_x * n_images < _N_SAMPLES:
         return []
     return [_estimate(sum(variances) / len(variances), 'air in the corners of the image', reliable=True)]
 
