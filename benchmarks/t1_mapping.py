@@ -113,15 +113,15 @@ def save_picture(path: Path, maps: dict[str, torch.Tensor], weights: torch.Tenso
 
     figure, axes = plt.subplots(2, len(maps), figsize=(2.6 * len(maps), 5.6), squeeze=False, layout='constrained')
     for axis, (title, t1) in zip(axes[0], maps.items(), strict=True):
-        shown = axis.imshow(1e3 * t1, cmap='viridis', vmin=0, vmax=3000)
+        shown = axis.imshow((1e3 * t1).numpy(), cmap='viridis', vmin=0, vmax=3000)
         axis.set_title(title, fontsize=9)
     figure.colorbar(shown, ax=axes[0, -1], label='T1 in ms')
     true = next(iter(maps.values()))
     for axis, t1 in zip(axes[1, 1:], [*maps.values()][1:], strict=True):
-        error = axis.imshow(1e3 * (t1 - true), cmap='RdBu', vmin=-500, vmax=500)
+        error = axis.imshow((1e3 * (t1 - true)).numpy(), cmap='RdBu', vmin=-500, vmax=500)
     figure.colorbar(error, ax=axes[1, -1], label='error in ms')
     if weights is not None:
-        axes[1, 0].imshow(weights, cmap='inferno')
+        axes[1, 0].imshow(weights.numpy(), cmap='inferno')
         axes[1, 0].set_title('map for space', fontsize=9)
     for axis in axes.flat:
         axis.axis('off')

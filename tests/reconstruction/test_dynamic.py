@@ -49,7 +49,8 @@ def kdata_of(img: torch.Tensor, kind: str, *, seed: int = 0, noise: float = 0.02
         k = torch.arange(-N, N).float()
         ky, kx = k * angle.sin(), k * angle.cos()
         encoding = SpatialDimension(1, 2 * N, 2 * N)
-    traj = KTrajectory(torch.zeros(1, 1, 1, 1, 1), *(k.reshape(*other, 1, 1, *k.shape[-2:]) for k in (ky, kx)))
+    ky, kx = (k.reshape(*other, 1, 1, *k.shape[-2:]) for k in (ky, kx))
+    traj = KTrajectory(torch.zeros(1, 1, 1, 1, 1), ky, kx)
     matrix, fov = SpatialDimension(1, N, N), SpatialDimension(0.005, 0.2, 0.2)
     n_k1 = ky.shape[-2]
     info = AcqInfo(idx=AcqIdx(k1=torch.arange(n_k1).reshape(1, 1, 1, n_k1, 1)))
@@ -67,7 +68,11 @@ def select(kdata: KData, part: Callable[[torch.Tensor], torch.Tensor]) -> KData:
 
 
 def reconstruct(kdata: KData, **changes: Any) -> torch.Tensor:
-    options = {'regularization_dim': (-5, -2, -1), 'regularization_weight': [0.001, 0.02], 'tolerance': 3e-3}
+    options: dict[str, Any] = {
+        'regularization_dim': (-5, -2, -1),
+        'regularization_weight': [0.001, 0.02],
+        'tolerance': 3e-3,
+    }
     reconstruction = AdaptiveTotalVariationReconstruction(kdata, csm=csm_data(kdata), **options | changes)
     return reconstruction(kdata).data
 

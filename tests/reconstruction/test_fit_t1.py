@@ -14,7 +14,7 @@ from tests.reconstruction.cases import cartesian_kdata
 
 TIMES = [0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0]
 SHAPE = (2, 1, 1, 6, 5)
-MODELS = {'inversion': InversionRecovery(TIMES), 'saturation': SaturationRecovery(TIMES)}
+MODELS: dict[str, Any] = {'inversion': InversionRecovery(TIMES), 'saturation': SaturationRecovery(TIMES)}
 all_models = pytest.mark.parametrize('model', MODELS.values(), ids=MODELS)
 
 

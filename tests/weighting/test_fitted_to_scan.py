@@ -9,7 +9,7 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.losses import HeldOut, Recorrupted, UnbiasedRisk
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import PhaseAware, Regularizer
+from mrpro_lambda.regularizers import PhaseAware, Regularizer, TotalVariation
 from mrpro_lambda.solvers import ADMM
 from mrpro_lambda.weighting import ActivityWeight, FittedToScan, LearnedNumbers, NoiseWeight, Scan, Weight, fit_weight
 from mrpro_lambda.weighting.fit_weight import ScanTask
@@ -173,3 +173,20 @@ def test_errors() -> None:
         FittedToScan(seconds=math.nan)
     with pytest.raises(ValueError, match='lower learning_rate'):
         fit(number(), loss=Broken())
+
+
+def test_network_of_a_series_sees_its_neighbors_in_time() -> None:
+    """That of images which the regularizer does not couple sees each by itself."""
+
+    def change(regularizer: Regularizer) -> torch.Tensor:
+        weight = FittedToScan(**{**SHORT, 'n_steps': 1, 'n_iterations': 2})
+        given = scan(ADMM(regularizer, n_iterations=2), shape=(3, 1, 1, 16, 16))
+        start = weight._start(given)
+        later = given.initial_image.clone()
+        later[2] *= 2
+        maps = [start(given._replace(initial_image=img)).detach() for img in (given.initial_image, later)]
+        assert maps[0].shape == (regularizer.n_maps, 3, 1, 1, 16, 16)
+        return (maps[1] - maps[0])[:, 1].abs().max() / maps[0].max()
+
+    assert change(TotalVariation((-5, -2, -1))) > 1e-5
+    assert change(TotalVariation((-2, -1))) == 0

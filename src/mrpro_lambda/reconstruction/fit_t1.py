@@ -73,8 +73,8 @@ def fit_t1(
     series = (idata if isinstance(idata, torch.Tensor) else idata.data).detach()
     check_tensor('idata', series)
     check_axes('time_dim', (time_dim,))
-    times = signal_model.ti if isinstance(signal_model, InversionRecovery) else signal_model.saturation_time
-    times = times.detach()
+    of_model = signal_model.ti if isinstance(signal_model, InversionRecovery) else signal_model.saturation_time
+    times = of_model.detach()
     if times.ndim != 1 or len(times) < 3 or not bool(times.isfinite().all()):
         raise ValueError(f'The signal model must have at least 3 finite times, got {times.tolist()}.')
     if bool((times < 0).any()) or bool((times.diff() <= 0).any()):
@@ -128,14 +128,14 @@ def _fit(
         m0 = (signal * y).sum(0) / signal.square().sum(0)
         return m0, y - m0 * signal
 
-    def distance(parameter: torch.Tensor) -> tuple[torch.Tensor]:
+    def distance(*parameters: torch.Tensor) -> tuple[torch.Tensor]:
         """Return the sum of all pixels, whose terms do not share a parameter."""
-        (t1,) = constraints_op(parameter)
+        t1 = constraints_op(*parameters)[0]
         return (project(t1)[1].abs().square().sum(),)
 
     start = constraints_op.inverse(tried[products.abs().argmax(0)])
     with torch.enable_grad():
         found = lbfgs(distance, start, max_iterations=max_iterations)
-    (t1,) = constraints_op(*found)
-    m0, difference = project(t1.detach())
-    return t1.detach(), size * m0, size * difference.abs().square().mean(0).sqrt()
+    t1 = constraints_op(*found)[0].detach()
+    m0, difference = project(t1)
+    return t1, size * m0, size * difference.abs().square().mean(0).sqrt()

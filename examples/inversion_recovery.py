@@ -10,7 +10,7 @@
 # The data are simulated here, so the script runs anywhere:
 #
 # ```bash
-# python t1_mapping.py
+# python inversion_recovery.py
 # ```
 
 # %%

@@ -11,7 +11,7 @@
 # The data are simulated here, so the script runs anywhere:
 #
 # ```bash
-# python cine.py FOLDER
+# python cine_mri.py FOLDER
 # ```
 
 # %%
