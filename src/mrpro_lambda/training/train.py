@@ -16,6 +16,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from mrpro.operators import LinearOperator
 from torch.utils.data import ConcatDataset, DataLoader, Sampler, default_collate
 
 from mrpro_lambda.datasets import Sample, SimulatedData
@@ -233,6 +234,11 @@ def _check_without_target(config: TrainingConfig, sample: Sample) -> None:
     """Raise an error if a sample does not suit a loss without target, which makes other data of those of the sample."""
     batch = default_collate([sample])
     acquisition_op = batch.acquisition_op()
+    if not isinstance(acquisition_op, LinearOperator):
+        raise ValueError(
+            f'loss = {config.loss!r} needs white Gaussian noise, got {type(acquisition_op).__name__} of '
+            f'{type(config.sampling).__name__}.'
+        )
     adjoint, initial_image = acquisition_op.adjoint(batch.data)[0], batch.initial_image
     if not bool((adjoint - initial_image).norm() <= 1e-3 * initial_image.norm()):
         raise ValueError(
