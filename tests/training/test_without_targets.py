@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from mrpro_lambda.datasets import CartesianLines, CentralBox, Radial, SimulatedData
+from mrpro_lambda.datasets import CartesianLines, CentralBox, LowDoseParallelBeam, Radial, SimulatedData
 from mrpro_lambda.pretrained import load_weights
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.TrainingConfig import Loss, TrainingConfig
@@ -101,10 +101,11 @@ def test_same_seed_gives_the_same_weights(config: TrainingConfig, tmp_path: Path
 
 def test_what_does_not_suit_is_an_error(config: TrainingConfig, tmp_path: Path) -> None:
     """Before anything is written."""
-    lines = CartesianLines(1.0, 4)
+    lines, beam = CartesianLines(1.0, 4), LowDoseParallelBeam()
     for changes, message in (
         ({'sampling': Radial(9), 'validation_sampling': Radial(9)}, 'adjoint of the data, which those of Radial'),
         ({'colored_noise': True}, r'which those of CartesianLines with colored_noise = True'),
+        ({'sampling': beam, 'validation_sampling': beam}, 'white Gaussian noise, got'),
         ({'loss': 'held_out', 'sampling': lines, 'validation_sampling': lines}, 'needs an undersampled acquisition'),
     ):
         with pytest.raises(ValueError, match=message):
