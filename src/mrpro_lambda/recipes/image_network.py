@@ -50,7 +50,9 @@ def image_network(
     if architecture == 'unet':
         if batch_norm:
             raise ValueError(f"batch_norm is a setting of architecture='conv', got {architecture!r}.")
-        net = UNet(len(dim), n_in, 2, n_features, n_resolutions=depth, generator=generator)
+        unet = net = UNet(len(dim), n_in, 2, n_features, n_resolutions=depth, generator=generator)
+        with torch.no_grad():
+            unet.last.weight.mul_(0.1)  # an image must hardly change at first, unlike a map
     else:
         net = ConvNet(len(dim), n_in, 2, [n_features] * (depth - 1), batch_norm=batch_norm, generator=generator)
     return ComplexNet(net, dim, residual=residual, noise_level=noise_level)
