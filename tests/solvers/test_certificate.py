@@ -211,7 +211,8 @@ def test_gap_of_each_image_is_that_of_the_image_alone(cls: SolverClass, name: st
         alone = cls(case.regularizer, n_iterations=30).solve(*arguments)
         torch.testing.assert_close(together.img[entry], alone.img, rtol=1e-12, atol=1e-15)
         torch.testing.assert_close(together.objective[entry], alone.objective, rtol=1e-10, atol=0)
-        torch.testing.assert_close(together.gap[entry], alone.gap, rtol=1e-6, atol=1e-15)
+        # the bound is repaired for all images if that of one is not tight enough
+        assert bool((together.gap[entry] <= (1 + 1e-6) * alone.gap + 1e-15).all())
     assert together.relative_gap == pytest.approx((together.gap / together.objective).amax().item())
 
 

@@ -63,7 +63,7 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
             which serve many scans. Default: `NoiseWeight(0.02)`.
         tolerance
             Stop when the certified gap of each image is below `tolerance` times its objective, of which the noise is
-            most. The gap is an upper bound, some 1.5 to 5 times the true error of the objective.
+            most. The gap is an upper bound of the true error of the objective.
         max_iterations
             Largest number of iterations. If they end the solve, there is a `UserWarning`.
         cutoff
