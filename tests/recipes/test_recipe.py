@@ -201,10 +201,10 @@ def test_weights_of_series_are_stored(tmp_path: Path) -> None:
     csm = RandomGenerator(2).randn_tensor((1, 2, 1, 12, 10), torch.complex64)
     acquisition_op = CartesianAcquisitionOp(torch.ones(5, 1, 1, 12, 10), csm / csm.abs().square().sum(1).sqrt())
     (data,) = acquisition_op(RandomGenerator(1).randn_tensor((5, 1, 1, 12, 10), torch.complex64))
-    given = data, acquisition_op, acquisition_op.adjoint(data)[0]
+    (start,) = acquisition_op.adjoint(data)
     with torch.no_grad():
-        lambda_map = model.choose(*given).lambda_map
+        lambda_map = model.choose(data, acquisition_op, start).lambda_map
         assert lambda_map.shape == (2, 5, 1, 1, 12, 10)
-        assert torch.equal(loaded.choose(*given).lambda_map, lambda_map)
+        assert torch.equal(loaded.choose(data, acquisition_op, start).lambda_map, lambda_map)
     with pytest.raises(ValueError, match='padding must be'):
         TotalVariationRecipe(padding=(1, -1))
