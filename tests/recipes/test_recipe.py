@@ -198,6 +198,7 @@ def test_weights_of_series_are_stored(tmp_path: Path) -> None:
     save_weights(model, recipe, {}, tmp_path / 'file')
     loaded, found = load_weights_with_recipe(tmp_path / 'file')
     assert found == recipe
+    assert isinstance(loaded, LambdaMapModel)
     csm = RandomGenerator(2).randn_tensor((1, 2, 1, 12, 10), torch.complex64)
     acquisition_op = CartesianAcquisitionOp(torch.ones(5, 1, 1, 12, 10), csm / csm.abs().square().sum(1).sqrt())
     (data,) = acquisition_op(RandomGenerator(1).randn_tensor((5, 1, 1, 12, 10), torch.complex64))
