@@ -196,7 +196,7 @@ def test_invalid_dim(dim: tuple[int, ...]) -> None:
 
 
 def test_invalid_boundary() -> None:
-    for boundary in ('reflect', ('circular', 'reflect'), ('circular',), ()):
+    for boundary in ('reflect', ('circular', 'reflect'), ('circular',), (), None, 3):
         with pytest.raises(ValueError, match=r'boundary must be one of .* or one for each axis of dim=\(-2, -1\)'):
             GradientOp((-2, -1), boundary)  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.pretrained import load_weights, load_weights_with_recipe, save_weights
 from mrpro_lambda.recipes import DictionaryRecipe, LambdaRecipe, Recipe, ScanProperties, TotalVariationRecipe
 from mrpro_lambda.regularizers import TotalVariation
-from mrpro_lambda.weighting import LearnedNumbers, NetworkWeight, NumberNet
+from mrpro_lambda.weighting import CGImageWeight, LearnedNumbers, NetworkWeight, NumberNet
 
 SMALL: dict[str, Any] = {'n_features': 2, 'n_resolutions': 2, 'padding': 3, 'n_iterations': 4, 'max_iterations': 6}
 KINDS: dict[str, Any] = {'network': NetworkWeight, 'numbers': LearnedNumbers, 'number_net': NumberNet}
@@ -186,3 +186,26 @@ def test_what_weights_are_good_for() -> None:
         'sampling of lines, acceleration of 2 to 4, number of coils of 1 to 8, '
         'noise relative to the image of 0.05 to 0.3'
     )
+
+
+def test_weights_of_series_are_stored(tmp_path: Path) -> None:
+    """With the continuation and the boundary of each axis, and the image that the network sees."""
+    options = SMALL | {'dim': (-5, -2, -1), 'net_dim': (-5, -2, -1), 'padding': (4, 2, 2), 'net_circular_dim': (-5,)}
+    recipe = TotalVariationRecipe(**options, cg_iterations=2, boundary=('neumann', 'circular', 'circular'))
+    model = recipe.build(1)
+    assert isinstance(model.weight, CGImageWeight)
+    assert model.weight.n_iterations == 2
+    save_weights(model, recipe, {}, tmp_path / 'file')
+    loaded, found = load_weights_with_recipe(tmp_path / 'file')
+    assert found == recipe
+    assert isinstance(loaded, LambdaMapModel)
+    csm = RandomGenerator(2).randn_tensor((1, 2, 1, 12, 10), torch.complex64)
+    acquisition_op = CartesianAcquisitionOp(torch.ones(5, 1, 1, 12, 10), csm / csm.abs().square().sum(1).sqrt())
+    (data,) = acquisition_op(RandomGenerator(1).randn_tensor((5, 1, 1, 12, 10), torch.complex64))
+    (start,) = acquisition_op.adjoint(data)
+    with torch.no_grad():
+        lambda_map = model.choose(data, acquisition_op, start).lambda_map
+        assert lambda_map.shape == (2, 5, 1, 1, 12, 10)
+        assert torch.equal(loaded.choose(data, acquisition_op, start).lambda_map, lambda_map)
+    with pytest.raises(ValueError, match='padding must be'):
+        TotalVariationRecipe(padding=(1, -1))

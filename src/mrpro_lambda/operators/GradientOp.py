@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from mrpro.utils import normalize_index
@@ -55,7 +55,8 @@ class GradientOp(Transform):
         self._dim = tuple(dim)
         if not self.dim or len(set(self.dim)) != len(self.dim):
             raise ValueError(f'dim must name at least one axis and each axis once, got {dim=}.')
-        boundaries = (boundary,) * len(self.dim) if isinstance(boundary, str) else tuple(boundary)
+        of_each = isinstance(boundary, Sequence) and not isinstance(boundary, str)
+        boundaries: tuple[Any, ...] = tuple(boundary) if of_each else (boundary,) * len(self.dim)
         if any(b not in get_args(Boundary) for b in boundaries) or len(boundaries) != len(self.dim):
             raise ValueError(
                 f'boundary must be one of {get_args(Boundary)}, or one for each axis of {dim=}, got {boundary=}.'
