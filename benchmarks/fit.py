@@ -3,13 +3,13 @@
     python benchmarks/fit.py SECTION --data-root DIR --results FILE.jsonl [--images N] [--settings NAME...]
         [--methods NAME...]
 
-Sections are `ablation` and `unknown` (training persons; the latter are acquisitions that no weights know), `test` (persons not used in training, at three noise levels), `outside`
-(the same persons, acquisitions that no weights ship for), `dictionary` (the same persons, a dictionary that no weights
-were trained with) and `time`; for the raw brain see `raw_brain.py`. Each image and method is a line that is appended to
-the file of results, and what is there is not computed again: a run that was stopped goes on. Prints tables in Markdown:
-the mean of the first method over the images, and the paired differences of the others to it with their standard
-errors. Seconds are those of the processor, with one thread. The automatic weight is the one that a fit compares its
-map with.
+Sections are `ablation` and `unknown` (training persons; the second are acquisitions that no weights ship for), `test`
+(persons not used in training, three noise levels), `outside` (these persons and acquisitions that no weights ship
+for), `dictionary` (these persons, a dictionary that no weights were trained with), `picture` and `time`; for the raw
+brain see `raw_brain.py`. Each image and method is a line that is appended to the file of results, and what is there is
+not computed again: a run that was stopped goes on. Prints tables in Markdown: the mean of the first method over the
+images, and the paired differences of the others to it with their standard errors. Seconds are those of the processor,
+with one thread. The automatic weight is the one that a fit compares its map with.
 """
 
 from __future__ import annotations
@@ -147,7 +147,10 @@ METHODS: dict[str, dict[str, Create | None]] = {
         'a map for each direction': lambda _: fitted(solver=total_variation([(-2,), (-1,)])),
         'formula': lambda _: fitted(ActivityWeight(), learning_rate=0.03),
     },
-    'unknown': {'fit, phase': lambda _: fitted(safeguard=True)},
+    'unknown': {
+        'fit, phase': lambda _: fitted(safeguard=True),
+        'shipped, phase': lambda setting: shipped(setting.shipped),
+    },
     'test': {
         'oracle': None,
         'fit, phase': lambda _: fitted(safeguard=True),
@@ -238,7 +241,7 @@ def run(section: str, root: Path, path: Path, n_images: int, settings: list[str]
                     found = list(results(sample, create(setting)))
                 for label, values in found:
                     label = f'{label}{", phase" if "phase" in method else ""}' if label else method
-                    row = {'seconds': time.process_time() - start, 'group': groups[index]} | values
+                    row: dict[str, Any] = {'seconds': time.process_time() - start, 'group': groups[index]} | values
                     with path.open('a') as file:
                         file.write(json.dumps(head | {'method': label} | row) + '\n')
                     shown = ' '.join(f'{v:.3f}' for v in row['values'])
@@ -292,12 +295,48 @@ def times() -> None:
         )
 
 
+def picture(root: Path, path: Path) -> None:
+    """Write a test image, one weight for it, and the map that is fitted to the scan, with a detail of each."""
+    import matplotlib.pyplot as plt
+
+    sample = simulated(points(0.1), images(root, test=True)[0][5], 1005)
+    model, operator, mask = fitted(safeguard=True), sample.acquisition_op(), foreground_mask(sample.img)
+    found = model.solve(sample.data, operator, sample.initial_image, sample.noise_std)
+    report = dict(found.report or {})
+    weight = report['one weight']['factor'] * sample.noise_std.item()
+    one = LambdaMapModel(None, model.solver)(sample.data, operator, sample.initial_image, lambda_map=weight)
+    shown = {
+        'truth': sample.img,
+        'zero-filled': sample.initial_image,
+        'one weight, automatic': one,
+        'fitted to the scan': found.img,
+    }
+    fig, axes = plt.subplots(2, 5, figsize=(12, 5.2), layout='constrained')
+    detail = (slice(60, 110), slice(50, 100))
+    options: dict[str, Any] = {'cmap': 'gray', 'vmin': 0, 'vmax': 0.9 * sample.img.abs().max().item()}
+    for (name, img), column in zip(shown.items(), axes.T, strict=False):
+        print(name, ' '.join(f'{value:.3f}' for value in measure(img, sample.img, mask)))
+        column[0].set_title(name)
+        column[0].imshow(img.abs().squeeze(), **options)
+        column[1].imshow(img.abs().squeeze()[detail], **options)
+    if found.lambda_map is None:
+        raise ValueError('The model must have a map.')
+    ratio = (found.lambda_map / sample.noise_std).expand(1, *sample.img.shape).squeeze()
+    drawn = axes[0, 4].imshow(ratio)
+    axes[0, 4].set_title(r'map $\Lambda / \sigma$')
+    axes[1, 4].imshow(ratio[detail], vmin=ratio.min().item(), vmax=ratio.max().item())
+    fig.colorbar(drawn, ax=axes[0, 4], shrink=0.8)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    fig.savefig(path, dpi=80)
+
+
 def main() -> None:
     """Run a section and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('section', choices=[*METHODS, 'time'])
+    parser.add_argument('section', choices=[*METHODS, 'picture', 'time'])
     parser.add_argument('--data-root', type=Path)
-    parser.add_argument('--results', type=Path, help='rows of results (JSON lines), appended to')
+    parser.add_argument('--results', type=Path, help='rows of results (JSON lines), appended to; PNG of the picture')
     parser.add_argument('--images', type=int, default=3, help='number of images')
     parser.add_argument('--settings', nargs='+', help='default: all of the section')
     parser.add_argument('--methods', nargs='+', help='default: all of the section')
@@ -310,6 +349,9 @@ def main() -> None:
         return
     if args.data_root is None or args.results is None:
         parser.error('this section needs --data-root and --results')
+    if args.section == 'picture':
+        picture(args.data_root, args.results)
+        return
     settings, methods = args.settings or list(SETTINGS[args.section]), args.methods or list(METHODS[args.section])
     run(args.section, args.data_root, args.results, args.images, settings, methods)
     tables(args.section, args.results)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from mrpro.data import SpatialDimension
-from mrpro.operators import LinearOperator
+from mrpro.operators import FourierOp, LinearOperator, SensitivityOp
 from mrpro.phantoms import EllipsePhantom
 from mrpro.phantoms.phantom_elements import EllipseParameters
 from mrpro_lambda.datasets import (
@@ -28,7 +28,6 @@ from mrpro_lambda.datasets import (
     simulate_coil_maps,
     smooth_phase,
 )
-from mrpro_lambda.datasets.radial_acquisition_op import radial_acquisition_op
 from mrpro_lambda.operators import CartesianAcquisitionOp
 
 Norm = Literal['parts', 'modulus', 'joint']
@@ -150,11 +149,12 @@ def radial(image: torch.Tensor, n_spokes: int = 48, n_coils: int = 8) -> Problem
     shape = (image.shape[0], image.shape[1])
     truth = torch.polar(image, smooth_phase(shape, generator))[None, None, None]
     csm = simulate_coil_maps(n_coils, shape, generator)[None]
-    traj = Radial(n_spokes).trajectory(shape, generator).as_tensor()[:, 0]
-    operator = radial_acquisition_op(traj, csm)
+    traj = Radial(n_spokes).trajectory(shape, generator)
+    n_samples = traj.kx.shape[-1]
+    grids = SpatialDimension(1, *shape), SpatialDimension(1, n_samples, n_samples)
+    operator = FourierOp(*grids, traj) @ SensitivityOp(csm)
     (signal,) = operator(truth)
     # one sample of the oversampled non-uniform transform is the same integral with another normalization
-    n_samples = traj.shape[-1]
     scale = image.shape[0] / n_samples
     data = signal + complex_noise(signal.shape, scale * NOISE_STD, generator)
     # adjoint of the data times the ramp, which compensates the density of evenly spread spokes, to scale

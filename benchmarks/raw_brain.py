@@ -1,11 +1,12 @@
 """The default reconstruction of undersampled raw data of a brain with 16 coils, against BART and mrpro at their best.
 
 The fully sampled scan of `brain-16coil-full` is undersampled: single points of variable density and regular lines with
-16 calibration lines, for several random masks, and radial spokes, which are interpolated from it. `reconstruct` gets no
-option; beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and
-total variation get maps of its ESPIRiT, mrpro's total variation those of this package, and each the best of eight
-weights, chosen with the reference for each quality. The reference is the fully sampled image, combined with ESPIRiT
-maps of all data; images are scaled to it.
+16 calibration lines, for several random masks, and radial spokes, which are interpolated from it, with white noise of
+the level of the scan (its own is within the field of view then, as if it were signal). `reconstruct` gets no option;
+beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and total
+variation get maps of its ESPIRiT, mrpro's total variation those of this package, and each the best of eight weights,
+chosen with the reference for each quality. The reference is the fully sampled image, combined with ESPIRiT maps of all
+data; images are scaled to it.
 
 The reference shares its noise with the samples, which favors weak regularization. The error of the samples that were
 not measured, relative to their energy, does not: their noise is new to all methods.
@@ -43,6 +44,8 @@ from mrpro_lambda.reconstruct import Settings, reconstruct
 
 FILE = 'brain-16coil-full/kspace_96x96.h5'
 CENTER = 16
+NOISE = 1.7e-4
+"""Noise level of the scan in its air, relative to the largest magnitude of k-space."""
 BART = shutil.which('bart') or 'bart'
 SCALES = [10 ** (-3.5 + 0.4 * i) for i in range(8)]
 """Weights of BART, relative to the intensity of the image, and of mrpro, relative to the largest magnitude."""
@@ -109,7 +112,7 @@ def scenes(path: Path, seeds: int) -> list[Scene]:
             found.append(Scene(name, from_array(kspace * mask)[0], kspace, mask, reference))
     n_spokes = shape[0] // 2
     trajectory = Radial(n_spokes).trajectory(shape, torch.Generator())
-    return [*found, Scene(f'radial, {n_spokes} spokes', radial(coils, trajectory), kspace, None, reference)]
+    return [*found, Scene(f'radial, {n_spokes} spokes', radial(coils, trajectory, NOISE), kspace, None, reference)]
 
 
 def inverse(kspace: torch.Tensor) -> torch.Tensor:
@@ -118,15 +121,17 @@ def inverse(kspace: torch.Tensor) -> torch.Tensor:
     return torch.fft.fftshift(torch.fft.ifft2(shifted, norm='ortho'), dim=(-2, -1))
 
 
-def radial(coils: torch.Tensor, trajectory: KTrajectory) -> KData:
-    """Interpolate spokes from coil images."""
+def radial(coils: torch.Tensor, trajectory: KTrajectory, noise_std: float) -> KData:
+    """Interpolate spokes from coil images, and add white noise."""
     header = from_array(fft(coils))[0].header
     n = trajectory.kx.shape[-1]
     header.encoding_matrix.y = header.encoding_matrix.x = n
     header.encoding_fov.y = header.encoding_fov.x = header.recon_fov.x * n / header.recon_matrix.x
     empty = KData(header, torch.zeros(1, len(coils), 1, *trajectory.kx.shape[-2:], dtype=coils.dtype), trajectory)
     (samples,) = FourierOp.from_kdata(empty)(coils[None])
-    return KData(header, samples, trajectory)
+    generator = torch.Generator().manual_seed(0)
+    noise = noise_std * torch.randn(samples.shape, generator=generator, dtype=samples.dtype)
+    return KData(header, samples + noise, trajectory)
 
 
 def ours(scene: Scene, settings: Settings) -> tuple[torch.Tensor, torch.Tensor, str]:

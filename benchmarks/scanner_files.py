@@ -71,7 +71,7 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
     points = VariableDensityRandom(4.0).mask((N, N), generator)
     images = inverse(kspace)
     wide = fft(torch.nn.functional.pad(images, (N // 2, N // 2)))
-    spokes = radial(images[:, None], Radial(64).trajectory((N, N), generator))
+    spokes = radial(images[:, None], Radial(64).trajectory((N, N), generator), noise_std)
     trajectory = torch.stack([spokes.traj.kx.flatten(0, -2), spokes.traj.ky.flatten(0, -2)], -1)
     single = kspace[:1]
 
@@ -212,7 +212,7 @@ def files(kspace: torch.Tensor, noise_std: float) -> list[File]:
         ),
         File(
             'unreadable vendor',
-            ismrmrd_file(vendor='VENDOR', edit=lambda xml: xml.replace(b'VENDOR', b'\xff\xfe\x00'))(
+            ismrmrd_file(vendor='VENDOR', edit=lambda xml: xml.replace(b'VENDOR', b'\xff\xfe\x80'))(
                 cartesian_lines(kspace, regular)
             ),
         ),

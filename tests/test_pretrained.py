@@ -210,7 +210,7 @@ def test_weights_that_ship_with_the_package() -> None:
     for name, card in list_pretrained().items():
         assert card
         model = load_pretrained(name)
-        assert model.lambda_net is not None
+        assert not isinstance(model, LambdaMapModel) or model.lambda_net is not None
         if not model.uses_noise_level:
             assert bool(image(model).isfinite().all())
 
@@ -232,7 +232,7 @@ NUMBERS = {
 
 
 def test_maps_of_the_weights_that_ship_do_not_change() -> None:
-    assert NUMBERS.keys() == list_pretrained().keys()
+    assert NUMBERS.keys() == {name for name in list_pretrained() if isinstance(load_pretrained(name), LambdaMapModel)}
     img = RandomGenerator(0).randn_tensor((2, 1, 1, 18, 21), torch.complex64)
     img[..., 4:12, 5:14] += 3 + 2j
     noise_std = torch.tensor([0.3, 0.7]).reshape(2, 1, 1, 1, 1)

@@ -285,6 +285,7 @@ def test_settings_that_do_not_fit_the_computer_or_the_weights(raw: WriteRaw, mon
     for settings, message in (
         (Settings(device='cuda'), 'no CUDA device'),
         (Settings(model='nonsense'), "no weights 'nonsense'"),
+        (Settings(model='plug-and-play-denoiser'), 'a model with a Lambda map here, plug-and-play-denoiser are those'),
         (Settings(method='tv', model='cdl-v3'), "'tv' needs the weights of total variation, got cdl-v3"),
         (Settings(method='cdl', model='tv-low-field'), "'cdl' needs the weights of a model with a dictionary"),
         (Settings(method='cdl', dictionary='missing'), 'missing'),

@@ -27,6 +27,7 @@ _SHA256: dict[str, str] = {
     'cdl-v2-low-field': 'b0b1ff63f49746441a654fab2ab5293c197784a055b8fe7a454b1c0d65456ae5',
     'cdl-v3': 'f4ad07d8439c42ec0cde411b6847f94b00415d6224d9eb2c69565b99f69ee370',
     'cdl-v3-low-field': 'b9767b86d12f2d6e827d4e1afefe7be2f663d759a052e80f6e00be4416b85d5c',
+    'plug-and-play-denoiser': 'c3ca5e5efb949da7b892eb5332efbb2b7ba91192202b5c74c967dde60a8daa97',
     'tgv-low-field': '2811d04bac3b8d1ea486b77d68a5e5e24b8dea7e3b12de1c81eac2973cb8f139',
     'tgv-variable-density': '11a7a6a4db0968551632119b85dd77a9e50dafcb56b01b347b3ef25aa77c49e9',
     'tv-low-field': 'e7de4e9d0a7d62d65045f44865b66f9112e290af1c40b67856b12d7036d602f0',
@@ -58,7 +59,7 @@ def load_pretrained(name: str, filters: torch.Tensor | None = None) -> Any:  # n
     Returns
     -------
         Model, ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`. Its class depends on the file: for
-        all that ship now it is a `~mrpro_lambda.models.LambdaMapModel`.
+        most that ship now it is a `~mrpro_lambda.models.LambdaMapModel`.
 
     Raises
     ------

@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
-from mrpro_lambda.datasets import CartesianLines, CartesianSampling, CentralBox, Mixture, Radial, VariableDensityRandom
+from mrpro_lambda.datasets import (
+    CartesianLines,
+    CartesianSampling,
+    CentralBox,
+    GriddedSpokes,
+    Mixture,
+    Radial,
+    VariableDensityRandom,
+)
 from mrpro_lambda.datasets.draw import draw_points
 
 SHAPES = [(32, 32), (33, 24), (31, 47)]
@@ -14,6 +22,8 @@ CARTESIAN = [
     CentralBox((0.3, 0.8)),
     VariableDensityRandom(4.0),
     VariableDensityRandom((2.0, 5.0), center_fraction=0.2),
+    GriddedSpokes(4.0),
+    GriddedSpokes((2.0, 8.0)),
     CartesianLines(3.0, n_center_lines=4),
     CartesianLines((2.0, 4.0), n_center_lines=5),
     Mixture((VariableDensityRandom(4.0), CartesianLines(3.0, n_center_lines=4))),
@@ -70,6 +80,20 @@ def test_variable_density_count(shape: tuple[int, int], acceleration: float) -> 
     size = [round(0.12 * n) for n in shape]
     start = [n // 2 - s // 2 for n, s in zip(shape, size, strict=True)]
     assert (mask[start[0] : start[0] + size[0], start[1] : start[1] + size[1]] == 1).all()
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize('acceleration', [1.0, 3.0, 5.0])
+def test_spokes_are_as_few_as_the_acceleration_permits(shape: tuple[int, int], acceleration: float) -> None:
+    """The mask is symmetric about the center, which is where all spokes meet."""
+    n_points, longest = math.prod(shape) / acceleration, math.hypot(*shape)
+    for seed in range(5):
+        mask = GriddedSpokes(acceleration).mask(shape, rng(seed))
+        assert round(n_points) <= mask.sum() < n_points + 2.5 * longest
+        inner = mask[1 - shape[0] % 2 :, 1 - shape[1] % 2 :]
+        assert (inner != inner.flip(0, 1)).float().mean() < 0.01
+        center = mask[shape[0] // 2 - 1 : shape[0] // 2 + 2, shape[1] // 2 - 1 : shape[1] // 2 + 2]
+        assert center.all()
 
 
 def test_variable_density_decays() -> None:

@@ -57,7 +57,7 @@ def acquire(name: str, *, double: bool = False, seed: int = 0) -> Acquired:
         fourier_op = FourierOp(recon_matrix=size, encoding_matrix=size, traj=traj)
         op = fourier_op @ SensitivityOp(coil_maps(2, rng, dtype))
         if double:
-            op = op.double()  # type: ignore[attr-defined]
+            op = op.double()
     else:
         mask = torch.zeros(2, 1, 1, *SHAPE, dtype=torch.float64)
         if name == 'box':

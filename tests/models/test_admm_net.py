@@ -56,7 +56,7 @@ def admm(given: Acquired, n_iterations: int, mask: torch.Tensor) -> torch.Tensor
 def test_stages_are_those_of_admm() -> None:
     """With its initial values, for real and imaginary part; the threshold is at a knot."""
     given = acquire('points', double=True)
-    mask = given.acquisition_op.mask  # type: ignore[union-attr]
+    mask = given.acquisition_op.mask
     with torch.no_grad():
         found = net(4)(*given[:3])
     assert isinstance(mask, torch.Tensor)

@@ -7,9 +7,11 @@ from mrpro_lambda.models.data_consistency import ProximalStep
 from mrpro_lambda.nets import ComplexNet, ConvNet, DenseNet
 from mrpro_lambda.operators import CartesianAcquisitionOp
 from mrpro_lambda.recipes import (
+    ADMMNetRecipe,
     DirectInversionRecipe,
     MoDLRecipe,
     NetworkRecipe,
+    PostProcessingRecipe,
     SuperResolutionRecipe,
     UnrolledRecipe,
     VarNetRecipe,
@@ -86,12 +88,56 @@ def test_sensitivity_network_needs_calibration_lines() -> None:
 
 
 def test_networks_and_iterations_that_do_not_fit() -> None:
-    net, step = ComplexNet(ConvNet(2, 2, 2, 4)), ProximalStep()
+    net, step = ComplexNet(ConvNet(2, 2, 2, [4])), ProximalStep()
     with pytest.raises(ValueError, match='nets must be one or n_iterations=3, got 2'):
         UnrolledModel([net, net], step, 3)
     with pytest.raises(ValueError, match="last must be 'network' or 'data_consistency', got 'both'"):
         UnrolledModel(net, step, 3, last='both')  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='must have n_channels_in=3 with noise_level=True, got 2'):
-        ComplexNet(ConvNet(2, 2, 2, 4), noise_level=True)
-    with pytest.raises(ValueError, match='complex and of the precision of the network, got torch.complex128'):
+        ComplexNet(ConvNet(2, 2, 2, [4]), noise_level=True)
+    with pytest.raises(ValueError, match=r'complex and of the precision of the network, got torch\.complex128'):
         net(torch.ones(1, 1, 1, 8, 8, dtype=torch.complex128))
+
+
+@pytest.mark.parametrize(
+    'recipe',
+    [
+        PostProcessingRecipe(net_dim=(-5, -2, -1), n_features=2, depth=2),
+        MoDLRecipe(net_dim=(-5, -2, -1), n_iterations=2, n_features=2, n_layers=2),
+        VarNetRecipe(net_dim=(-5, -2, -1), n_cascades=2, n_features=2, n_resolutions=2),
+        ADMMNetRecipe(net_dim=(-5, -2, -1), n_stages=2, n_knots=11),
+    ],
+)
+def test_time_belongs_to_the_image(recipe: NetworkRecipe) -> None:
+    """Frames share one network and one intensity, the images of a batch do not."""
+    generator = torch.Generator().manual_seed(0)
+    img = torch.randn(2, 4, 1, 1, 16, 16, generator=generator, dtype=torch.complex64)
+    mask = (torch.rand(2, 4, 1, 1, 16, 16, generator=generator) < 0.6).float()
+    acquisition_op = CartesianAcquisitionOp(mask)
+    model = recipe.build(1).eval()
+
+    def reconstruct(img: torch.Tensor) -> torch.Tensor:
+        (data,) = acquisition_op(img)
+        with torch.no_grad():
+            return model(data, acquisition_op, acquisition_op.adjoint(data)[0])
+
+    expected = reconstruct(img)
+    assert expected.shape == img.shape
+    other = img.clone()
+    other[1] *= 5
+    torch.testing.assert_close(reconstruct(other)[0], expected[0])
+    other = img.clone()
+    other[0, 3] *= 2
+    assert not torch.allclose(reconstruct(other)[0, 2], expected[0, 2], rtol=1e-3)
+
+
+def test_coils_that_stay_apart() -> None:
+    """Without sensitivities, each coil is an image of its own."""
+    generator = torch.Generator().manual_seed(0)
+    img = torch.randn(2, 3, 1, 16, 16, generator=generator, dtype=torch.complex64)
+    acquisition_op = CartesianAcquisitionOp((torch.rand(2, 1, 1, 16, 16, generator=generator) < 0.6).float())
+    (data,) = acquisition_op(img)
+    for recipe in (VarNetRecipe(n_cascades=2, n_features=2, n_resolutions=2), MoDLRecipe(n_iterations=2, n_features=2)):
+        with torch.no_grad():
+            found = recipe.build().eval()(data, acquisition_op, acquisition_op.adjoint(data)[0])
+        assert found.shape == img.shape

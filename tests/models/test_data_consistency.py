@@ -84,7 +84,8 @@ def test_one_coil_on_a_grid() -> None:
     """Landweber, Kaczmarz and conjugate gradients are one projection, to which the proximal step tends."""
     given = acquire('points', double=True)
     measured = Measured(given.data, LeastSquares(given.acquisition_op))
-    mask = given.acquisition_op.mask  # type: ignore[union-attr]
+    assert isinstance(given.acquisition_op, CartesianAcquisitionOp)
+    mask = given.acquisition_op.mask
     spectrum = torch.fft.fftshift(
         torch.fft.fft2(torch.fft.ifftshift(given.img, dim=(-2, -1)), norm='ortho'), dim=(-2, -1)
     )

@@ -106,7 +106,7 @@ def test_gradient(name: str) -> None:
     parameters = dict(model.named_parameters())
     directions = {k: torch.randn(p.shape, generator=generator, dtype=torch.float64) for k, p in parameters.items()}
     used = set()
-    for kind, given in taken(model, double=True):
+    for _, given in taken(model, double=True):
         # where the initial image explains the data already, conjugate gradients have nothing to do and no derivative
         given = given._replace(initial_image=0.9 * given.initial_image)
         weight = torch.randn(given.img.shape, generator=generator, dtype=torch.complex128)
@@ -126,7 +126,7 @@ def test_gradient(name: str) -> None:
             quotient = (loss(h, given.data) - loss(-h, given.data)) / (2 * h)
             after, before = (loss(0.0, given.data + t * data_direction) for t in (h, -h))
         for found, expected in ((slope, quotient), (data_slope, (after - before) / (2 * h))):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5, msg=lambda m, kind=kind: f'{kind}: {m}')
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         used |= {key for key, g in zip(parameters, gradients[1:], strict=True) if bool((g != 0).any())}
     assert used == set(parameters)
 
@@ -173,5 +173,5 @@ def test_data_that_do_not_fit(name: str) -> None:
             model(*given[:3])
     with pytest.raises(ValueError, match=r'no dictionary, got filters of shape \(3, 3, 3\)'):
         EXAMPLES[name].build(filters=torch.ones(3, 3, 3))
-    with pytest.raises(TypeError, match='trained must be a .*, got Identity'):
+    with pytest.raises(TypeError, match=r'trained must be a .*, got Identity'):
         EXAMPLES[name].build(trained=torch.nn.Identity())

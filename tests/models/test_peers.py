@@ -11,7 +11,7 @@ from mrpro_lambda.operators import CartesianAcquisitionOp
 
 from tests.models.acquisitions import Acquired, acquire
 
-close = {'rtol': 1e-5, 'atol': 1e-5}
+close: dict[str, Any] = {'rtol': 1e-5, 'atol': 1e-5}
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def deepinv() -> Any:
 @pytest.fixture
 def net() -> ConvNet:
     """Five convolutions whose weights make a difference."""
-    net = ConvNet(2, 2, 2, 8, n_layers=5)
+    net = ConvNet(2, 2, 2, [8] * 4)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in net.parameters():

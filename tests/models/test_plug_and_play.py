@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from mrpro_lambda.metrics import psnr
 from mrpro_lambda.models import DenoisingModel, PlugAndPlayModel, ProximalDenoiser
 from mrpro_lambda.models.data_consistency import Landweber, ProximalStep
-from mrpro_lambda.nets import ComplexNet, ConvNet
+from mrpro_lambda.nets import ComplexNet, ConvNet, intensity
+from mrpro_lambda.operators import CartesianAcquisitionOp
+from mrpro_lambda.pretrained import load_pretrained
 from mrpro_lambda.regularizers import Regularizer, Sparsity, TotalVariation
 from mrpro_lambda.solvers import ADMM
 
@@ -65,9 +68,36 @@ def test_knob_of_the_noise_level() -> None:
     assert levels == pytest.approx([8 * sigma, 2 * sigma, 0.5 * sigma])
 
 
+def test_denoiser_that_ships() -> None:
+    """It denoises, in any unit, and so does the reconstruction with it, where data are missing too."""
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, 48) for _ in range(2)), indexing='ij')
+    magnitude = (y.square() + x.square() < 0.8).float() + (y.abs() < 0.3).float() * (x.abs() < 0.5).float()
+    img = torch.polar(magnitude, 1 + y - x)[None, None, None]
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.2 * torch.randn(img.shape, generator=generator, dtype=torch.complex64)
+    model = load_pretrained('plug-and-play-denoiser')
+    s, level = intensity(img, DIM), torch.tensor(0.2)
+    with torch.no_grad():
+        denoised = s * model.denoiser((img + noise) / s, level / s)
+    assert psnr(denoised, img) > psnr(img + noise, img) + 4
+    mask = (torch.rand(1, 1, 1, 48, 48, generator=generator) < 0.5).float()
+    mask[..., 20:28, 20:28] = 1
+    acquisition_op = CartesianAcquisitionOp(mask)
+    (clean,) = acquisition_op(img)
+    data = clean + mask * noise
+    (initial_image,) = acquisition_op.adjoint(data)
+    with torch.no_grad():
+        found = model(data, acquisition_op, initial_image, 0.2)
+        scaled = model(1e4 * data, acquisition_op, 1e4 * initial_image, 2e3)
+    assert psnr(found, img) > psnr(initial_image, img) + 2
+    torch.testing.assert_close(1e-4 * scaled, found, rtol=1e-3, atol=1e-4)
+
+
 def test_training_of_a_denoiser_goes_on_from_either_model() -> None:
     first, second = (
-        ComplexNet(ConvNet(2, 3, 2, 4, generator=torch.Generator().manual_seed(seed)), residual=True, noise_level=True)
+        ComplexNet(
+            ConvNet(2, 3, 2, [4, 4], generator=torch.Generator().manual_seed(seed)), residual=True, noise_level=True
+        )
         for seed in (1, 2)
     )
     model = DenoisingModel(first)

@@ -65,7 +65,7 @@ def test_values() -> None:
 def test_boundary_of_each_axis() -> None:
     """Each direction, its adjoint, the norm and the in-place forms are those of its axis and boundary alone."""
     shape, dim = (3, 4, 5), (-1, 0, 1)
-    boundaries = ('zero', 'circular', 'neumann')
+    boundaries: tuple[Boundary, ...] = ('zero', 'circular', 'neumann')
     op = GradientOp(dim, boundaries)
     for dtype in (torch.float64, torch.complex128):
         img, differences = random_image_and_differences(shape, dim, dtype)

@@ -20,7 +20,8 @@ SERIES = (6, 1, 1, 20, 18)
 def moving_box(shape: tuple[int, ...] = SERIES, dtype: torch.dtype = torch.complex128) -> torch.Tensor:
     img = torch.zeros(shape, dtype=dtype)
     for i in range(shape[0]):
-        img[i, ..., 4 : 10 + min(i, shape[0] - i), 5:13] = 1 + 0.5j if dtype.is_complex else 1
+        value = torch.tensor(1 + 0.5j if dtype.is_complex else 1.0, dtype=dtype)
+        img[i, ..., 4 : 10 + min(i, shape[0] - i), 5:13] = value
     return img
 
 

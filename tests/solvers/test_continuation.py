@@ -52,6 +52,19 @@ def test_goes_on_from_the_last_state(cls: SolverClass) -> None:
     assert torch.equal(second.img, image)
 
 
+@all_solvers
+def test_without_a_proof(cls: SolverClass) -> None:
+    """The objective is close to the minimum, and a fixed number of iterations gives the same image."""
+    case = default_case(cls)
+    solver = cls(case.regularizer, max_iterations=20_000, tolerance=1e-3)
+    expected = solver.solve(*case[1:])
+    found = Continuation(solver, *case[1:4]).solve(case.lambda_map, proof=False)
+    assert found.reason == 'estimate within the tolerance'
+    assert ((found.objective - expected.objective) / expected.objective).abs().max() < 3e-3
+    fixed = Continuation(solver, *case[1:4]).solve(case.lambda_map, n_iterations=found.n_iterations, proof=False)
+    assert torch.equal(fixed.img, found.img)
+
+
 def test_type_of_the_solver() -> None:
     case = get_case('single coil')
     with pytest.raises(TypeError, match='solver must be Solver, got TotalVariation'):

@@ -121,7 +121,8 @@ def test_residual_rises_and_regularization_falls_with_the_weight() -> None:
     points = sweep(scan(), *(4 * 0.6**i for i in range(8)), max_iterations=3000, tolerance=1e-6).points
     assert bool((points.factor.diff(dim=0) > 0).all())
     assert bool((points.residual.diff(dim=0) > 0).all())
-    assert bool((points.regularization.diff(dim=0) < 0).all())
+    assert bool((points.regularization.diff(dim=0) < 1e-4).all())  # none at the largest ones, up to the tolerance
+    assert points.regularization[-1] < 1e-4 < points.regularization[0]
 
 
 @pytest.mark.parametrize('correction', [False, True])
@@ -154,7 +155,7 @@ def test_the_same_scan_gives_the_same_weight_and_report(rule: AutomaticWeight) -
     rule = with_options(rule, n_weights=5)
     first, second = (rule.choose(scan()) for _ in range(2))
     assert torch.equal(first.lambda_map, second.lambda_map)
-    assert json.dumps(first.report) == json.dumps(second.report)
+    assert json.dumps(first.report, allow_nan=False) == json.dumps(second.report, allow_nan=False)
 
 
 @all_rules

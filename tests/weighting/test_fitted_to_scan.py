@@ -9,7 +9,7 @@ from mrpro.utils import RandomGenerator
 from mrpro_lambda.losses import HeldOut, Recorrupted, UnbiasedRisk
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp
-from mrpro_lambda.regularizers import PhaseAware, Regularizer
+from mrpro_lambda.regularizers import PhaseAware, Regularizer, TotalVariation
 from mrpro_lambda.solvers import ADMM
 from mrpro_lambda.weighting import ActivityWeight, FittedToScan, LearnedNumbers, NoiseWeight, Scan, Weight, fit_weight
 from mrpro_lambda.weighting.fit_weight import ScanTask
@@ -18,7 +18,7 @@ from tests.solvers.cases import DICTIONARY
 from tests.weighting.test_automatic_weights import SIGMA, TV, scan
 
 SOLVER = ADMM(TV, max_iterations=300, tolerance=1e-2)
-LOSSES = {'R2R': Recorrupted(), 'held out': HeldOut(0.2), 'SURE': UnbiasedRisk()}
+LOSSES = {'R2R': Recorrupted(), 'held out': HeldOut(0.4), 'SURE': UnbiasedRisk()}
 SHORT: dict[str, Any] = {'n_steps': 3, 'n_iterations': 6, 'safeguard': False}
 
 
@@ -32,7 +32,7 @@ def number(initial: float = 0.01) -> LearnedNumbers:
 
 
 def fit(weight: Weight, seed: int = 0, **options: Any) -> Any:
-    task = ScanTask(scan(SOLVER), options.pop('loss', Recorrupted()), 8)
+    task = ScanTask(scan(SOLVER), options.pop('loss', Recorrupted()), 15)
     given: dict[str, Any] = {'n_steps': 40, 'learning_rate': 0.3} | options
     return fit_weight(weight, task, generator=torch.Generator().manual_seed(seed), **given)
 
@@ -48,7 +48,7 @@ def test_number_finds_its_way(loss: Any, initial: float) -> None:
     task = ScanTask(scan(SOLVER), loss, 12)
     losses = {factor: sum(task.compare(number(factor), 5)) for factor in (0.05, 0.2, 0.4, 0.8, 1.6)}
     assert losses[initial] > 1.02 * min(losses.values())
-    assert sum(task.compare(weight, 5)) < min(losses.values()) + 0.2 * (losses[initial] - min(losses.values()))
+    assert sum(task.compare(weight, 5)) < min(losses.values()) + 0.3 * (losses[initial] - min(losses.values()))
 
 
 @pytest.mark.parametrize('regularizer', [TV, PhaseAware(TV)], ids=['TV', 'phase-aware'])
@@ -113,29 +113,13 @@ def test_frames_share_one_network() -> None:
 
 
 @pytest.mark.filterwarnings('ignore:The map that was fitted to the scan has a loss')
-@pytest.mark.parametrize(('fully_sampled', 'name'), [(False, 'RobustHeldOut'), (True, 'Recorrupted')])
-def test_loss_that_suits_the_scan(fully_sampled: bool, name: str) -> None:
-    """By default, and as a judge of the result: samples can be held out where some are missing."""
-    given = scan(SOLVER, fully_sampled=fully_sampled)
-    choice = FittedToScan(ActivityWeight(), n_steps=1, n_iterations=3).choose(given)
+@pytest.mark.parametrize('fully_sampled', [False, True])
+def test_what_the_map_is_compared_by(fully_sampled: bool) -> None:
+    """Samples that are held out, or the loss of the fit where none are missing."""
+    choice = FittedToScan(ActivityWeight(), n_steps=1, n_iterations=3).choose(scan(SOLVER, fully_sampled=fully_sampled))
     assert choice.report is not None
-    assert choice.report['loss'] == name
+    assert choice.report['loss'] == 'Recorrupted'
     assert choice.report['compared by'] == ('Recorrupted' if fully_sampled else 'HeldOut')
-
-
-def test_iterations_go_on() -> None:
-    """With the same draw and weight, the loss comes to that of the solution, however few iterations a step has."""
-    task = ScanTask(scan(SOLVER), Recorrupted(), 4)
-
-    def loss(task: ScanTask, *, go_on: bool) -> float:
-        with torch.no_grad():
-            return task(number(0.3), torch.Generator().manual_seed(1), go_on=go_on).item()
-
-    exact = loss(ScanTask(scan(SOLVER), Recorrupted(), 3000), go_on=False)
-    start = loss(task, go_on=False)
-    for _ in range(40):
-        found = loss(task, go_on=True)
-    assert abs(found - exact) < 1e-4 * abs(start - exact)
 
 
 def test_dictionary() -> None:
@@ -189,3 +173,20 @@ def test_errors() -> None:
         FittedToScan(seconds=math.nan)
     with pytest.raises(ValueError, match='lower learning_rate'):
         fit(number(), loss=Broken())
+
+
+def test_network_of_a_series_sees_its_neighbors_in_time() -> None:
+    """That of images which the regularizer does not couple sees each by itself."""
+
+    def change(regularizer: Regularizer) -> torch.Tensor:
+        weight = FittedToScan(**{**SHORT, 'n_steps': 1, 'n_iterations': 2})
+        given = scan(ADMM(regularizer, n_iterations=2), shape=(3, 1, 1, 16, 16))
+        start = weight._start(given)
+        later = given.initial_image.clone()
+        later[2] *= 2
+        maps = [start(given._replace(initial_image=img)).detach() for img in (given.initial_image, later)]
+        assert maps[0].shape == (regularizer.n_maps, 3, 1, 1, 16, 16)
+        return (maps[1] - maps[0])[:, 1].abs().max() / maps[0].max()
+
+    assert change(TotalVariation((-5, -2, -1))) > 1e-5
+    assert change(TotalVariation((-2, -1))) == 0

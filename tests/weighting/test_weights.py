@@ -341,7 +341,7 @@ def test_weight_of_an_image_of_conjugate_gradients_is_that_of_its_weight() -> No
         weight.check_solver(TWO_MAPS)
     other = CGImageWeight(varied(NetworkWeight.examples(1)['network']))
     with torch.no_grad():
-        other.weight.lambda_net.log_scale.add_(1)  # type: ignore[operator]
+        next(p for p in other.parameters() if not p.ndim).add_(1)
     weight.start_from(other)
     assert torch.equal(weight(Scan(data, acquisition_op, image(), NOISE, SOLVER)), other.weight(scan(SOLVER)))
     with pytest.raises(TypeError, match='must be CGImageWeight, got NetworkWeight'):

@@ -59,7 +59,8 @@ class PoissonCounts(DataTerm):
         acquisition_op
             Acquisition operator, from images to line integrals, with non-negative numbers.
         n_photons
-            Number of photons :math:`N_0` of a ray before the object, or one for each image, shape `(*other, 1, 1, 1, 1)`.
+            Number of photons :math:`N_0` of a ray before the object, or one for each image, shape
+            `(*other, 1, 1, 1, 1)`.
         attenuation
             Attenuation :math:`\mu` per unit of length that an image value of 1 stands for; 1 if the image is the
             attenuation itself. The unit of length is that of the operator.
@@ -135,7 +136,7 @@ class PoissonCounts(DataTerm):
         if data.is_complex():
             raise ValueError(f'Counts of photons are real, got data of {data.dtype}, shape {tuple(data.shape)}.')
         low, high = (self.attenuation * x.item() for x in data.detach().aminmax())
-        if not (low > -_LARGEST and high < _LARGEST):
+        if not (low > -_LARGEST and high < _LARGEST):  # NaN too
             raise ValueError(
                 f'data must be post-log, with attenuation * data from -{_LARGEST:g} to {_LARGEST:g}, got values from '
                 f'{low:g} to {high:g} in shape {tuple(data.shape)}: use PoissonCounts.from_counts for counts.'
@@ -173,6 +174,7 @@ class PoissonCounts(DataTerm):
         To second order the term is :math:`\frac{1}{2} \sum_i \mu^2 n_i (A x - y)_i^2`. The mean has the weights
         :math:`y`, so that it does not depend on how many rays pass the object by.
         """
+        self.check_data(data)
         weight = data.detach().clamp_min(0) + torch.finfo(data.dtype).tiny
         axes = (-4, -3, -2, -1)
         mean = (weight * self.counts(data.detach())).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True)

@@ -49,7 +49,9 @@ class LowDoseParallelBeam(AcquisitionFamily):
 
 
 @lru_cache(4)
-def scan_op(n_angles: int, n_bins: int, shape: tuple[int, int], field_of_view: float) -> RayTransformOp:
+def scan_op(
+    n_angles: int, n_bins: int, shape: tuple[int, int], field_of_view: float, device: str = 'cpu'
+) -> RayTransformOp:
     """Set the operator up once. It must not be changed."""
     pixel_size = field_of_view / max(shape)
-    return RayTransformOp(ParallelBeam.half_turn(n_angles, n_bins, pixel_size), shape, pixel_size)
+    return RayTransformOp(ParallelBeam.half_turn(n_angles, n_bins, pixel_size), shape, pixel_size).to(device)

@@ -36,11 +36,9 @@ class LowDoseSample(NamedTuple):
     """Attenuation that an image value of 1 stands for. Float64, no axes."""
 
     def acquisition_op(self) -> PoissonCounts:
-        """Data term of a sample, or of a collated batch of samples of one family."""
+        """Return the data term of a sample, or of a collated batch of samples of one family."""
         n_angles, n_bins = self.data.shape[-2:]
         shape = (self.img.shape[-2], self.img.shape[-1])
         field_of_view, attenuation = (x.flatten()[0].item() for x in (self.field_of_view, self.attenuation))
-        operator = scan_op(n_angles, n_bins, shape, field_of_view)
-        if self.img.device.type != 'cpu':
-            operator = operator.to(self.img.device, copy=True)
+        operator = scan_op(n_angles, n_bins, shape, field_of_view, str(self.img.device))
         return PoissonCounts(operator, n_photons=self.n_photons, attenuation=attenuation)

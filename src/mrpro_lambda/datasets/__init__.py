@@ -6,6 +6,7 @@ from mrpro_lambda.datasets.augment_image import augment_image
 from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.CentralBox import CentralBox
+from mrpro_lambda.datasets.GriddedSpokes import GriddedSpokes
 from mrpro_lambda.datasets.ImageSource import ImageSource
 from mrpro_lambda.datasets.KtLines import KtLines
 from mrpro_lambda.datasets.LowDoseParallelBeam import LowDoseParallelBeam
@@ -14,6 +15,7 @@ from mrpro_lambda.datasets.Mixture import Mixture
 from mrpro_lambda.datasets.Radial import Radial
 from mrpro_lambda.datasets.RadialSample import RadialSample
 from mrpro_lambda.datasets.read_images import read_images
+from mrpro_lambda.datasets.read_lodopab import LodopabScan, read_lodopab
 from mrpro_lambda.datasets.Sample import Sample
 from mrpro_lambda.datasets.SimulatedAcquisitions import SimulatedAcquisitions
 from mrpro_lambda.datasets.SimulatedCine import SimulatedCine
@@ -28,8 +30,10 @@ __all__ = [
     "CartesianLines",
     "CartesianSampling",
     "CentralBox",
+    "GriddedSpokes",
     "ImageSource",
     "KtLines",
+    "LodopabScan",
     "LowDoseParallelBeam",
     "LowDoseSample",
     "Mixture",
@@ -45,6 +49,7 @@ __all__ = [
     "complex_noise",
     "k1_noise_weight",
     "read_images",
+    "read_lodopab",
     "simulate_coil_maps",
     "smooth_phase",
 ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 
-from mrpro_lambda.checks import check_number, check_tensor
+from mrpro_lambda.checks import check_number
 from mrpro_lambda.losses.ScanLoss import Measured, Reconstruct, ScanLoss
 
 _FEWEST = 3
-"""Smallest number of samples or readouts that are held out or kept."""
+"""Smallest number of samples or readouts that some are held out of."""
+_SPARSE = 0.9
+"""Density of the samples below which there are gaps."""
 
 
 class HeldOut(ScanLoss):
@@ -18,16 +18,16 @@ class HeldOut(ScanLoss):
 
     .. math::
 
-        L = \frac{1}{\sum_{k \in H} w_k} \sum_{k \in H} \frac{w_k}{\sigma^2} \big| (A \hat x(y_\Theta) - y)_k \big|^2
+        L = \frac{1}{|H| \sigma^2} \sum_{k \in H} \big| (A \hat x(y_\Theta) - y)_k \big|^2
 
     In each call, a `fraction` of the samples is held out at random, :math:`k \in H`, the others are in :math:`\Theta`.
     Where readouts are complete, whole readouts are: samples next to those of the same line would be no gap. Coils share
-    the choice, and the center of k-space is always kept, unless all readouts have it: without it the mean of the image
-    would be lost. Its expectation is the error at held out samples plus 1.
+    the choice. Its expectation is the error at held out samples plus 1.
 
-    Without weights the loss counts densely sampled regions more often than the image has frequencies there. With the
-    probability :math:`P_k` that a frequency is sampled and :math:`\tilde P` that a sampled one is kept, those of
-    Millard and Chiew [MIL2023]_ are :math:`w_k = (1 - \tilde P P_k) / (P_k (1 - \tilde P))`.
+    Where the density of the samples is :math:`P`, a sample is held out with a probability in proportion to
+    :math:`(1 - P) / P`, so that a frequency counts as often as it is missing, as with the weights of Millard and Chiew
+    [MIL2023]_: where all is sampled there is no gap, and a gap that was made there, with most of the energy, would hide
+    all others. The center of k-space is kept in any case, unless all readouts have it.
 
     References
     ----------
@@ -38,41 +38,27 @@ class HeldOut(ScanLoss):
        https://doi.org/10.1109/TCI.2023.3299212
     """
 
-    def __init__(self, fraction: float = 0.1, *, probability: torch.Tensor | None = None) -> None:
+    def __init__(self, fraction: float = 0.1) -> None:
         """Initialize the loss.
 
         Parameters
         ----------
         fraction
-            Fraction that is held out. With fewer samples, a reconstruction needs stronger regularization.
-        probability
-            Probability that each sample was sampled, which broadcasts to the data. `None`: no weights.
+            Fraction that is held out, of the samples with gaps around them, but at least one. With fewer samples, a
+            reconstruction needs stronger regularization.
 
         Raises
         ------
         ValueError
-            If a number is not between 0 and 1.
+            If it is not between 0 and 1.
         """
         check_number('fraction', fraction, 0, 1)
         if not 0 < fraction < 1:
             raise ValueError(f'fraction must be between 0 and 1, got {fraction}.')
-        if probability is not None:
-            check_tensor('probability', probability)
-            if not bool(((probability > 0) & (probability <= 1)).all()):
-                raise ValueError(
-                    f'probability must be above 0 and at most 1, got values from {probability.min():g} to '
-                    f'{probability.max():g} in shape {tuple(probability.shape)}.'
-                )
         self.fraction = fraction
-        self.probability = probability
-
-    @classmethod
-    def examples(cls) -> Mapping[str, ScanLoss]:
-        """Return the loss with and without weights."""
-        return {'HeldOut': cls(0.2), 'HeldOut, weighted': cls(0.2, probability=torch.full((1, 1, 1, 1, 1), 0.5))}
 
     def check(self, measured: Measured) -> None:
-        """Raise an error if nothing is missing, or if so few samples would be held out or kept that there may be none.
+        """Raise an error if nothing is missing, or if hardly any samples have gaps around them.
 
         With all of the measured band sampled, a reconstruction without some samples has another task than one with all
         of them: it fills gaps, where in use there is noise alone.
@@ -82,11 +68,11 @@ class HeldOut(ScanLoss):
                 'HeldOut needs an undersampled acquisition, but all of the measured band was sampled, in data of shape '
                 f'{tuple(measured.data.shape)}: use Recorrupted or UnbiasedRisk.'
             )
-        n = int(_candidates(measured).sum())
-        if n * min(self.fraction, 1 - self.fraction) < _FEWEST:
+        n = int((_odds(measured) > 0).sum())
+        if n < _FEWEST:
             raise ValueError(
-                f'Too few samples to hold {self.fraction:g} of them out: at least {_FEWEST} samples, or readouts where '
-                f'these are complete, must be held out and kept, got {n} in data of shape {tuple(measured.data.shape)}.'
+                f'There must be at least {_FEWEST} samples with gaps around them (readouts where these are complete) '
+                f'to hold some out, got {n} in data of shape {tuple(measured.data.shape)}.'
             )
 
     def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
@@ -94,28 +80,26 @@ class HeldOut(ScanLoss):
         data, acquisition_op, noise_std, sampled, _ = measured
         kept = self.kept(measured, generator)
         weight = sampled * (1 - kept)
-        if self.probability is not None:
-            p = self.probability.to(weight)
-            weight = weight * (1 - (1 - self.fraction) * p) / (p * self.fraction)
         img = reconstruct(kept * data, kept * acquisition_op, noise_std)
         error = ((acquisition_op(img)[0] - data) / noise_std).abs().square()
         return (weight * error).sum() / weight.sum()
 
     def kept(self, measured: Measured, generator: torch.Generator) -> torch.Tensor:
         """Draw what is kept: ones, and zeros at samples that are held out, of size 1 along the coils."""
-        candidates = _candidates(measured)
-        drawn = torch.rand(candidates.shape, generator=generator, dtype=measured.sampled.dtype).to(candidates.device)
-        drawn = torch.where(candidates, drawn, torch.inf)
-        n_held = max(1, round(self.fraction * int(candidates.sum())))
-        held = drawn <= drawn.flatten().kthvalue(n_held).values
-        return (~held).to(measured.sampled.dtype).expand(measured.center.shape)
+        odds = _odds(measured)
+        drawn = torch.rand(odds.shape, generator=generator, dtype=odds.dtype).to(odds.device)
+        # those with the smallest of exponentially distributed numbers are a draw without replacement
+        waiting = torch.where(odds > 0, -drawn.clamp_min(1e-30).log() / odds, torch.inf)
+        n_held = max(1, round(self.fraction * int((odds > 0).sum())))
+        held = waiting <= waiting.flatten().kthvalue(n_held).values
+        return (~held).to(odds.dtype).expand(measured.center.shape)
 
 
-def _candidates(measured: Measured) -> torch.Tensor:
-    """Tell what may be held out: samples, or readouts (size 1 along them), without those at the center."""
-    sampled, center = measured.sampled.amax(-4, keepdim=True) > 0, measured.center
-    if sampled.shape[-1] > 1 and bool((sampled == sampled[..., :1]).all()):
-        sampled, center = sampled[..., :1], center.any(-1, keepdim=True)
-    if bool(center[sampled].all()):
-        return sampled
-    return sampled & ~center
+def _odds(measured: Measured) -> torch.Tensor:
+    """Return the relative probability of samples, or of readouts (size 1 along them), to be held out."""
+    sampled, center, density = measured.sampled.amax(-4, keepdim=True) > 0, measured.center, measured.density
+    if measured.has_complete_readouts:
+        sampled, center, density = sampled[..., :1], center.any(-1, keepdim=True), density.mean(-1, keepdim=True)
+    gaps = sampled & (density < _SPARSE)
+    odds = torch.where(gaps, (1 - density) / density, 0) if bool(gaps.any()) else sampled.to(density.dtype)
+    return odds if bool(center[sampled].all()) else torch.where(center, 0, odds)

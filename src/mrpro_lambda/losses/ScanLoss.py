@@ -18,6 +18,11 @@ from mrpro_lambda.operators.gram_operator import gram_operator
 _COMPLETE = 0.9
 """Fraction of the points of the measured band above which they count as all."""
 
+_WIDTH = 2.0
+"""Standard deviation of the window of the density in samples."""
+_SMALLEST_DENSITY = 0.02
+"""Smallest density, of a sample that is alone within two times this distance."""
+
 Reconstruct = Callable[[torch.Tensor, LinearOperator, torch.Tensor], torch.Tensor]
 """Reconstruction, from data, acquisition operator and standard deviation of the noise of a sample to the image."""
 
@@ -56,6 +61,34 @@ class Measured(NamedTuple):
         response = without_coil_maps(acquisition_op)(torch.ones_like(img))[0].abs().amax(-4, keepdim=True)
         center = response >= 0.99 * response.amax((-3, -2, -1), keepdim=True)
         return cls(data, acquisition_op, noise_std, sampled, center.expand(*data.shape[:-4], 1, *data.shape[-3:]))
+
+    @property
+    def density(self) -> torch.Tensor:
+        """Density of the samples around each sample, from nearly 0 to 1, in the shape of `center`.
+
+        It is the convolution of the samples with a Gaussian of a standard deviation of 2 samples: a multiplication of
+        their point spread function.
+        """
+        fourier_op = without_coil_maps(self.acquisition_op)
+        sampled = (self.sampled.amax(-4, keepdim=True) > 0).to(self.data.dtype)
+        (spread,) = fourier_op.adjoint(sampled)
+        for d in (-3, -2, -1):
+            n = spread.shape[d]
+            position = (torch.arange(n, device=spread.device) - n // 2) / n
+            window = torch.exp(-0.5 * (2 * torch.pi * _WIDTH * position).square()).to(self.sampled)
+            spread = spread * window.reshape(-1, *(1,) * (-d - 1))
+        (density,) = fourier_op(spread)
+        return density.real.amax(-4, keepdim=True).clamp(_SMALLEST_DENSITY, 1).expand(self.center.shape)
+
+    @property
+    def has_complete_readouts(self) -> bool:
+        """Whether there are readouts, and all samples of each or none."""
+        return self.sampled.shape[-1] > 1 and bool((self.sampled == self.sampled[..., :1]).all())
+
+    @property
+    def is_cartesian(self) -> bool:
+        """Whether the samples are on a grid."""
+        return isinstance(gram_operator(without_coil_maps(self.acquisition_op)), CirculantGramOp)
 
     @property
     def complete(self) -> bool:

@@ -2,7 +2,6 @@
 
 from mrpro_lambda.losses.HeldOut import HeldOut
 from mrpro_lambda.losses.Recorrupted import Recorrupted
-from mrpro_lambda.losses.RobustHeldOut import RobustHeldOut
 from mrpro_lambda.losses.ScanLoss import Measured, ScanLoss, SumOfLosses
 from mrpro_lambda.losses.UnbiasedRisk import UnbiasedRisk
 from mrpro_lambda.losses.default_loss import default_loss
@@ -11,7 +10,6 @@ __all__ = [
     'HeldOut',
     'Measured',
     'Recorrupted',
-    'RobustHeldOut',
     'ScanLoss',
     'SumOfLosses',
     'UnbiasedRisk',

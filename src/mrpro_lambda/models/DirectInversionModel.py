@@ -75,8 +75,8 @@ class DirectInversionModel(NetworkModel):
                 ]
             )
         for layer in (*self.dense, *self.convolutions):
-            torch.nn.init.xavier_normal_(layer.weight, generator=generator)  # type: ignore[arg-type]
-            torch.nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            torch.nn.init.xavier_normal_(layer.weight, generator=generator)
+            torch.nn.init.zeros_(layer.bias)
 
     def refusal(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Conv1d, Conv2d, Conv3d, Module, ReLU, Sequential
 
@@ -32,9 +35,8 @@ class ConvNet(Module):
         n_dim: int,
         n_channels_in: int,
         n_channels_out: int,
-        n_features: int = 64,
+        features: Sequence[int] = (64, 64, 64, 64),
         *,
-        n_layers: int = 5,
         batch_norm: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -48,10 +50,8 @@ class ConvNet(Module):
             Number of input channels.
         n_channels_out
             Number of output channels.
-        n_features
-            Number of features between two convolutions.
-        n_layers
-            Number of convolutions.
+        features
+            Number of features between the first two convolutions, the next two, and so on.
         batch_norm
             Normalize the features, in training by the statistics of the batch, otherwise by those of the training.
         generator
@@ -62,8 +62,7 @@ class ConvNet(Module):
         for name, value in (
             ('n_channels_in', n_channels_in),
             ('n_channels_out', n_channels_out),
-            ('n_features', n_features),
-            ('n_layers', n_layers),
+            *(('Each of features', n) for n in features),
         ):
             check_number(name, value, 1, _LARGEST, integer=True)
         check_type('batch_norm', batch_norm, bool)
@@ -71,15 +70,14 @@ class ConvNet(Module):
         self.n_channels_in = n_channels_in
         self.n_channels_out = n_channels_out
         generator = torch.Generator().manual_seed(0) if generator is None else generator
-        channels = [n_channels_in, *[n_features] * (n_layers - 1), n_channels_out]
         layers: list[Module] = []
         with torch.random.fork_rng(devices=()):  # torch draws weights that are replaced
-            for i in range(n_layers):
-                conv = _CONV[n_dim](channels[i], channels[i + 1], kernel_size=3, padding=1, bias=not batch_norm)
+            for n_in, n_out in pairwise([n_channels_in, *features, n_channels_out]):
+                conv = _CONV[n_dim](n_in, n_out, kernel_size=3, padding=1, bias=not batch_norm)
                 torch.nn.init.kaiming_normal_(conv.weight, nonlinearity='relu', generator=generator)
                 if conv.bias is not None:
                     torch.nn.init.zeros_(conv.bias)
-                layers += [conv, *([_NORM[n_dim](channels[i + 1])] if batch_norm else []), ReLU()]
+                layers += [conv, *([_NORM[n_dim](n_out)] if batch_norm else []), ReLU()]
         layers.pop()  # no activation at the end
         self.layers = Sequential(*layers)
         with torch.no_grad():

@@ -70,8 +70,8 @@ class DenseNet(Module):
             self.last = Conv2d(n_bottleneck, n_channels, 3, padding=1)
         for layer in (self.first, *self.layers, self.bottleneck, self.upsampling, self.last):
             weight, bias = layer.weight, layer.bias
-            torch.nn.init.kaiming_normal_(weight, nonlinearity='relu', generator=generator)  # type: ignore[arg-type]
-            torch.nn.init.zeros_(bias)  # type: ignore[arg-type]
+            torch.nn.init.kaiming_normal_(weight, nonlinearity='relu', generator=generator)
+            torch.nn.init.zeros_(bias)
         with torch.no_grad():
             self.last.weight.mul_(0.1)
 

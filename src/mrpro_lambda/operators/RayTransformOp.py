@@ -6,10 +6,8 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
 import torch
 from mrpro.operators import LinearOperator
-from scipy.sparse import csr_array
 
 from mrpro_lambda.checks import check_number, check_tensor, check_type
 from mrpro_lambda.operators.ScanGeometry import ScanGeometry
@@ -19,8 +17,8 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
     r"""Line integrals :math:`(A x)_i = \int_{ray\ i} x` of images, as in computed tomography.
 
     The image is interpolated linearly along one axis where a ray crosses the lines of pixels of the other one, the one
-    along which it makes more way [JOS1982]_. The numbers are in a sparse matrix, and in its transpose for speed, so that
-    the adjoint is exact. Each number takes 8 bytes in each of them in single precision, and a ray has at most two
+    along which it makes more way [JOS1982]_. The numbers are in a sparse matrix, and in its transpose for speed, so
+    that the adjoint is exact. Each number takes 8 bytes in each of them in single precision, and a ray has at most two
     for each line of pixels: 0.2 GB in all for 362 x 362 pixels, 60 angles and 513 bins.
 
     References
@@ -56,16 +54,20 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         self.geometry = geometry
         self.image_shape = (image_shape[0], image_shape[1])
         self.pixel_size = float(pixel_size)
-        matrix = _joseph_matrix(geometry, self.image_shape, self.pixel_size)
-        if not matrix.nnz:
+        row_starts, columns, values = _joseph_matrix(geometry, self.image_shape, self.pixel_size)
+        if not len(values):
             raise ValueError(
                 f'A ray must hit the image, but none of {len(geometry.angles)} angles and {geometry.n_bins} bins of '
                 f'{geometry.bin_width:g} does, got image_shape={self.image_shape} and {pixel_size=}.'
             )
-        transposed = matrix.T.tocsr()
-        for name, part in (('_matrix', matrix), ('_transposed', transposed)):
-            for attribute in ('indptr', 'indices', 'data'):
-                self.register_buffer(f'{name}_{attribute}', torch.from_numpy(getattr(part, attribute)), False)
+        transposed = _csr(row_starts, columns, values, self.image_shape[0] * self.image_shape[1]).to_sparse_csc()
+        parts = {
+            '_matrix': (row_starts, columns, values),
+            '_transposed': (transposed.ccol_indices(), transposed.row_indices(), transposed.values()),
+        }
+        for name, tensors in parts.items():
+            for attribute, tensor in zip(('starts', 'columns', 'values'), tensors, strict=True):
+                self.register_buffer(f'{name}_{attribute}', tensor, persistent=False)
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor,]:
         """Integrate an image.
@@ -117,7 +119,7 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         axes = '(angles, bins)' if name == 'A sinogram' else '(y, x)'
         if tuple(x.shape[-2:]) != shape:
             raise ValueError(f'{name} must end with the axes {axes} = {shape}, got shape {tuple(x.shape)}.')
-        dtype = self._matrix_data.dtype
+        dtype = self._values.dtype
         if x.dtype != dtype:
             raise ValueError(
                 f'{name} must be of {dtype} as the operator, got {x.dtype}, shape {tuple(x.shape)}: convert one of '
@@ -126,13 +128,9 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
 
     def _multiply(self, name: str, x: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Multiply with a matrix."""
-        indptr, indices, data = (getattr(self, f'{name}_{part}') for part in ('indptr', 'indices', 'data'))
         n_columns = x.shape[-2:].numel()
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', 'Sparse CSR tensor support is in beta')
-            matrix = torch.sparse_csr_tensor(
-                indptr, indices, data, size=(len(indptr) - 1, n_columns), check_invariants=False
-            )
+        starts, columns, values = (getattr(self, f'{name}_{part}') for part in ('starts', 'columns', 'values'))
+        matrix = _csr(starts, columns, values, n_columns)
         images = x.reshape(-1, n_columns)
         if len(images) == 1:
             return torch.mv(matrix, images[0]).reshape(*x.shape[:-2], *shape)
@@ -143,7 +141,13 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
     @property
     def n_entries(self) -> int:
         """Number of entries of the matrix."""
-        return len(self._matrix_data)
+        return self._values.numel()
+
+    @property
+    def _values(self) -> torch.Tensor:
+        """Entries of the matrix."""
+        values: torch.Tensor = self.get_buffer('_matrix_values')
+        return values
 
     @cached_property
     def norm_squared_bound(self) -> float:
@@ -157,7 +161,7 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         .. [COL1942] Collatz L (1942) Einschließungssatz für die charakteristischen Zahlen von Matrizen. Math Z 48
            https://doi.org/10.1007/BF01180013
         """
-        v = torch.ones(self.image_shape, dtype=self._matrix_data.dtype, device=self._matrix_data.device)
+        v = torch.ones(self.image_shape, dtype=self._values.dtype, device=self._values.device)
         bound = float('inf')
         for _ in range(40):
             (following,) = self.adjoint(*self(v))
@@ -167,35 +171,56 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         return bound * (1 + 16 * torch.finfo(v.dtype).eps * max(self.geometry.data_shape))
 
 
-def _joseph_matrix(geometry: ScanGeometry, shape: tuple[int, int], pixel_size: float) -> csr_array:
-    """Return the matrix of interpolated line integrals, a row for each ray."""
-    n_y, n_x = shape
-    lines = np.arange(max(shape))
-    n_entries, columns, values = [np.zeros(1, dtype=np.int64)], [], []
-    for angle in range(len(geometry.angles)):
-        point, direction = (part.numpy() / scale for part, scale in zip(geometry.rays(angle), (pixel_size, 1)))
-        along_y = np.abs(direction[:, 0]) >= np.abs(direction[:, 1])
-        main, side = np.where(along_y, 0, 1), np.where(along_y, 1, 0)
-        ray = np.arange(len(point))
-        center = (np.array(shape) - 1) / 2
+def _csr(starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, n_columns: int) -> torch.Tensor:
+    """Return a matrix in the format of compressed rows, whose parts are not copied.
+
+    It has no storage of its own, so that modules that hold one could not be copied.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Sparse CSR tensor support is in beta')
+        return torch.sparse_csr_tensor(
+            starts, columns, values, size=(len(starts) - 1, n_columns), check_invariants=False
+        )
+
+
+def _joseph_matrix(
+    geometry: ScanGeometry, shape: tuple[int, int], pixel_size: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return starts of the rows, columns and values of the matrix of interpolated integrals, a row for each ray."""
+    n_x = shape[1]
+    lines = torch.arange(max(shape))
+    n_lines = torch.tensor(shape)
+    center = (n_lines.double() - 1) / 2
+    n_entries = [torch.zeros(1, dtype=torch.int64)]
+    # memory that is not written to is not taken
+    capacity = len(geometry.angles) * geometry.n_bins * 2 * max(shape)
+    columns, values = torch.empty(capacity, dtype=torch.int32), torch.empty(capacity, dtype=torch.float32)
+    done = 0
+    for index in range(len(geometry.angles)):
+        point, direction = geometry.rays(index)
+        point = point / pixel_size
+        # the main axis of a ray is the one along which it makes more way
+        along_y = direction[:, 0].abs() >= direction[:, 1].abs()
+        main = torch.where(along_y, 0, 1)
+        side = 1 - main
+        (main_point, side_point), (main_way, side_way) = (
+            [part.gather(1, axis[:, None]) for axis in (main, side)] for part in (point, direction)
+        )
         # where the ray crosses the lines of pixels of its main axis, in pixels along the other one
-        way = (lines - center[main][:, None] - point[ray, main][:, None]) / direction[ray, main][:, None]
-        crossing = point[ray, side][:, None] + way * direction[ray, side][:, None] + center[side][:, None]
-        first = np.floor(crossing)
+        length = (lines - center[main][:, None] - main_point) / main_way
+        crossing = side_point + length * side_way + center[side][:, None]
+        first = crossing.floor()
         fraction = crossing - first
-        position = np.stack((first, first + 1), -1)
-        weight = np.stack((1 - fraction, fraction), -1) * (pixel_size / np.abs(direction[ray, main]))[:, None, None]
-        size, n_lines = np.array(shape)[side][:, None, None], np.array(shape)[main][:, None, None]
-        inside = (position >= 0) & (position < size) & (lines[:, None] < n_lines) & (weight > 0)
-        column = np.where(along_y[:, None, None], lines[:, None] * n_x + position, position * n_x + lines[:, None])
+        position = torch.stack((first, first + 1), -1).long()
+        weight = torch.stack((1 - fraction, fraction), -1) * (pixel_size / main_way.abs())[..., None]
+        inside = (position >= 0) & (position < n_lines[side][:, None, None]) & (weight > 0)
+        inside &= (lines < n_lines[main][:, None])[..., None]
+        line = lines[:, None].expand(position.shape)
+        column = torch.where(along_y[:, None, None], line * n_x + position, position * n_x + line)
         n_entries.append(inside.sum((1, 2)))
-        columns.append(column[inside].astype(np.int32))
-        values.append(weight[inside].astype(np.float32))
-    starts = np.concatenate(n_entries).cumsum()
-    index_type = np.int32 if starts[-1] < 2**31 else np.int64
-    matrix = csr_array(
-        (np.concatenate(values), np.concatenate(columns).astype(index_type, copy=False), starts.astype(index_type)),
-        shape=(len(geometry.angles) * geometry.n_bins, n_y * n_x),
-    )
-    matrix.sort_indices()
-    return matrix
+        chosen = slice(done, done := done + int(n_entries[-1].sum()))
+        columns[chosen] = column[inside]
+        values[chosen] = weight[inside]
+    starts = torch.cat(n_entries).cumsum(0)
+    index_type = torch.int32 if done < 2**31 else torch.int64
+    return starts.to(index_type), columns[:done].to(index_type, copy=True), values[:done].clone()

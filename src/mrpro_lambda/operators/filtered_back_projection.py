@@ -17,9 +17,9 @@ def filtered_back_projection(
 ) -> torch.Tensor:
     r"""Invert line integrals by the ramp filter with a Hann window and back projection [KAK1988]_.
 
-    The window is :math:`\cos^2(\pi f / 2 f_c)` below the frequency :math:`f_c`. Each angle has the weight of the part of
-    a half turn, for a fan of a whole turn, that is closer to it than to others: angles need not be evenly spaced, but
-    have to go around.
+    The window is :math:`\cos^2(\pi f / 2 f_c)` below the frequency :math:`f_c`. Each angle has the weight of the part
+    of a half turn, for a fan of a whole turn, that is closer to it than to others: angles need not be evenly spaced,
+    but have to go around.
 
     Parameters
     ----------

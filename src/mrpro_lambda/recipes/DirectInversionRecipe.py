@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
@@ -33,7 +33,7 @@ class DirectInversionRecipe(NetworkRecipe):
     @classmethod
     def examples(cls) -> Mapping[str, Self]:
         """Return one for a coil, and one for three."""
-        small = {'size': (16, 16), 'n_hidden': 8, 'n_features': 2}
+        small: dict[str, Any] = {'size': (16, 16), 'n_hidden': 8, 'n_features': 2}
         return {'a coil': cls(**small), '3 coils': cls(**small, coils=3)}
 
     def model(self, generator: torch.Generator) -> DirectInversionModel:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
@@ -50,7 +50,7 @@ class PlugAndPlayRecipe(NetworkRecipe):
     @classmethod
     def examples(cls) -> Mapping[str, Self]:
         """Return each scheme."""
-        small = {'n_features': 4, 'depth': 2, 'n_iterations': 3}
+        small: dict[str, Any] = {'n_features': 4, 'depth': 2, 'n_iterations': 3}
         return {
             'alternating': cls(**small, first_noise_factor=3.0),
             'Kaczmarz': cls(**small, data_consistency='kaczmarz', architecture='unet'),
@@ -89,7 +89,8 @@ class PlugAndPlayRecipe(NetworkRecipe):
 
     def trainable(self, seed: int = 0, *, filters: torch.Tensor | None = None) -> torch.nn.Module:
         """Build the denoiser, see `Recipe.trainable`."""
-        return self.trainable_of(super().trainable(seed, filters=filters))
+        model = super().trainable(seed, filters=filters)
+        return model.net if isinstance(model, DenoisingModel) else model
 
     def trainable_of(self, model: Model) -> torch.nn.Module:
         """Return the denoiser of a model."""

@@ -18,6 +18,7 @@ _Acceleration = Annotated[float, Range(1, 1e6)]
 _SAMPLING: dict[str | None, Sampling] = {
     'CentralBox': 'box',
     'VariableDensityRandom': 'points',
+    'GriddedSpokes': 'points',
     'CartesianLines': 'lines',
     'Radial': 'other',
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
@@ -42,7 +42,7 @@ class UnrolledRecipe(NetworkRecipe):
     @classmethod
     def examples(cls) -> Mapping[str, Self]:
         """Return each step towards the data, with shared and separate weights."""
-        small = {'n_iterations': 2, 'n_features': 4, 'depth': 2}
+        small: dict[str, Any] = {'n_iterations': 2, 'n_features': 4, 'depth': 2}
         return {
             'gradient': cls(**small, noise_level=True),
             'proximal': cls(**small, data_consistency='proximal', consistency_steps=4, strength=0.2),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 
@@ -34,7 +34,7 @@ class VarNetRecipe(NetworkRecipe):
     @classmethod
     def examples(cls) -> Mapping[str, Self]:
         """Return one with the sensitivities of the acquisition, and one that finds them."""
-        small = {'n_cascades': 2, 'n_features': 2, 'n_resolutions': 2}
+        small: dict[str, Any] = {'n_cascades': 2, 'n_features': 2, 'n_resolutions': 2}
         return {
             'VarNet': cls(**small),
             'VarNet with sensitivities': cls(**small, shared=True, sensitivity_features=2, sensitivity_resolutions=2),

@@ -12,6 +12,7 @@ from mrpro_lambda.recipes.PlugAndPlayRecipe import PlugAndPlayRecipe
 from mrpro_lambda.recipes.PostProcessingRecipe import PostProcessingRecipe
 from mrpro_lambda.recipes.Recipe import Recipe
 from mrpro_lambda.recipes.ScanProperties import ScanProperties
+from mrpro_lambda.recipes.SplittingRecipe import SplittingRecipe
 from mrpro_lambda.recipes.SuperResolutionRecipe import SuperResolutionRecipe
 from mrpro_lambda.recipes.TotalVariationRecipe import TotalVariationRecipe
 from mrpro_lambda.recipes.UnrolledRecipe import UnrolledRecipe
@@ -31,6 +32,7 @@ __all__ = [
     "PostProcessingRecipe",
     "Recipe",
     "ScanProperties",
+    "SplittingRecipe",
     "SuperResolutionRecipe",
     "TotalVariationRecipe",
     "UnrolledRecipe",

@@ -52,5 +52,5 @@ def image_network(
             raise ValueError(f"batch_norm is a setting of architecture='conv', got {architecture!r}.")
         net = UNet(len(dim), n_in, 2, n_features, n_resolutions=depth, generator=generator)
     else:
-        net = ConvNet(len(dim), n_in, 2, n_features, n_layers=depth, batch_norm=batch_norm, generator=generator)
+        net = ConvNet(len(dim), n_in, 2, [n_features] * (depth - 1), batch_norm=batch_norm, generator=generator)
     return ComplexNet(net, dim, residual=residual, noise_level=noise_level)

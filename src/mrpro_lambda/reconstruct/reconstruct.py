@@ -222,8 +222,15 @@ def _method_of(model: LambdaMapModel) -> Method:
 def _load(name: str | Path, filters: torch.Tensor | None) -> _Weights:
     """Load weights by their name or from a file, with other filters if there are any."""
     if isinstance(name, Path) or name.endswith('.safetensors') or Path(name).is_file():
-        return _Weights(str(name), *load_weights(name, filters), read_recipe(name))
-    return _Weights(name, load_pretrained(name, filters), list_pretrained()[name], pretrained_recipe(name))
+        found = _Weights(str(name), *load_weights(name, filters), read_recipe(name))
+    else:
+        found = _Weights(name, load_pretrained(name, filters), list_pretrained()[name], pretrained_recipe(name))
+    if not isinstance(found.model, LambdaMapModel):
+        raise ValueError(
+            f'Weights must be those of a model with a Lambda map here, {found.name} are those of a '
+            f'{type(found.model).__name__}: call the model itself, with data, acquisition operator and initial image.'
+        )
+    return found
 
 
 def _reconstruct(

@@ -107,8 +107,10 @@ def estimate_noise(kdata: KData, fourier_op: LinearOperator | None = None) -> No
       object: without knowledge about the image, noise below its signal is not to be seen.
 
     On scans: of 14 coils, prewhitened with their noise measurement, 1.01 from the image lines (R = 3, before the
-    oversampling was removed; 1.25, an upper bound, after that) and 1.02 from the calibration lines. Of 16 coils that
-    were not prewhitened, 0.8 of the root mean square in their air.
+    oversampling was removed; 1.25, an upper bound, after that) and 1.02 from the calibration lines. Of a brain with 16
+    coils that were not prewhitened, relative to the root mean square in corners of 5 x 5 pixels: 1.03 with all samples,
+    0.87 with regular lines and 16 calibration lines; with white noise of 2 to 30 % of the image added 1.01-1.09, and
+    with single points, R = 4, 1.27 (an upper bound), 1.18, 1.10 and 1.00.
 
     Coils should be prewhitened. Otherwise the level is that of the mean of the variances of the coils, which the
     calibration region sees too low: in simulations of coils of different and correlated noise by up to 25 %.
@@ -211,14 +213,16 @@ def _of_borders(grid: _Grid) -> list[NoiseEstimate]:
 
 
 def _of_corners(grid: _Grid) -> list[NoiseEstimate]:
-    """See the noise in the corners of the image that are air."""
+    """See the noise in the corners of the image that are air, in small ones if there are many coils."""
     if (img := _image(grid)) is None:
         return []
-    n_y, n_x = (n // 8 for n in img.shape[-2:])
+    n_images = img.shape[:-3].numel()
+    small = 4 * n_images * (img.shape[-2] // 16) * (img.shape[-1] // 16) >= 4 * _N_SAMPLES
+    n_y, n_x = (n // (16 if small else 8) for n in img.shape[-2:])
     parts = [img[..., y, x] for y in (slice(n_y), slice(-n_y, None)) for x in (slice(n_x), slice(-n_x, None))]
     variances = [_variance(part.movedim(1, 0).flatten(1)) for part in parts if part.numel() and _is_white(part)]
     variances = [variance for variance in variances if variance <= _AIR**2 * min(variances)]
-    if len(variances) * n_y * n_x * img.shape[:-3].numel() < _N_SAMPLES:
+    if len(variances) * n_y * n_x * n_images < _N_SAMPLES:
         return []
     return [_estimate(sum(variances) / len(variances), 'air in the corners of the image', reliable=True)]
 

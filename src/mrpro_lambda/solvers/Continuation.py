@@ -52,7 +52,13 @@ class Continuation:
         return Problem.create(self.solver.regularizer, self.data, self.data_term, self.initial_image, lambda_map)
 
     @torch.no_grad()
-    def solve(self, lambda_map: float | Sequence[float] | torch.Tensor, *, n_iterations: int | None = None) -> Solution:
+    def solve(
+        self,
+        lambda_map: float | Sequence[float] | torch.Tensor,
+        *,
+        n_iterations: int | None = None,
+        proof: bool = True,
+    ) -> Solution:
         """Solve with the next Lambda map, see `Solver.solve`.
 
         Parameters
@@ -61,7 +67,9 @@ class Continuation:
             A number, one number for each map of the regularizer, or a map of shape `(n_maps, *other, 1, z, y, x)`.
         n_iterations
             Take this number of iterations. `None`: stop where the solver does.
+        proof
+            Prove the gap, see `Solver.resume`.
         """
         solver = self.solver if n_iterations is None else self.solver.replace(n_iterations=n_iterations)
-        solution, self._state = solver.resume(self.problem(lambda_map), self._state)
+        solution, self._state = solver.resume(self.problem(lambda_map), self._state, proof=proof)
         return solution

@@ -190,4 +190,4 @@ def _norm_squared(problem: Problem) -> torch.Tensor:
     if isinstance(gram, CirculantGramOp) and problem.dictionary.diagonalizes(gram):
         energy = energy * problem.dictionary.half(gram.transfer, gram.dim)
         return energy.amax((-4, -3, -2, -1), keepdim=True)
-    return energy.amax() * problem.data_term.norm(problem.rhs).to(energy.dtype)
+    return energy.amax() * problem.least_squares.norm(problem.rhs).to(energy.dtype)

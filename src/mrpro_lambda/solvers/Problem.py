@@ -36,8 +36,8 @@ class Problem:
     :math:`A` and :math:`S`.
 
     The solvers see the data of least squares through the Gram operator :math:`A^H A` and the right-hand side
-    :math:`A^H y` only. Such data so small or large that their squares would leave the range of single precision are divided by a power of two, as are
-    the start and the map: the minimizer scales with them.
+    :math:`A^H y` only. Such data so small or large that their squares would leave the range of single precision are
+    divided by a power of two, as are the start and the map: the minimizer scales with them.
     """
 
     regularizer: Regularizer
@@ -50,7 +50,7 @@ class Problem:
     offset: torch.Tensor | None
     """Part of the image that is not synthesized."""
     rhs: torch.Tensor
-    r"""Right-hand side :math:`A^H y`, an image; for other data terms their `~mrpro_lambda.data_terms.DataTerm.rhs`."""
+    r"""Right-hand side :math:`A^H y`, an image; of other data terms see `~mrpro_lambda.data_terms.DataTerm.rhs`."""
     threshold: torch.Tensor
     r"""Lambda map in the shape of :math:`K u`, with a last axis more if real and imaginary part differ in it."""
     modulation: torch.Tensor | None = None

@@ -18,7 +18,7 @@ from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.progress import Progress
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
-from mrpro_lambda.solvers.certificate import Certificate, certificate_of_state
+from mrpro_lambda.solvers.certificate import Bound, Certificate, certificate_of_state
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.Problem import Problem
 
@@ -35,6 +35,8 @@ _SETTLED = 0.7
 repair: its distance to the minimum is about as large then, and the gap that is proven some two times that."""
 _PRICE = 600
 """Iterations that the estimate must be away from the tolerance for a thorough repair, which costs about as many."""
+_UNPROVEN = 0.2
+"""How much of the tolerance the objective may have fallen in the second half of the iterations, without a proof."""
 _PATIENCE = 1.5
 """How many times the iterations after which the estimate is within the tolerance may be spent on the proof."""
 
@@ -265,7 +267,14 @@ class Solver(torch.nn.Module, ABC):
         return iteration.run(state, 0, n_iterations)
 
     @torch.no_grad()
-    def resume(self, problem: Problem, state: Any = None, *, progress: bool = False) -> tuple[Solution, Any]:  # noqa: ANN401
+    def resume(
+        self,
+        problem: Problem,
+        state: Any = None,  # noqa: ANN401
+        *,
+        proof: bool = True,
+        progress: bool = False,
+    ) -> tuple[Solution, Any]:
         """Solve a problem from a state of the iteration, and return the state that is reached as well.
 
         Parameters
@@ -274,13 +283,17 @@ class Solver(torch.nn.Module, ABC):
             Problem.
         state
             State that the same algorithm has reached for the same scan with any Lambda map. `None`: the start.
+        proof
+            Prove the gap. Otherwise only a cheap bound is tried, and a solve to a tolerance stops as well where the
+            estimate or the fall of the objective are within it, which may be too early: a proof can take more time than
+            the iterations.
         progress
             Show a progress bar.
         """
         iteration = self.iteration(problem)
         # the image of the last solution may be the memory of its state
         state = None if state is None else iteration.resumed(state)
-        state, found, n_iterations, reason = self._iterate(iteration, state, certify=True, progress=progress)
+        state, found, n_iterations, reason = self._iterate(iteration, state, proof=proof, progress=progress)
         if found is None or not bool(found.objective.isfinite().all()):
             raise RuntimeError(
                 f'The iterations have overflowed for data of shape {tuple(problem.data.shape)}: scale initial image '
@@ -306,7 +319,8 @@ class Solver(torch.nn.Module, ABC):
         iteration: Iteration,
         state: Any = None,  # noqa: ANN401
         *,
-        certify: bool,
+        certify: bool = True,
+        proof: bool = True,
         progress: bool = False,
     ) -> tuple[Any, Certificate | None, int, Reason]:
         """Iterate in place until the number of iterations or the tolerance is reached."""
@@ -319,25 +333,32 @@ class Solver(torch.nn.Module, ABC):
         thorough_from, course = 0.0, list[tuple[int, Certificate]]()
         with Progress(limit, 'Iterations', show=progress) as bar:
             while done < limit:
-                n_steps = min(max(10, done // 10), limit - done)
+                n_steps = min(max(10, done // 10) if proof else max(20, done // 4), limit - done)
                 iteration.run(state, done, n_steps)
                 done += n_steps
                 bar.update(n_steps)
                 if not to_tolerance and not (certify and done == limit):
                     continue
-                # a better bound costs more: some 4, 10, 200 and 600 iterations
-                found = certificate_of_state(iteration, state, 'trivial').tightened(found)
-                course.append((done, found))
                 # where the transform is the identity, a proof is always to be had
                 provable = isinstance(self.regularizer.transform_op, IdentityTransform)
+                # a better bound costs more: some 4, 10, 200 and 600 iterations
+                bound: Bound = 'trivial' if proof or not provable else 'plain'
+                found = certificate_of_state(iteration, state, bound).tightened(found)
+                course.append((done, found))
+                if not proof:
+                    near = min(found.relative_gap, found.relative_estimate) <= self.tolerance
+                    if to_tolerance and (near or _fall(course, self.tolerance) <= _UNPROVEN):
+                        return state, found, done, 'estimate within the tolerance'
+                    continue
                 within = found.relative_estimate <= self.tolerance and not provable
                 estimate_until = min(estimate_until, _PATIENCE * done) if within else math.inf
                 last = done == limit or done >= estimate_until
                 if last or done >= bound_from:
                     found = certificate_of_state(iteration, state, 'plain').tightened(found)
                     bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
-                near = 2 if self.regularizer.transform_op.n_components is None else 4  # the estimate of a slope is late
-                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= near * self.tolerance
+                # the estimate of a slope is late
+                factor = 2 if self.regularizer.transform_op.n_components is None else 4
+                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= factor * self.tolerance
                 # for the coefficients of a dictionary it gains less than as many iterations do
                 pays = not provable and likely and done >= repair_from
                 if found.relative_gap > self.tolerance and (last or pays):
@@ -358,10 +379,19 @@ class Solver(torch.nn.Module, ABC):
 
 def _settled(course: Sequence[tuple[int, Certificate]], tolerance: float) -> bool:
     """Tell whether the image is there but the proof would take many iterations more, going by the last half of them."""
+    if _fall(course, tolerance) > _SETTLED:
+        return False
     done, last = course[-1]
     earlier = [found for n_iterations, found in course if 2 * n_iterations <= done]
-    if not earlier or bool((earlier[-1].objective - last.objective > _SETTLED * tolerance * last.objective).any()):
-        return False
     before, now = earlier[-1].relative_estimate, last.relative_estimate
     order = math.log(max(before / now, 1.01))
     return math.log(now / tolerance) * math.log(2) / order > math.log(1 + _PRICE / done)
+
+
+def _fall(course: Sequence[tuple[int, Certificate]], tolerance: float) -> float:
+    """Return how much the objective has fallen in the last half of the iterations, relative to the tolerance."""
+    done, last = course[-1]
+    earlier = [found for n_iterations, found in course if 2 * n_iterations <= done]
+    if not earlier:
+        return math.inf
+    return ((earlier[-1].objective - last.objective) / (tolerance * last.objective)).amax().item()

@@ -194,6 +194,11 @@ class ModelModule(LightningModule):
     def _loss_without_target(self, loss: ScanLoss, sample: Sample, seed: tuple[int, ...]) -> torch.Tensor:
         """Return a loss of a batch, with random numbers that depend on the seed only."""
         acquisition_op = sample.acquisition_op()
+        if not isinstance(acquisition_op, LinearOperator):
+            raise ValueError(
+                f'A loss without target knows the noise of least squares, got {type(acquisition_op).__name__} for data '
+                f'of shape {tuple(sample.data.shape)}.'
+            )
         measured = Measured.create(sample.data, acquisition_op, sample.noise_std, sample.initial_image)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]))
 

@@ -16,15 +16,19 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from mrpro.operators import LinearOperator
 from torch.utils.data import ConcatDataset, DataLoader, Sampler, default_collate
 
 from mrpro_lambda.datasets import Sample, SimulatedData
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mrpro_lambda.losses import Measured
+from mrpro_lambda.models import SplittingModel
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.progress import Progress
+from mrpro_lambda.recipes import SplittingRecipe
 from mrpro_lambda.training.ModelModule import VALIDATION_LOSS, ModelModule
+from mrpro_lambda.training.train_splitting import train_splitting
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
 
 
@@ -154,6 +158,9 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         if module.loss is not None:
             _check_without_target(config, sample)
     parameters = _parameters(config, data, validation_data)
+    splitting = isinstance(config.model, SplittingRecipe)
+    if splitting:  # each loop has its part of them
+        parameters['max_steps'] = config.max_steps
     n_steps = 0
     if last is not None:
         n_steps = load_checkpoint(last, parameters)['global_step']
@@ -171,6 +178,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             f'There must be at least batch_size images for each device, got {len(data)} image(s) with repetitions for '
             f'batch_size = {config.batch_size} on {trainer.world_size} device(s).'
         )
+    if splitting and trainer.world_size > 1:
+        raise ValueError(f"A training with method = 'splitting' takes one device, got {trainer.world_size}.")
     loader_options: dict[str, Any] = {
         'num_workers': config.n_workers,
         'persistent_workers': config.n_workers > 0,
@@ -187,7 +196,20 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         with warnings.catch_warnings():
             if trainer.world_size == 1:  # `_Order` is resumable in its own way
                 warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
-            trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
+            if isinstance(config.model, SplittingRecipe) and isinstance(module.model, SplittingModel):
+                train_splitting(
+                    module.model,
+                    config.model,
+                    config,
+                    data,
+                    output / 'last.ckpt',
+                    parameters=parameters,
+                    resume=last is not None,
+                    device=trainer.strategy.root_device,
+                    progress=progress,
+                )
+            else:
+                trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
         validated = {'psnr', VALIDATION_LOSS} & trainer.callback_metrics.keys()
         if trainer.global_step % config.validation_interval or not validated:
             trainer.validate(module, validation_loader, verbose=False)  # of the weights that are stored
@@ -197,7 +219,7 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning would exit with 1
             raise KeyboardInterrupt from stop
         raise
-    card = {**config.card, 'steps': str(trainer.global_step)}
+    card = {**config.card, 'steps': str(config.max_steps if splitting else trainer.global_step)}
     for key, value in trainer.callback_metrics.items():
         if key.startswith(('psnr', 'ssim', VALIDATION_LOSS)):
             card[key if key == VALIDATION_LOSS else f'validation_{key}'] = f'{float(value):.4f}'
@@ -212,6 +234,11 @@ def _check_without_target(config: TrainingConfig, sample: Sample) -> None:
     """Raise an error if a sample does not suit a loss without target, which makes other data of those of the sample."""
     batch = default_collate([sample])
     acquisition_op = batch.acquisition_op()
+    if not isinstance(acquisition_op, LinearOperator):
+        raise ValueError(
+            f'loss = {config.loss!r} knows the noise of least squares, got {type(acquisition_op).__name__} of '
+            f'{type(config.sampling).__name__}.'
+        )
     adjoint, initial_image = acquisition_op.adjoint(batch.data)[0], batch.initial_image
     if not bool((adjoint - initial_image).norm() <= 1e-3 * initial_image.norm()):
         raise ValueError(

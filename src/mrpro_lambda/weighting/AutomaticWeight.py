@@ -23,7 +23,8 @@ class AutomaticWeight(Weight):
 
     The scan is solved with weights from large to small, in equal steps of their logarithm, each from where the last
     one has ended (small weights take the most iterations, and a rule that has seen enough leaves them out), then a few
-    times next to the best. Each solve stops at a certified gap. A subclass writes `criterion`.
+    times next to the best. Each solve stops where its objective is within a tolerance, without a proof, which would
+    take more time than the iterations. A subclass writes `criterion`.
 
     Each image of a batch gets its own weight, from its own data, and images that the problem couples share one. As the
     images of a batch stop together, that of one may take more iterations than it would alone: its weight is the same up
@@ -60,8 +61,8 @@ class AutomaticWeight(Weight):
         n_refinements
             Number of weights after them, next to the best.
         tolerance
-            Certified gap of each solve relative to its objective. The weight hardly depends on it, and the image is
-            solved for with the tolerance of the solver.
+            Distance of the objective of each solve to its minimum, relative to it, as far as it can be told without a
+            proof. The weight hardly depends on it, and the image is solved for with the tolerance of the solver.
         max_iterations
             Largest number of iterations of each solve. The report tells what has missed the tolerance.
         seed
@@ -172,7 +173,7 @@ class AutomaticWeight(Weight):
                 stacklevel=4,
             )
         near = (points.factor / factor).log().abs() <= math.log(self.high / self.low) / (self.n_weights - 1)
-        missed = (near & (points.relative_gap > self.tolerance)).flatten(1).any(1)
+        missed = (near & ~points.converged).flatten(1).any(1)
         if bool(missed.any()):
             warnings.warn(
                 f'{type(self).__name__} has chosen a weight next to {int(missed.sum())} solve(s) that have not reached '
@@ -186,7 +187,7 @@ class AutomaticWeight(Weight):
             'criterion': self.criterion(points),
             'residual': points.residual,
             'regularization': points.regularization,
-            'relative_gap': points.relative_gap,
+            'converged': points.converged,
             'n_iterations': points.n_iterations,
         }
         if self.needs_degrees:
@@ -198,7 +199,7 @@ class AutomaticWeight(Weight):
             'noise_std': _plain(sweep.noise_std),
             'n_samples': _plain(sweep.n_samples),
             'tolerance': self.tolerance,
-            'tolerance_reached': bool((points.relative_gap <= self.tolerance).all()),
+            'tolerance_reached': bool(points.converged.all()),
             'at_end': bool(at_end.any()),
             'sweep': {name: _plain(values.movedim(0, -1)) for name, values in columns.items()},
         }
@@ -229,5 +230,11 @@ def vertex(factors: torch.Tensor, criterion: torch.Tensor) -> torch.Tensor:
 
 
 def _plain(values: torch.Tensor) -> Any:  # noqa: ANN401
-    """Return numbers in types that JSON knows, without axes of size 1."""
-    return values.squeeze().tolist()
+    """Return numbers in types that JSON knows, without axes of size 1; `None` where there is none."""
+
+    def known(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, list):
+            return [known(v) for v in value]
+        return value if math.isfinite(value) else None
+
+    return known(values.squeeze().tolist())

@@ -53,12 +53,13 @@ class FittedToScan(Weight):
             Weight to begin with, for example that of a pretrained model; it stays as it is. `None`: a small U-Net with
             random weights, and `ActivityWeight` for the coefficients of a dictionary.
         loss
-            Loss. `None`: `~mrpro_lambda.losses.RobustHeldOut`, or `~mrpro_lambda.losses.Recorrupted` where nothing is
-            missing, see `~mrpro_lambda.losses.default_loss`.
+            Loss. `None`: `~mrpro_lambda.losses.Recorrupted` for one coil, `~mrpro_lambda.losses.HeldOut` for several,
+            see `~mrpro_lambda.losses.default_loss`.
         n_steps
             Number of training steps.
         n_iterations
-            Number of iterations of the solver with gradient in each of them. As many without it come before.
+            Number of iterations of the solver with gradient in each of them. Others without it come before: 16, or 100
+            for several coils and acquisitions that are not Cartesian.
         learning_rate
             Largest learning rate of networks; that of numbers is five times as large.
         seconds

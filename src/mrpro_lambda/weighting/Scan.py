@@ -62,7 +62,7 @@ class Scan(NamedTuple):
             return self.data, self.acquisition_op
         if not isinstance(self.acquisition_op, LeastSquares):
             raise ValueError(
-                f'A rule that reconstructs needs least squares, got {type(self.acquisition_op).__name__}: use a network '
-                'or a number.'
+                f'A rule that reconstructs needs least squares, got {type(self.acquisition_op).__name__}: use a '
+                'network or a number.'
             )
         return self.data, self.acquisition_op.acquisition_op

@@ -30,9 +30,10 @@ class Sure(AutomaticWeight):
 
     Where the image can not explain the data up to the noise, because coil maps or trajectory are not exact, this error
     would fall until there is no regularization at all. So :math:`\sigma^2` is what the fit leaves of the data per
-    degree of freedom, :math:`\min_c \|A \hat x - y\|_2^2 / (n (1 - \mathrm{df} / N))`, if that is twice the given variance
-    or more and the same for all small weights, with a warning. Brain with 16 coils, regular lines with R = 4: 4.6 times the standard deviation of
-    the noise, a weight of 0.13 in place of 0.02, and 0.7 dB more; next to generalized cross-validation [GOL1979]_.
+    degree of freedom, :math:`\min_c \|A \hat x - y\|_2^2 / (n (1 - \mathrm{df} / N))`, if that is twice the given
+    variance or more and the same for all small weights, with a warning. This is next to generalized cross-validation
+    [GOL1979]_. A brain with 16 coils and regular lines, R = 4, left 4.6 times the standard deviation of the noise; the
+    weight was 0.14 in place of 0.02, and the PSNR 0.8 dB higher.
 
     References
     ----------

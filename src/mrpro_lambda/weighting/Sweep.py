@@ -36,8 +36,8 @@ class SweepPoint(NamedTuple):
     """Regularization, its weight divided out."""
     degrees_of_freedom: torch.Tensor
     """Degrees of freedom of the reconstruction, relative to the number of data; NaN if they were not asked for."""
-    relative_gap: torch.Tensor
-    """Certified gap of the solve relative to the objective, the largest of the batch."""
+    converged: torch.Tensor
+    """Whether the solve has ended within its tolerance, as far as is known without a proof."""
     n_iterations: torch.Tensor
     """Number of iterations of the solve."""
 
@@ -130,16 +130,16 @@ class Sweep:
 
     def solve(self, factor: torch.Tensor | float) -> Solution:
         """Solve with a weight in units of the noise, a number or one for each image."""
-        solution = self._main.solve(self.lambda_map(factor))
+        solution = self._main.solve(self.lambda_map(factor), proof=False)
         (response,) = self._op(solution.img)
         energy = self._total((response - self._data).abs().double().square())
         relative = self._total(((response - self._data).abs().double() / self.noise_std).square())
         factors = torch.as_tensor(factor, dtype=torch.float64, device=energy.device).expand(energy.shape)
         _LOGGER.info(
-            'weight of %.3g times the noise level: %d iterations, certified gap %.1e',
+            'weight of %.3g times the noise level: %d iterations, %s',
             factors.mean().item(),
             solution.n_iterations,
-            solution.relative_gap,
+            solution.reason,
         )
         # with the noise of an image that the regularizer couples to others, the weight is not one number
         noise = self.noise_std.expand(torch.broadcast_shapes(self.noise_std.shape, energy.shape))
@@ -147,7 +147,7 @@ class Sweep:
         regularization = (solution.objective.reshape(energy.shape) - 0.5 * energy) / (factors * unit)
         degrees = torch.full_like(energy, torch.nan)
         if self._perturbed is not None:
-            perturbed = self._perturbed.solve(self.lambda_map(factor), n_iterations=solution.n_iterations)
+            perturbed = self._perturbed.solve(self.lambda_map(factor), n_iterations=solution.n_iterations, proof=False)
             change = (self._op(perturbed.img)[0] - response) * self._probe.conj() / (_STEP * self.noise_std)
             count = self.n_samples * (2 if self._data.is_complex() else 1)
             degrees = self._total(change.real.double()) / count
@@ -157,7 +157,7 @@ class Sweep:
                 relative / self.n_samples,
                 regularization,
                 degrees,
-                torch.full_like(energy, solution.relative_gap),
+                torch.full_like(energy, solution.reason != 'maximum number of iterations', dtype=torch.bool),
                 torch.full_like(energy, solution.n_iterations, dtype=torch.int64),
             )
         )

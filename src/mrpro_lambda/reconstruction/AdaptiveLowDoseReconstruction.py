@@ -1,0 +1,154 @@
+"""From counts of photons to an image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+
+from mrpro_lambda.checks import check_tensor, check_type
+from mrpro_lambda.data_terms.PoissonCounts import PoissonCounts
+from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
+from mrpro_lambda.models.Model import ModelSolution
+from mrpro_lambda.operators.filtered_back_projection import filtered_back_projection
+from mrpro_lambda.operators.RayTransformOp import RayTransformOp
+from mrpro_lambda.regularizers.TotalVariation import TotalVariation
+from mrpro_lambda.solvers.PD3O import PD3O
+from mrpro_lambda.weighting.NoiseWeight import NoiseWeight
+from mrpro_lambda.weighting.Weight import Weight
+
+
+class AdaptiveLowDoseReconstruction(torch.nn.Module):
+    r"""Low-dose computed tomography, :math:`\min_{x \ge 0} f(x) + \|\Lambda \cdot \nabla x\|_1`.
+
+    :math:`f` is the likelihood of the counts, see `~mrpro_lambda.data_terms.PoissonCounts`. The weight
+    :math:`\Lambda` is a number, a map, or chosen by a network that looks at the filtered back projection [KOF2023]_.
+    The problem is solved to a certified tolerance from that image.
+
+    References
+    ----------
+    .. [KOF2023] Kofler A, et al. (2023) Learning Regularization Parameter-Maps for Variational Image Reconstruction
+       using Deep Neural Networks and Algorithm Unrolling. SIAM J Imaging Sci 16(4) https://doi.org/10.1137/23M1552486
+    """
+
+    def __init__(
+        self,
+        ray_transform_op: RayTransformOp,
+        *,
+        n_photons: float = 4096.0,
+        attenuation: float = 81.35858,
+        model: LambdaMapModel | None = None,
+        regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
+        tolerance: float = 2e-2,
+        max_iterations: int = 10_000,
+        cutoff: float = 0.641,
+    ) -> None:
+        r"""Initialize the reconstruction.
+
+        Parameters
+        ----------
+        ray_transform_op
+            Operator of the scan, with parallel rays or a fan.
+        n_photons
+            Number of photons of a ray before the object.
+        attenuation
+            Attenuation per unit of length that an image value of 1 stands for; 1 if the image is the attenuation.
+        model
+            Model with a trained network, such as ``load_pretrained('ct-tv')``, in place of `regularization_weight`. Its
+            solver, with its own tolerance, is used.
+        regularization_weight
+            A number or a map of shape `(1, *other, 1, z, y, x)`, in the units of the likelihood; or a
+            `~mrpro_lambda.weighting.Weight`: `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level,
+            which serve many scans. Default: `NoiseWeight(0.02)`.
+        tolerance
+            Stop when the certified gap of each image is below `tolerance` times its objective, of which the noise is
+            most. The gap is an upper bound, some 1.5 to 5 times the true error of the objective.
+        max_iterations
+            Largest number of iterations. If they end the solve, there is a `UserWarning`.
+        cutoff
+            Cut-off of the filtered back projection, see `~mrpro_lambda.operators.filtered_back_projection`.
+
+        Raises
+        ------
+        ValueError
+            If both a model and a weight are given, or a number is not valid.
+        """
+        super().__init__()
+        check_type('ray_transform_op', ray_transform_op, RayTransformOp)
+        check_type('model', model, (LambdaMapModel, type(None)))
+        if model is not None and regularization_weight is not None:
+            raise ValueError(f'Give either model or regularization_weight, got {regularization_weight=} with a model.')
+        self.data_term = PoissonCounts(ray_transform_op, n_photons=n_photons, attenuation=attenuation)
+        if model is None:
+            weight = NoiseWeight(0.02) if regularization_weight is None else regularization_weight
+            regularizer = TotalVariation((-2, -1), boundary='neumann')
+            model = LambdaMapModel(weight, PD3O(regularizer, max_iterations=max_iterations, tolerance=tolerance))
+        self.model = model
+        self.ray_transform_op = ray_transform_op
+        self.cutoff = cutoff
+
+    def initial_image(self, data: torch.Tensor) -> torch.Tensor:
+        """Return the filtered back projection without its negative values.
+
+        Parameters
+        ----------
+        data
+            Post-log data, shape `(*other, coils=1, z, angles, bins)`.
+        """
+        check_tensor('data', data)
+        if data.ndim < 4:
+            raise ValueError(
+                f'data must have shape (*other, coils=1, z, angles, bins), got shape {tuple(data.shape)}: give '
+                'data[None, None] for one slice.'
+            )
+        return filtered_back_projection(data, self.ray_transform_op, cutoff=self.cutoff).clamp_min(0)
+
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        """Reconstruct.
+
+        Parameters
+        ----------
+        data
+            Post-log data, shape `(*other, coils=1, z, angles, bins)`; `from_counts` makes them of counts.
+
+        Returns
+        -------
+            Image, shape `(*other, coils=1, z, y, x)`.
+        """
+        return self.solve(data).img
+
+    def from_counts(self, counts: torch.Tensor) -> torch.Tensor:
+        """Return the post-log data of counts, see `~mrpro_lambda.data_terms.PoissonCounts.from_counts`."""
+        return self.data_term.from_counts(counts)
+
+    @torch.no_grad()
+    def solve(self, data: torch.Tensor, *, progress: bool = False) -> ModelSolution:
+        """Reconstruct, with the map and the certificate.
+
+        Parameters
+        ----------
+        data
+            As in `forward`.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+            Image, map and solution.
+
+        Raises
+        ------
+        ValueError
+            If the data are not those of the scan, not finite, or not post-log.
+        """
+        found = self.model.solve(data, self.data_term, self.initial_image(data), progress=progress)
+        solution = found.solution
+        if solution is not None and solution.reason == 'maximum number of iterations':
+            warnings.warn(
+                f'After {solution.n_iterations} iterations the certified gap is {solution.relative_gap:.2g} of the '
+                f'objective, above the tolerance of {self.model.solver.tolerance:g}: raise one of them.',
+                UserWarning,
+                stacklevel=2,
+            )
+        return found
