@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def plot_sample(images: Mapping[str, torch.Tensor], target: torch.Tensor) -> Fig
             third.set(xlim=(0, 1), ylim=(0, 1))
             continue
         quality = psnr(*pairs[name]).item()
-        first.set_title(f'{name}\n{quality:.2f} dB', fontsize=9)
+        first.set_title(f'{textwrap.fill(name, 24)}\n{quality:.2f} dB', fontsize=9)
         third.imshow(errors[name].numpy(), vmax=brightest, **gray)
     return figure
 
