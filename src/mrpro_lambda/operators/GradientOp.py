@@ -79,6 +79,13 @@ class GradientOp(Transform):
         """Whether the boundary of all axes is circular."""
         return set(self._boundaries) == {'circular'}
 
+    @property
+    def mirrored_dim(self) -> tuple[int, ...] | None:
+        """Axes with the boundary `neumann`: the difference between an image and its mirror image is 0 at the border."""
+        if 'zero' in self._boundaries:
+            return None
+        return tuple(d for d, boundary in zip(self.dim, self._boundaries, strict=True) if boundary == 'neumann')
+
     def symbol(self, shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
         """Return the symbol of the circular Laplacian, which bounds that of the Neumann boundary from above."""
         if 'zero' in self._boundaries:

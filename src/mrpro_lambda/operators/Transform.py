@@ -34,6 +34,14 @@ class Transform(LinearOperator):
     def circulant(self) -> bool:
         r"""Whether :math:`K^H K` is equal to the operator with the `symbol`."""
 
+    @property
+    def mirrored_dim(self) -> tuple[int, ...] | None:
+        r"""Axes along which an image has to be continued by its mirror image for :math:`K^H K` to be circulant.
+
+        `None` if that does not make it circulant.
+        """
+        return () if self.circulant else None
+
     @abstractmethod
     def symbol(self, shape: Sequence[int], device: torch.device | None = None) -> torch.Tensor:
         r"""Return the Fourier symbol of a circulant operator that is equal to :math:`K^H K` or above it.
@@ -82,11 +90,15 @@ class Transform(LinearOperator):
         Raises
         ------
         ValueError
-            If there is no direct way to do so, as :math:`K^H K` is not circulant.
+            If there is no direct way to do so, as :math:`K^H K` is not circulant, see `mirrored_dim`.
         """
-        if not self.circulant:
+        mirrored_dim = self.mirrored_dim
+        if mirrored_dim is None:
             boundary = getattr(self, 'boundary', None)
-            raise ValueError(f"The pseudo-inverse needs boundary='circular', got {boundary!r}.")
+            raise ValueError(f'The pseudo-inverse needs another boundary, got {boundary!r} for {type(self).__name__}.')
+        sizes = [x.shape[d] for d in mirrored_dim]
+        for d in mirrored_dim:
+            x = torch.cat((x, x.flip(d)), d)
         if self.n_components is None:
             symbol = self.symbol(x.shape, x.device)
             inverse = torch.where(symbol > 0, 1 / symbol, 0).to(x.dtype.to_real())
@@ -96,6 +108,8 @@ class Transform(LinearOperator):
             inverse = torch.linalg.pinv(symbol.movedim((0, 1), (-2, -1)), hermitian=True, rtol=1e-12)
             inverse = inverse.movedim((-2, -1), (0, 1)).to(x.dtype.to_complex())
             solved = torch.fft.ifftn(matrix_product(inverse, torch.fft.fftn(x, dim=self.dim)), dim=self.dim)
+        for d, n in zip(mirrored_dim, sizes, strict=True):
+            solved = solved.narrow(d, 0, n)
         return solved if x.is_complex() else solved.real
 
 

@@ -154,6 +154,11 @@ class Regularizer(torch.nn.Module):
         return self.transform_op.solve_normal(unknown)
 
     @property
+    def has_pseudo_inverse(self) -> bool:
+        """Whether `solve_normal` has a direct way."""
+        return self.transform_op.mirrored_dim is not None
+
+    @property
     def circulant(self) -> bool:
         r"""Whether :math:`K^H K` is equal to the operator with that symbol."""
         return self.transform_op.circulant

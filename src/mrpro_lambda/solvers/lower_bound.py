@@ -154,7 +154,7 @@ def _without_residual(problem: Problem, unknown: torch.Tensor, pair: DualPair) -
     if isinstance(transform_op, IdentityTransform) and (positive or regularizer.synthesis_op is not None):
         return pair._replace(regularizer=pair.regularizer - regularizer.transform(residual))
     spatial = {d for d in (-3, -2, -1) if residual.shape[d] > 1}
-    null_space = _null_space(problem) if positive and regularizer.circulant else None
+    null_space = _null_space(problem) if positive and regularizer.has_pseudo_inverse else None
     if null_space == 'none':
         return pair._replace(regularizer=pair.regularizer - transform_op(transform_op.solve_normal(residual))[0])
     if null_space == 'constants' and spatial <= {*regularizer.dim}:
