@@ -130,7 +130,7 @@ def test_solve_normal_is_the_pseudo_inverse_of_the_transform_squared(case: Case,
     """It is refused where there is no direct way."""
     unknown, _, _ = random_inputs(case, dtype)
     if not case.regularizer.has_pseudo_inverse:
-        with pytest.raises(ValueError, match='The pseudo-inverse needs another boundary, got .* for'):
+        with pytest.raises(ValueError, match=r'The pseudo-inverse needs another boundary, got .* for'):
             case.regularizer.solve_normal(unknown)
         return
     matrix = dense(case)

@@ -1,7 +1,7 @@
 """Random small problems of all kinds, for theorems that hold for each of them."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from mrpro.data import KTrajectory, SpatialDimension
@@ -23,6 +23,7 @@ from mrpro_lambda.regularizers import (
 )
 from mrpro_lambda.regularizers.WaveletSparsity import WaveletMaps
 from mrpro_lambda.solvers import Backward, ImplicitBackward
+from mrpro_lambda.solvers.PD3O import PD3OIteration
 
 from tests.solvers.cases import SOLVERS, Case, SolverClass
 
@@ -276,7 +277,9 @@ def implicit_gradient_errors(cls: SolverClass, case: Case) -> list[float]:
     found = _derivatives(img, (lambda_map, data))
     problem = Case(case.regularizer, data, case.acquisition_op, case.initial_image, lambda_map).problem
     iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
-    state = solution
+    state: Any = solution
+    if isinstance(iteration, PD3OIteration):  # the state holds the gradient of the data term, which depends on the data
+        state = solution._replace(slope=problem.data_term.gradient(solution.primal, problem.rhs))
     for _ in range(20):
         state = iteration.step(state, 0)
     return gradient_errors(found, _derivatives(problem.synthesize(state.primal), (lambda_map, data)))

@@ -105,7 +105,7 @@ def test_what_does_not_suit_is_an_error(config: TrainingConfig, tmp_path: Path) 
     for changes, message in (
         ({'sampling': Radial(9), 'validation_sampling': Radial(9)}, 'adjoint of the data, which those of Radial'),
         ({'colored_noise': True}, r'which those of CartesianLines with colored_noise = True'),
-        ({'sampling': beam, 'validation_sampling': beam}, 'white Gaussian noise, got'),
+        ({'sampling': beam, 'validation_sampling': beam}, 'the noise of least squares, got PoissonCounts'),
         ({'loss': 'held_out', 'sampling': lines, 'validation_sampling': lines}, 'needs an undersampled acquisition'),
     ):
         with pytest.raises(ValueError, match=message):
