@@ -277,12 +277,12 @@ def implicit_gradient_errors(cls: SolverClass, case: Case) -> list[float]:
     found = _derivatives(img, (lambda_map, data))
     problem = Case(case.regularizer, data, case.acquisition_op, case.initial_image, lambda_map).problem
     iteration = cls(case.regularizer, n_iterations=1).iteration(problem)
-    state: Any = solution
+    current: Any = solution
     if isinstance(iteration, PD3OIteration):  # the state holds the gradient of the data term, which depends on the data
-        state = solution._replace(slope=problem.data_term.gradient(solution.primal, problem.rhs))
+        current = solution._replace(slope=problem.data_term.gradient(solution.primal, problem.rhs))
     for _ in range(20):
-        state = iteration.step(state, 0)
-    return gradient_errors(found, _derivatives(problem.synthesize(state.primal), (lambda_map, data)))
+        current = iteration.step(current, 0)
+    return gradient_errors(found, _derivatives(problem.synthesize(current.primal), (lambda_map, data)))
 
 
 def scaled_batch(random: RandomProblems, case: Case) -> Case:

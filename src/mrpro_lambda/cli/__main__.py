@@ -4,4 +4,5 @@ import sys
 
 from mrpro_lambda.cli.program import main
 
-sys.exit(main())
+if __name__ == '__main__':  # documentation imports all modules
+    sys.exit(main())
