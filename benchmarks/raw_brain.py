@@ -144,20 +144,28 @@ def ours(scene: Scene, settings: Settings) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def bart(scene: Scene, regularization: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Reconstruct with BART for all weights."""
-    if scene.mask is None:
-        return []
+    """Reconstruct with BART for all weights; with maps of its own where the center is on a grid."""
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*command: str) -> None:
             environment = os.environ | {'OMP_NUM_THREADS': '1'}
             subprocess.run([BART, *command], cwd=folder, check=True, capture_output=True, env=environment)  # noqa: S603
 
-        write_cfl(Path(folder) / 'k', scene.kspace * scene.mask)
-        run('ecalib', '-m1', '-r24', 'k', 'maps')
+        spokes: list[str] = []
+        if scene.mask is None:
+            traj, n = scene.kdata.traj, scene.kspace.shape[-1]
+            k = torch.stack([traj.kx, traj.ky, traj.kz.expand_as(traj.kx)], -1).reshape(*traj.kx.shape[-2:], 3)
+            # in units of the field of view, whatever the oversampling of the readout
+            write_cfl(Path(folder) / 'traj', (k * n / traj.kx.shape[-1]).to(torch.complex64))
+            write_cfl(Path(folder) / 'k', scene.kdata.data[0, :, 0, :, :, None])
+            write_cfl(Path(folder) / 'maps', find_coil_maps(scene.kdata).csm.data[0])
+            spokes = ['-e', '-t', 'traj']  # the step by the largest eigenvalue: all diverge without it
+        else:
+            write_cfl(Path(folder) / 'k', scene.kspace * scene.mask)
+            run('ecalib', '-m1', '-r24', 'k', 'maps')
         csm, images = read_cfl(Path(folder) / 'maps').squeeze()[:, None], []
         for scale in SCALES:
-            run('pics', '-S', '-i200', '-R', f'{regularization}:3:0:{scale}', 'k', 'maps', 'img')
+            run('pics', '-S', '-i200', *spokes, '-R', f'{regularization}:3:0:{scale}', 'k', 'maps', 'img')
             images.append((read_cfl(Path(folder) / 'img').squeeze(), csm))
         return images
 
@@ -200,7 +208,8 @@ def main() -> None:
             values.setdefault((scene.name, name), []).append(scene.measure(img, csm))
             pictures.setdefault(f'{scene.name}: {name}', img.abs())
         for name, peer in peers.items():
-            measured = [scene.measure(*found) for found in peer(scene)]
+            # iterations of BART on spokes may diverge
+            measured = [scene.measure(img, csm) for img, csm in peer(scene) if bool(img.isfinite().all())]
             if measured:
                 best = (torch.stack(measured) * sign).nan_to_num(-torch.inf).amax(0) * sign
                 values.setdefault((scene.name, name), []).append(best)
