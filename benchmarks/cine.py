@@ -1,6 +1,6 @@
 """Cine MRI with TV-Lambda: quality, time and memory.
 
-    python benchmarks/cine.py quality --data-root DIR [--model tv-cine] [--published FILE] --output FILE.json
+    python benchmarks/cine.py quality --data-root DIR [--model FILE] [--published FILE] --output FILE.json
     python benchmarks/cine.py speed --data-root DIR
     python benchmarks/cine.py memory
 

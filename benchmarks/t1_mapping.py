@@ -1,6 +1,6 @@
 """T1 mapping with TV-Lambda: error of T1 in brain tissues.
 
-    python benchmarks/t1_mapping.py --data-root DIR --output FILE.json --picture FILE.png [--model tv-cine]
+    python benchmarks/t1_mapping.py --data-root DIR --output FILE.json --picture FILE.png [--model FILE]
 
 Inversion recovery of BrainWeb tissues at 10 times, 8 coils, random lines of k-space at R = 4 and 8, others for
 each time, noise of 0.1 times the root mean square of the series. The weights are tuned on the coronal slice at 96 x 96

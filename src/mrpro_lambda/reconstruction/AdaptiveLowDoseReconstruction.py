@@ -55,8 +55,8 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         attenuation
             Attenuation per unit of length that an image value of 1 stands for; 1 if the image is the attenuation.
         model
-            Model with a trained network, such as ``load_pretrained('ct-tv')``, in place of `regularization_weight`. Its
-            solver, with its own tolerance, is used.
+            Model with a trained network, of a training with ``method = 'ct-tv'``, in place of `regularization_weight`.
+            Its solver, with its own tolerance, is used. No such weights ship.
         regularization_weight
             A number or a map of shape `(1, *other, 1, z, y, x)`, in the units of the likelihood; or a
             `~mrpro_lambda.weighting.Weight`: `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level,
