@@ -1,7 +1,7 @@
 """Data set of simulated acquisitions."""
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
+from math import sqrt
 
 import torch
 from mrpro.utils import pad_or_crop
@@ -79,22 +79,11 @@ class SimulatedAcquisitions(SimulatedData):
         ValueError
             If an image is not a magnitude image, or a parameter is out of its range.
         """
-        super().__init__(seed)
+        super().__init__(noise=noise, n_coils=n_coils, crop=crop, augment=augment, zoom=zoom, seed=seed)
         self.images = check_images(images)
         if not isinstance(sampling, CartesianSampling | Radial):
             raise ValueError(f'sampling must be a CartesianSampling or Radial, got {type(sampling).__name__}.')
         self.sampling = sampling
-        self.noise = as_range('noise', noise, 0)
-        if self.noise[0] == 0 < self.noise[1]:
-            raise ValueError(f'A range of noise must not begin at 0, as it is drawn from logarithmically, got {noise}.')
-        self.n_coils = (n_coils,) if isinstance(n_coils, int) else tuple(n_coils)
-        if not self.n_coils or not all(isinstance(n, int) and n > 0 for n in self.n_coils):
-            raise ValueError(f'n_coils must be one or several positive integers, got {n_coils}.')
-        if crop is not None and (not isinstance(crop, int) or crop < 1):
-            raise ValueError(f'crop must be a positive integer or None, got {crop}.')
-        self.crop = crop
-        self.augment = augment
-        self.zoom = as_range('zoom', zoom, 0, exclusive=True)
         if colored_noise is not False and isinstance(sampling, Radial):
             raise ValueError(f'colored_noise varies along k1 and needs Cartesian sampling, got {sampling}.')
         self.colored_noise: tuple[float, float] | None = None
@@ -125,10 +114,8 @@ class SimulatedAcquisitions(SimulatedData):
             magnitude = self._cropped(index)
         shape = (magnitude.shape[0], magnitude.shape[1])
         img = torch.polar(magnitude / magnitude.max(), smooth_phase(shape, image_rng))[None, None]
-        n_coils = self.n_coils[int(torch.randint(len(self.n_coils), (), generator=coil_rng))]
-        csm = simulate_coil_maps(n_coils, shape, coil_rng)
-        low, high = self.noise
-        noise = low if low == high else exp(draw_uniform((log(low), log(high)), noise_rng))
+        csm = simulate_coil_maps(self.draw_n_coils(coil_rng), shape, coil_rng)
+        noise = self.draw_noise(noise_rng)
 
         if isinstance(self.sampling, Radial):
             traj = self.sampling.trajectory(shape, sampling_rng).as_tensor()[:, 0]

@@ -1,7 +1,7 @@
 """Data set of simulated acquisitions of the beating heart."""
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
+from math import sqrt
 
 import torch
 from mrpro.utils import pad_or_crop
@@ -74,7 +74,7 @@ class SimulatedCine(SimulatedData):
         ValueError
             If a series is no magnitude images, or has one frame only, or if a parameter is out of its range.
         """
-        super().__init__(seed)
+        super().__init__(noise=noise, n_coils=n_coils, crop=crop, augment=augment, zoom=zoom, seed=seed)
         self.images = [_check_series(series, i) for i, series in enumerate(images)]
         if not self.images:
             raise ValueError('images must have at least one series, got none.')
@@ -83,17 +83,6 @@ class SimulatedCine(SimulatedData):
         if colored_noise is not False:
             raise ValueError(f'colored_noise is not simulated for series, got {colored_noise=}.')
         self.sampling = sampling
-        self.noise = as_range('noise', noise, 0)
-        if self.noise[0] == 0 < self.noise[1]:
-            raise ValueError(f'A range of noise must not begin at 0, as it is drawn from logarithmically, got {noise}.')
-        self.n_coils = (n_coils,) if isinstance(n_coils, int) else tuple(n_coils)
-        if not self.n_coils or not all(isinstance(n, int) and n > 0 for n in self.n_coils):
-            raise ValueError(f'n_coils must be one or several positive integers, got {n_coils}.')
-        if crop is not None and (not isinstance(crop, int) or crop < 1):
-            raise ValueError(f'crop must be a positive integer or None, got {crop}.')
-        self.crop = crop
-        self.augment = augment
-        self.zoom = as_range('zoom', zoom, 0, exclusive=True)
         self._motion: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __getitem__(self, index: int) -> AcquisitionSample:
@@ -114,13 +103,9 @@ class SimulatedCine(SimulatedData):
         shape = (frames.shape[1], frames.shape[2])
         phase = smooth_phase(shape, image_rng)
         img = torch.polar(frames / frames.max(), phase.expand_as(frames))[:, None, None]
-        csm = simulate_coil_maps(
-            self.n_coils[int(torch.randint(len(self.n_coils), (), generator=coil_rng))], shape, coil_rng
-        )
+        csm = simulate_coil_maps(self.draw_n_coils(coil_rng), shape, coil_rng)
         csm = pad_or_crop(csm, (max(self.n_coils),), dim=(0,))[None]
-        low, high = self.noise
-        noise = low if low == high else exp(draw_uniform((log(low), log(high)), noise_rng))
-        noise_std = noise * float(img.norm()) / sqrt(img.numel())
+        noise_std = self.draw_noise(noise_rng) * float(img.norm()) / sqrt(img.numel())
         mask = self.sampling.mask(shape, sampling_rng)[:, None, None]
         cartesian_op = CartesianAcquisitionOp(mask, csm)
         (signal,) = cartesian_op(img)

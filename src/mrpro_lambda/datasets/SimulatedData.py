@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from math import exp, log
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from mrpro_lambda.datasets.AcquisitionFamily import AcquisitionFamily
+from mrpro_lambda.datasets.draw import as_range, draw_uniform
 from mrpro_lambda.datasets.Sample import Sample
 
 
@@ -30,14 +32,34 @@ class SimulatedData(torch.utils.data.Dataset[Sample]):
     images: list[torch.Tensor]
     """Images, one for each sample."""
 
-    def __init__(self, seed: int) -> None:
-        """Initialize the random numbers.
+    def __init__(
+        self,
+        *,
+        noise: float | tuple[float, float],
+        n_coils: int | Sequence[int],
+        crop: int | None,
+        augment: bool,
+        zoom: tuple[float, float],
+        seed: int,
+    ) -> None:
+        """Check and store what all data sets share; subclasses document the parameters.
 
-        Parameters
-        ----------
-        seed
-            Seed of all random numbers, from 0 to ``2**32 - 1``.
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range.
         """
+        self.noise = as_range('noise', noise, 0)
+        if self.noise[0] == 0 < self.noise[1]:
+            raise ValueError(f'A range of noise must not begin at 0, as it is drawn from logarithmically, got {noise}.')
+        self.n_coils = (n_coils,) if isinstance(n_coils, int) else tuple(n_coils)
+        if not self.n_coils or not all(isinstance(n, int) and n > 0 for n in self.n_coils):
+            raise ValueError(f'n_coils must be one or several positive integers, got {n_coils}.')
+        if crop is not None and (not isinstance(crop, int) or crop < 1):
+            raise ValueError(f'crop must be a positive integer or None, got {crop}.')
+        self.crop = crop
+        self.augment = augment
+        self.zoom = as_range('zoom', zoom, 0, exclusive=True)
         if not 0 <= seed < 2**32:
             raise ValueError(f'seed must be in [0, 2**32), got {seed}.')
         self.seed = seed
@@ -113,3 +135,12 @@ class SimulatedData(torch.utils.data.Dataset[Sample]):
             raise IndexError(f'Index {index} is out of bounds for {len(self)} images.')
         seeds = np.random.SeedSequence((self.seed, self.epoch, index % len(self))).generate_state(n, np.uint64)
         return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def draw_noise(self, generator: torch.Generator) -> float:
+        """Draw the noise level, uniformly on a logarithmic scale."""
+        low, high = self.noise
+        return low if low == high else exp(draw_uniform((log(low), log(high)), generator))
+
+    def draw_n_coils(self, generator: torch.Generator) -> int:
+        """Draw the number of coils."""
+        return self.n_coils[int(torch.randint(len(self.n_coils), (), generator=generator))]

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from math import exp, log
 from typing import Any
 
 import torch
@@ -60,19 +59,14 @@ class SimulatedScans(SimulatedData):
         ValueError
             If an image is negative or not finite, or a parameter is out of its range.
         """
-        super().__init__(seed)
+        super().__init__(noise=noise, n_coils=n_coils, crop=crop, augment=augment, zoom=zoom, seed=seed)
         if not isinstance(sampling, LowDoseParallelBeam):
             raise ValueError(f'sampling must be a LowDoseParallelBeam, got {type(sampling).__name__}.')
         if n_coils not in (1, (1,), [1]) or colored_noise is not False:
             raise ValueError(f'A scan has neither coils nor colored noise, got {n_coils=} and {colored_noise=}.')
-        if crop is not None and (not isinstance(crop, int) or crop < 1):
-            raise ValueError(f'crop must be a positive integer or None, got {crop}.')
         self.images = check_images(images)
         self.sampling = sampling
-        self.noise = as_range('noise', noise, 0, exclusive=True)
-        self.crop = crop
-        self.augment = augment
-        self.zoom = as_range('zoom', zoom, 0, exclusive=True)
+        as_range('noise', noise, 0, exclusive=True)
 
     def __getitem__(self, index: int) -> LowDoseSample:
         """Simulate a scan of an image.
@@ -92,8 +86,7 @@ class SimulatedScans(SimulatedData):
         low, high = family.largest
         largest = draw_uniform((low, high), image_rng) if self.augment else (low + high) / 2
         img = (img * (largest / img.max()))[None, None]
-        noise = exp(draw_uniform((log(self.noise[0]), log(self.noise[1])), noise_rng))
-        n_photons = torch.full((1, 1, 1, 1), 1 / noise**2)
+        n_photons = torch.full((1, 1, 1, 1), 1 / self.draw_noise(noise_rng) ** 2)
         operator = family.ray_transform_op(shape)
         term: Any = PoissonCounts(operator, n_photons=n_photons, attenuation=family.attenuation)
         with warnings.catch_warnings():  # what happens to counts of zero is said above
