@@ -159,8 +159,10 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             _check_without_target(config, sample)
     parameters = _parameters(config, data, validation_data)
     splitting = isinstance(config.model, SplittingRecipe)
-    if splitting:  # each loop has its part of them
-        parameters['max_steps'] = config.max_steps
+    if splitting:
+        if module.loss is not None:
+            raise ValueError(f"A training with method = 'splitting' needs the targets, got loss = {config.loss!r}.")
+        parameters['max_steps'] = config.max_steps  # each loop has its part of them
     n_steps = 0
     if last is not None:
         n_steps = load_checkpoint(last, parameters)['global_step']
