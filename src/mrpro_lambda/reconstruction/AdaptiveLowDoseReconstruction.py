@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,7 @@ from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.Model import ModelSolution
 from mrpro_lambda.operators.filtered_back_projection import filtered_back_projection
 from mrpro_lambda.operators.RayTransformOp import RayTransformOp
+from mrpro_lambda.reconstruction.warn_of_tolerance import warn_of_tolerance
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.PD3O import PD3O
 from mrpro_lambda.weighting.NoiseWeight import NoiseWeight
@@ -143,12 +143,6 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
             If the data are not those of the scan, not finite, or not post-log.
         """
         found = self.model.solve(data, self.data_term, self.initial_image(data), progress=progress)
-        solution = found.solution
-        if solution is not None and solution.reason == 'maximum number of iterations':
-            warnings.warn(
-                f'After {solution.n_iterations} iterations the certified gap is {solution.relative_gap:.2g} of the '
-                f'objective, above the tolerance of {self.model.solver.tolerance:g}: raise one of them.',
-                UserWarning,
-                stacklevel=2,
-            )
+        if found.solution is not None:
+            warn_of_tolerance(found.solution, self.model.solver.tolerance, stacklevel=3)
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from typing import Any, NamedTuple, Self
@@ -29,6 +28,7 @@ from mrpro_lambda.reconstruction.check_inputs import (
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
+from mrpro_lambda.reconstruction.warn_of_tolerance import warn_of_tolerance
 from mrpro_lambda.solvers.Solver import Solution
 from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight, WeightChoice
@@ -244,21 +244,8 @@ class LearnedReconstruction(DirectReconstruction):
         if solution is None:  # a model with a Lambda map has one
             raise ValueError(f'The model must have a certificate, which {type(self.model).__name__} has not.')
         self.certificate = solution._replace(img=solution.img.to('meta'), coefficients=None)
-        if solution.reason == 'maximum number of iterations':
-            warnings.warn(
-                f'The solver has not reached its tolerance: after {solution.n_iterations} iterations the certified gap '
-                f'is {solution.relative_gap:.2g} of the objective, not {self.model.solver.tolerance:g}. Raise '
-                'max_iterations or tolerance.',
-                stacklevel=3,  # `torch.no_grad` is in between
-            )
-        elif solution.reason == 'estimate within the tolerance':
-            warnings.warn(
-                f'The solution is not proven to its tolerance of {self.model.solver.tolerance:g}: after '
-                f'{solution.n_iterations} iterations the certified gap is {solution.relative_gap:.2g} of the '
-                f'objective, and {solution.relative_estimate:.2g} by an estimate that assumes a size of the '
-                'minimizer. Weights near 0 leave no room for a proof.',
-                stacklevel=3,
-            )
+        # `torch.no_grad` is in between
+        warn_of_tolerance(solution, self.model.solver.tolerance, stacklevel=3)
         return LearnedSolution(
             _to_idata(solution.img, kdata),
             _to_idata(initial_image, kdata),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import overload
 
@@ -17,6 +16,7 @@ from mrpro_lambda.nets.LambdaNet import LambdaNet
 from mrpro_lambda.operators.GradientOp import Boundaries
 from mrpro_lambda.reconstruction.check_inputs import check_series
 from mrpro_lambda.reconstruction.estimate_image_noise import estimate_image_noise
+from mrpro_lambda.reconstruction.warn_of_tolerance import warn_of_tolerance
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.PDHG import PDHG
@@ -157,12 +157,6 @@ def adaptive_total_variation_denoising(
     identity_op = IdentityOp()
     lambda_map = model.choose(img, identity_op, img, std).lambda_map.detach()
     solution = solver.solve(img, identity_op, start, lambda_map)
-    if solution.reason == 'maximum number of iterations':
-        warnings.warn(
-            f'The solver has not reached its tolerance: after {solution.n_iterations} iterations the certified gap is '
-            f'{solution.relative_gap:.2g} of the objective, not {tolerance:g}. Raise max_iterations or tolerance.',
-            UserWarning,
-            stacklevel=2,
-        )
+    warn_of_tolerance(solution, tolerance, stacklevel=2)
     denoised = solution.img.reshape(given.shape)
     return denoised if isinstance(idata, torch.Tensor) else IData(denoised, idata.header)
