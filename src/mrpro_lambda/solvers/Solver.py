@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import copy
-import logging
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_type
 from mrpro_lambda.data_terms.DataTerm import DataTerm
-from mrpro_lambda.operators.IdentityTransform import IdentityTransform
 from mrpro_lambda.progress import Progress
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import ActiveSetBackward, Backward, CheckpointedBackward, ImplicitBackward
-from mrpro_lambda.solvers.certificate import Bound, Certificate, certificate_of_state
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.Problem import Problem
-
-Reason = Literal[
-    'tolerance reached',
-    'estimate within the tolerance',
-    'maximum number of iterations',
-    'fixed number of iterations',
-]
-
-_LOGGER = logging.getLogger(__name__)
-_SETTLED = 0.7
-"""How much of the tolerance the objective may have fallen in the second half of the iterations to be worth a thorough
-repair: its distance to the minimum is about as large then, and the gap that is proven some two times that."""
-_PRICE = 600
-"""Iterations that the estimate must be away from the tolerance for a thorough repair, which costs about as many."""
-_UNPROVEN = 0.2
-"""How much of the tolerance the objective may have fallen in the second half of the iterations, without a proof."""
-_PATIENCE = 1.5
-"""How many times the iterations after which the estimate is within the tolerance may be spent on the proof."""
+from mrpro_lambda.solvers.watch import EstimateWatch, FinalEstimate, FinalLook, ProofWatch, Reason, Watch
 
 
 class Solution(NamedTuple):
@@ -225,9 +204,9 @@ class Solver(torch.nn.Module, ABC):
         if state is not None:
             iteration.begin(state)
         if not problem.requires_grad:
-            return problem.image(self._iterate(iteration, certify=False)[0].primal)
+            return problem.image(self._iterate(self._watch(iteration, certify=False))[0].primal)
         if isinstance(self.backward, ImplicitBackward):
-            state = self._iterate(iteration, certify=False)[0]
+            state = self._iterate(self._watch(iteration, certify=False))[0]
             return problem.with_offset(self.backward.at_solution(iteration, state))
         if self.n_iterations is None:
             raise ValueError('A solve to a tolerance needs ImplicitBackward for a gradient; or use n_iterations.')
@@ -293,7 +272,9 @@ class Solver(torch.nn.Module, ABC):
         iteration = self.iteration(problem)
         # the image of the last solution may be the memory of its state
         state = None if state is None else iteration.resumed(state)
-        state, found, n_iterations, reason = self._iterate(iteration, state, proof=proof, progress=progress)
+        watch = self._watch(iteration, proof=proof)
+        state, n_iterations, reason = self._iterate(watch, state, progress=progress)
+        found = watch.found
         if found is None or not bool(found.objective.isfinite().all()):
             raise RuntimeError(
                 f'The iterations have overflowed for data of shape {tuple(problem.data.shape)}: scale initial image '
@@ -313,85 +294,29 @@ class Solver(torch.nn.Module, ABC):
         )
         return solution, state
 
-    @torch.no_grad()
-    def _iterate(
-        self,
-        iteration: Iteration,
-        state: Any = None,  # noqa: ANN401
-        *,
-        certify: bool = True,
-        proof: bool = True,
-        progress: bool = False,
-    ) -> tuple[Any, Certificate | None, int, Reason]:
-        """Iterate in place until the number of iterations or the tolerance is reached."""
-        if state is None:
-            state = iteration.owned(iteration.first())
-        to_tolerance = self.n_iterations is None
+    def _watch(self, iteration: Iteration, *, certify: bool = True, proof: bool = True) -> Watch:
+        """Return what tells when to stop: after the number of iterations, or at the tolerance."""
         limit = self.n_iterations or self.max_iterations or 0
-        done, bound_from, repair_from, estimate_until = 0, 0.0, 0.0, math.inf
-        found: Certificate | None = None
-        thorough_from, course = 0.0, list[tuple[int, Certificate]]()
-        with Progress(limit, 'Iterations', show=progress) as bar:
-            while done < limit:
-                n_steps = min(max(10, done // 10) if proof else max(20, done // 4), limit - done)
+        if self.n_iterations is None:
+            kind: type[Watch] = ProofWatch if proof else EstimateWatch
+        elif certify:
+            kind = FinalLook if proof else FinalEstimate
+        else:
+            kind = Watch
+        return kind(iteration, limit, self.tolerance)
+
+    @staticmethod
+    @torch.no_grad()
+    def _iterate(watch: Watch, state: Any = None, *, progress: bool = False) -> tuple[Any, int, Reason]:  # noqa: ANN401
+        """Iterate in place until told to stop, and return state, number of iterations and reason."""
+        iteration = watch.iteration
+        state = iteration.owned(iteration.first()) if state is None else state
+        done, reason = 0, None
+        with Progress(watch.limit, 'Iterations', show=progress) as bar:
+            while reason is None:
+                n_steps = watch.n_steps(done)
                 iteration.run(state, done, n_steps)
                 done += n_steps
-                bar.update(n_steps)
-                if not to_tolerance and not (certify and done == limit):
-                    continue
-                # where the transform is the identity, a proof is always to be had
-                provable = isinstance(self.regularizer.transform_op, IdentityTransform)
-                # a better bound costs more: some 4, 10, 200 and 600 iterations
-                bound: Bound = 'trivial' if proof or not provable else 'plain'
-                found = certificate_of_state(iteration, state, bound).tightened(found)
-                course.append((done, found))
-                if not proof:
-                    near = min(found.relative_gap, found.relative_estimate) <= self.tolerance
-                    if to_tolerance and (near or _fall(course, self.tolerance) <= _UNPROVEN):
-                        return state, found, done, 'estimate within the tolerance'
-                    continue
-                within = found.relative_estimate <= self.tolerance and not provable
-                estimate_until = min(estimate_until, _PATIENCE * done) if within else math.inf
-                last = done == limit or done >= estimate_until
-                if last or done >= bound_from:
-                    found = certificate_of_state(iteration, state, 'plain').tightened(found)
-                    bound_from = done * (1.25 if found.relative_gap < 1 else 4)  # there may be none yet
-                # the estimate of a slope is late
-                factor = 2 if self.regularizer.transform_op.n_components is None else 4
-                likely = found.relative_estimate <= self.tolerance or found.relative_gap <= factor * self.tolerance
-                # for the coefficients of a dictionary it gains less than as many iterations do
-                pays = not provable and likely and done >= repair_from
-                if found.relative_gap > self.tolerance and (last or pays):
-                    found = certificate_of_state(iteration, state, 'repaired').tightened(found)
-                    repair_from = done * (1.25 if found.relative_gap < 1 else 4)
-                pays = last or (not likely and done >= thorough_from and _settled(course, self.tolerance))
-                if to_tolerance and not provable and found.relative_gap > self.tolerance and pays:
-                    found = certificate_of_state(iteration, state, 'thoroughly repaired').tightened(found)
-                    thorough_from = 1.5 * done
-                bar.update(0, {'gap': f'{found.relative_gap:.1e}'})
-                _LOGGER.debug('%d iterations of at most %d, certified gap %.1e', done, limit, found.relative_gap)
-                if to_tolerance and found.relative_gap <= self.tolerance:
-                    return state, found, done, 'tolerance reached'
-                if to_tolerance and done >= estimate_until:
-                    return state, found, done, 'estimate within the tolerance'
-        return state, found, done, 'maximum number of iterations' if to_tolerance else 'fixed number of iterations'
-
-
-def _settled(course: Sequence[tuple[int, Certificate]], tolerance: float) -> bool:
-    """Tell whether the image is there but the proof would take many iterations more, going by the last half of them."""
-    if _fall(course, tolerance) > _SETTLED:
-        return False
-    done, last = course[-1]
-    earlier = [found for n_iterations, found in course if 2 * n_iterations <= done]
-    before, now = earlier[-1].relative_estimate, last.relative_estimate
-    order = math.log(max(before / now, 1.01))
-    return math.log(now / tolerance) * math.log(2) / order > math.log(1 + _PRICE / done)
-
-
-def _fall(course: Sequence[tuple[int, Certificate]], tolerance: float) -> float:
-    """Return how much the objective has fallen in the last half of the iterations, relative to the tolerance."""
-    done, last = course[-1]
-    earlier = [found for n_iterations, found in course if 2 * n_iterations <= done]
-    if not earlier:
-        return math.inf
-    return ((earlier[-1].objective - last.objective) / (tolerance * last.objective)).amax().item()
+                reason = watch.look(state, done)
+                bar.update(n_steps, {} if watch.found is None else {'gap': f'{watch.found.relative_gap:.1e}'})
+        return state, done, reason
