@@ -7,6 +7,7 @@ import torch
 from mrpro.operators import SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.data_terms import LeastSquares
+from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import CartesianAcquisitionOp, ModulationOp, gram_operator, low_resolution_phase
 from mrpro_lambda.regularizers import DictionarySparsity, PhaseAware, Sparsity, TotalVariation
 from mrpro_lambda.solvers import ADMM, FISTA
@@ -80,6 +81,43 @@ def test_strong_weight_of_the_imaginary_part_leaves_a_real_demodulated_image() -
         imaginary = (phase.conj() * img).imag
         parts.append((imaginary - imaginary.mean((-2, -1), keepdim=True)).abs().max())
     assert parts[1] < 1e-3 < 1e-2 < parts[0]
+
+
+def test_second_solve_has_the_phase_of_the_first_image() -> None:
+    case = get_case('three coils')
+    solver = ADMM(PhaseAware(TV, width=1.0, refined_width=3.0), max_iterations=300)
+    first = solver.replace(n_iterations=100)(*case[1:])
+    regularizer = solver.regularizer.with_modulation_of(first)
+    refined = solver.regularizer.refined(first)
+    assert solver.regularizer.refinable
+    assert not regularizer.refinable  # it is given
+    assert not refined.refinable
+    torch.testing.assert_close(refined.modulation(case.initial_image), low_resolution_phase(first, (-2, -1), 3.0))
+    model = LambdaMapModel(case.lambda_map, solver, band_limit=False)
+    expected = solver.with_regularizer(refined).solve(*case[1:])
+    torch.testing.assert_close(model.solve(*case[1:4]).img, expected.img)
+    fixed = LambdaMapModel(case.lambda_map, solver.replace(n_iterations=20), band_limit=False)
+    torch.testing.assert_close(fixed(*case[1:4]), solver.with_regularizer(refined).replace(n_iterations=20)(*case[1:]))
+    once = LambdaMapModel(case.lambda_map, ADMM(PhaseAware(TV, refined_width=None), n_iterations=20), band_limit=False)
+    torch.testing.assert_close(once(*case[1:4]), ADMM(PhaseAware(TV), n_iterations=20)(*case[1:]))
+
+
+def test_refined_phase_of_undersampled_data_is_nearer_to_the_true_one() -> None:
+    """Where zero-filled images are aliased, a window as wide brings their aliasing into the phase."""
+    rng = RandomGenerator(3)
+    mask = (rng.float64_tensor((1, 1, 1, 32, 30), low=0, high=1) < 0.5).double()
+    mask[..., 12:20, 11:19] = 1
+    img, operator = disk() * smooth_phase(), CartesianAcquisitionOp(mask)
+    initial_image = operator.adjoint(operator(img)[0])[0]
+    regularizer = PhaseAware(TV, width=2.0, refined_width=8.0)
+    first = ADMM(regularizer, n_iterations=100)(operator(img)[0], operator, initial_image, 0.02)
+
+    def error(phase: torch.Tensor) -> float:
+        return (phase * smooth_phase().conj()).angle()[disk() > 0].square().mean().item()
+
+    found = error(regularizer.refined(first).modulation(initial_image))
+    assert found < 0.5 * error(regularizer.modulation(initial_image))
+    assert found < 0.5 * error(low_resolution_phase(initial_image, (-2, -1), 8.0))
 
 
 def test_maps_of_both_parts_are_one_map_with_a_factor() -> None:

@@ -18,6 +18,9 @@ from mrpro_lambda.weighting.NetworkWeight import NetworkWeight
 from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight, WeightChoice
 
+_FIRST = 100
+"""Iterations of a first image. With 30 of them the phase gained half as much (R = 4, phases of raw scans)."""
+
 
 class LambdaMapModel(Model):
     r"""A weight chooses the Lambda map of a scan, a solver solves the convex problem with it [KOF2023]_.
@@ -29,6 +32,9 @@ class LambdaMapModel(Model):
 
     :math:`P` limits the image to the measured band of a Cartesian acquisition, see
     `~mrpro_lambda.operators.BandLimitOp`. Where the samples reach the edges of k-space it is the identity.
+
+    Where a first image tells more about the regularizer than :math:`x_0` does, such as the phase of
+    `~mrpro_lambda.regularizers.PhaseAware`, 100 iterations with the same map come first, without gradient.
 
     In place of the operator a data term may be given, such as `~mrpro_lambda.data_terms.PoissonCounts`. Weights that
     scale with the scan are then relative to its unit, see `~mrpro_lambda.data_terms.DataTerm.weight_unit`.
@@ -118,7 +124,8 @@ class LambdaMapModel(Model):
         """
         choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
         data_term = LeastSquares.of(acquisition_op)
-        return self._limit(self.solver(data, data_term, initial_image, choice.lambda_map), data_term)
+        solver = self._refined(data, data_term, initial_image, choice.lambda_map)
+        return self._limit(solver(data, data_term, initial_image, choice.lambda_map), data_term)
 
     @torch.no_grad()
     def solve(
@@ -137,7 +144,8 @@ class LambdaMapModel(Model):
         """
         choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
         data_term = LeastSquares.of(acquisition_op)
-        solution = self.solver.solve(data, data_term, initial_image, choice.lambda_map, progress=progress)
+        solver = self._refined(data, data_term, initial_image, choice.lambda_map)
+        solution = solver.solve(data, data_term, initial_image, choice.lambda_map, progress=progress)
         img = self._limit(solution.img, data_term)
         return ModelSolution(img, choice.lambda_map, solution._replace(img=img), choice.report)
 
@@ -199,6 +207,17 @@ class LambdaMapModel(Model):
         check_type('The model of the initial weights', earlier, LambdaMapModel)
         if isinstance(earlier, LambdaMapModel) and self.weight is not None and earlier.weight is not None:
             self.weight.start_from(earlier.weight)
+
+    @torch.no_grad()
+    def _refined(
+        self, data: torch.Tensor, data_term: DataTerm, initial_image: torch.Tensor, lambda_map: torch.Tensor
+    ) -> Solver:
+        """Return the solver, with what a first image of some iterations tells about the regularizer."""
+        regularizer = self.solver.regularizer
+        if not regularizer.refinable:
+            return self.solver
+        first = self.solver.replace(n_iterations=_FIRST)(data, data_term, initial_image, lambda_map)
+        return self.solver.with_regularizer(regularizer.refined(first))
 
     def _limit(self, img: torch.Tensor, data_term: DataTerm) -> torch.Tensor:
         """Limit an image to the measured band."""

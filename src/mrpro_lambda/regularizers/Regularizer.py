@@ -115,6 +115,15 @@ class Regularizer(torch.nn.Module):
         """Return the regularizer with the modulation that belongs to an image, for whatever image it is then used."""
         return self
 
+    @property
+    def refinable(self) -> bool:
+        """Whether a first reconstruction tells more about the regularizer than the initial image does."""
+        return False
+
+    def refined(self, img: torch.Tensor) -> Regularizer:  # noqa: ARG002
+        """Return the regularizer for a second reconstruction, with what the image of the first one tells."""
+        return self
+
     def start(self, initial_image: torch.Tensor) -> torch.Tensor:
         """Return the unknown to start from: the initial image, unless the image is synthesized."""
         return initial_image
