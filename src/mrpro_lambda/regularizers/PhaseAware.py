@@ -23,10 +23,11 @@ class PhaseAware(Regularizer):
         R_\Lambda(u) = \|\Lambda_0 \cdot K u_0\|_1 + \|\Lambda_1 \cdot K u_1\|_1
 
     :math:`\varphi` is the phase of the center of the measured k-space, see
-    `~mrpro_lambda.operators.low_resolution_phase`, and then that of a first reconstruction at a higher resolution, see
-    `refined`: zero-filled images are too noisy and aliased for that, and the phase of real scans is not that smooth. An anatomical image is nearly real after it, so that the imaginary
-    part :math:`u_1` can be regularized strongly; nothing is forced to be real. It is wrong where the phase itself is
-    what is imaged, such as in phase-contrast images, water-fat images, field maps and series with a changing phase.
+    `~mrpro_lambda.operators.low_resolution_phase`. Models solve a second time, with the phase of the first image at a
+    higher resolution, see `refined`: the phase of real scans is not that smooth, but that of zero-filled images noisy
+    and aliased. An anatomical image is nearly real after it, so that the imaginary part :math:`u_1` can be regularized
+    strongly; nothing is forced to be real. It is wrong where the phase itself is what is imaged, such as in
+    phase-contrast images, water-fat images, field maps and series with a changing phase.
     """
 
     def __init__(
