@@ -151,6 +151,31 @@ def test_toeplitz_convolution_of_radial_acquisition(n_x: int) -> None:
     torch.testing.assert_close(gram(img), op.adjoint(*op(img)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize('dim', [(-1,), (-2,), (-3, -1), (-3, -2, -1)])
+@pytest.mark.parametrize('n_coils', [0, N_COILS])
+@pytest.mark.parametrize('gradient', [False, True])
+def test_toeplitz_operator_is_a_convolution_on_twice_the_grid(
+    dim: tuple[int, ...], n_coils: int, *, gradient: bool
+) -> None:
+    """Of any real transfer function, also where the image has odd sizes."""
+    rng = RandomGenerator(0)
+    kernel = rng.float64_tensor([2 * n if d - 5 in dim else 1 for d, n in enumerate(IMAGE_SHAPE)])
+    csm = rng.randn_tensor((N_FRAMES, n_coils, *IMAGE_SHAPE[2:]), torch.complex128) if n_coils else None
+    img = rng.randn_tensor(IMAGE_SHAPE, torch.complex128)
+    coil_images = img if csm is None else csm * img
+    sizes = [img.shape[d] for d in dim]
+    spectrum = kernel * torch.fft.fftn(coil_images, s=[2 * n for n in sizes], dim=dim)
+    expected = torch.fft.ifftn(spectrum, dim=dim)
+    for d, n in zip(dim, sizes, strict=True):
+        expected = expected.narrow(d, 0, n)
+    if csm is not None:
+        expected = (csm.conj() * expected).sum(-4, keepdim=True)
+    gram = ToeplitzGramOp(kernel, dim, csm)
+    with torch.set_grad_enabled(gradient):
+        torch.testing.assert_close(gram(img)[0], expected)
+        torch.testing.assert_close(gram.double()(img)[0], expected)
+
+
 def test_own_acquisition() -> None:
     """For `CartesianAcquisitionOp` it is the operator's own one, also behind sensitivities."""
     mask = RandomGenerator(0).bool_tensor((N_Y, 1))
