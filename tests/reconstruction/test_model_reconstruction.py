@@ -44,8 +44,8 @@ all_models = pytest.mark.parametrize('name', EXAMPLES)
 def scan_of(sample: AcquisitionSample | RadialSample) -> KData:
     """A sample of a training as raw data, which hold what was sampled and nothing else."""
     if isinstance(sample, RadialSample):
-        header = radial_kdata().header
-        return KData(header, sample.data, KTrajectory(*sample.traj.unbind(1)))
+        kz, ky, kx = sample.traj.unbind(1)
+        return KData(radial_kdata().header, sample.data, KTrajectory(kz, ky, kx))
     mask = sample.mask[0, 0, 0] > 0
     rows, columns = (mask.any(d).nonzero()[:, 0] for d in (1, 0))
     assert bool(mask[rows][:, columns].all())
