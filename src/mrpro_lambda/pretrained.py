@@ -58,8 +58,8 @@ def load_pretrained(name: str, filters: torch.Tensor | None = None) -> Any:  # n
 
     Returns
     -------
-        Model. Its class depends on the file: for most that ship now it is a `~mrpro_lambda.models.LambdaMapModel`, ready
-        for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`; others are for
+        Model. Its class depends on the file: for most that ship now it is a `~mrpro_lambda.models.LambdaMapModel`,
+        ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`; others are for
         `~mrpro_lambda.reconstruction.ModelReconstruction`.
 
     Raises
