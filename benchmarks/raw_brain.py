@@ -140,7 +140,7 @@ def ours(scene: Scene, settings: Settings) -> tuple[torch.Tensor, torch.Tensor, 
     csm = find_coil_maps(scene.kdata).csm.data
     certificate = result.report['certificate']
     note = f'{result.report["model"]}, {certificate["n_iterations"]} iterations, gap {certificate["relative_gap"]:.1e}'
-    return result.solution.img, csm, note
+    return result.img, csm, note
 
 
 def bart(scene: Scene, regularization: str) -> list[tuple[torch.Tensor, torch.Tensor]]:

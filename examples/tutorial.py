@@ -146,6 +146,7 @@ axes = figure.subplots(1, 4)
 show(axes[0], truth, 'truth')
 show(axes[1], scan.initial_idata.data.abs()[0, 0, 0], 'zero-filled')
 show(axes[2], magnitude(scan), 'TV-Lambda')
+assert scan.lambda_map is not None  # as TV-Lambda has one
 shown = axes[3].imshow((scan.lambda_map[0, 0, 0, 0] / scan.noise_std).numpy(), norm='log', cmap='viridis')
 axes[3].set_title('map / noise level', fontsize=9)
 axes[3].axis('off')
@@ -185,7 +186,7 @@ figure.savefig(arguments.figures / 'tutorial_folded.png', dpi=120)
 
 for name, result in (('scan', scan), ('repeat', repeat), ('folded', folded)):
     ratio = result.report['noise_relative_to_image']
-    print(f'{name}: {result.solution.reason}, noise {ratio:.2f} of the root mean square of the image')
+    print(f'{name}: {result.report["certificate"]["reason"]}, noise {ratio:.2f} of the root mean square of the image')
 for contrast, (row, column) in SPOTS.items():
     spot = (y - row).square() + (x - column).square() <= 6.25
     before, after = (

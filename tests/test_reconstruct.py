@@ -18,9 +18,9 @@ from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.cli import main
 from mrpro_lambda.operators import CartesianAcquisitionOp, gram_operator
-from mrpro_lambda.pretrained import pretrained_recipe
+from mrpro_lambda.pretrained import pretrained_recipe, save_weights
 from mrpro_lambda.raw_data import read_kdata
-from mrpro_lambda.recipes import ScanProperties
+from mrpro_lambda.recipes import Recipe, ScanProperties
 from mrpro_lambda.reconstruct import Settings, choose, reconstruct, reconstruct_file
 from mrpro_lambda.reconstruct.choose import refinement_of, scan_properties
 from mrpro_lambda.reconstruction import AdaptiveTotalVariationReconstruction
@@ -87,7 +87,7 @@ def test_same_image_from_the_command_line_and_from_python(name: str, scan: str, 
     from_data = reconstruct(KData.from_file(file, KTrajectoryCartesian()), settings, noise=noise)
     for result in (from_file, from_data):
         np.testing.assert_array_equal(result.idata.data[:, 0, 0], written)
-        assert torch.equal(result.lambda_map, from_file.lambda_map)
+        torch.testing.assert_close(result.lambda_map, from_file.lambda_map, rtol=0, atol=0)
 
     report = json.loads((tmp_path / 'out' / 'report.json').read_text('utf-8'))
     assert {k: v for k, v in report.items() if k not in ('notes', 'seconds', 'files')} == from_file.report
@@ -159,6 +159,82 @@ def test_weights_outside_of_their_range(raw: WriteRaw) -> None:
     assert any('No weights of a network are made for this scan' in note for note in default.notes)
 
 
+def without_map(folder: Path, kind: str, **options: Any) -> Path:
+    """Weights of a model that is a network, as a training writes them."""
+    recipe = Recipe.methods()[kind](**options)
+    save_weights(recipe.build(), recipe, {}, folder / f'{kind}.safetensors')
+    return folder / f'{kind}.safetensors'
+
+
+SMALL = {'n_iterations': 2, 'n_features': 4, 'n_layers': 2, 'consistency_steps': 3}
+
+
+@pytest.mark.parametrize('n_coils', [1, 3])
+def test_model_without_certificate(n_coils: int, raw: WriteRaw, tmp_path: Path, capsys: Any) -> None:
+    """The exit code is 0, and the command, the report and the summary say that nothing is proven."""
+    file, path = raw(simulate_kspace(n_coils=n_coils), lines=LINES), without_map(tmp_path, 'modl', **SMALL)
+    options = ['--model', str(path), '--noise-std', '0.1', '--csm', 'walsh', '--complex']
+    assert main(['reconstruct', str(file), '--output', str(tmp_path / 'out'), *options]) == 0
+    said = capsys.readouterr()
+    assert 'NO CERTIFICATE' in said.out
+    assert 'the image has no certificate' in said.err
+    assert 'MoDL' not in said.err
+    report = json.loads((tmp_path / 'out' / 'report.json').read_text('utf-8'))
+    assert report['certificate'] is None
+    assert report['method'] == 'modl'
+    assert not [p for p in (tmp_path / 'out').rglob('*') if 'lambda_map' in p.name]
+    result = reconstruct_file(file, Settings(model=path, noise_std=0.1, csm='walsh'))
+    assert result.lambda_map is None
+    assert result.solution is None
+    written = np.asarray(nibabel.Nifti1Image.from_filename(tmp_path / 'out' / 'image_complex.nii.gz').dataobj).T
+    np.testing.assert_array_equal(result.idata.data[:, 0, 0], written)
+    assert result.residual is not None
+    assert result.residual.shape == result.img.shape
+    assert 'NO CERTIFICATE' in result._repr_html_()
+
+
+def test_range_of_a_model_without_certificate(raw: WriteRaw, tmp_path: Path) -> None:
+    """What it was trained for is compared with the scan, as for all weights."""
+    path = without_map(tmp_path, 'modl', **SMALL, sampling='CentralBox', n_coils=(1,), noise_range=(0.1, 0.2))
+    result = reconstruct_file(raw(lines=LINES), Settings(model=path, noise_std=1e-4))
+    (note,) = (note for note in result.notes if 'is not made for this scan' in note)
+    assert 'sampling of lines instead of a whole box' in note
+    assert 'noise relative to the image' in note
+
+
+def test_refusal_comes_before_coil_maps(raw: WriteRaw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, exit code 2, and nothing was estimated."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError('Coil maps were estimated.')
+
+    monkeypatch.setattr('mrpro_lambda.reconstruct.prepare.find_coil_maps', never)
+    path = without_map(tmp_path, 'srdensenet', n_features=4, growth=3, n_layers=2, n_bottleneck=4)
+    file = raw(simulate_kspace(n_coils=3), lines=LINES)
+    command = ['reconstruct', str(file), '--output', str(tmp_path / 'out'), '--model', str(path)]
+    assert main([*command, '--noise-std', '0.1']) == 2
+    assert not (tmp_path / 'out').exists()
+    with pytest.raises(ValueError, match=r'can not reconstruct this acquisition: Super-resolution by 2 needs the cent'):
+        reconstruct_file(file, Settings(model=path, noise_std=0.1))
+
+
+@pytest.mark.parametrize(
+    ('options', 'names'),
+    [
+        ({'fit': True}, 'fit'),
+        ({'tolerance': 1e-3, 'max_iterations': 5}, 'tolerance and max_iterations'),
+        ({'phase': 'on'}, 'phase'),
+    ],
+)
+def test_settings_that_need_a_map(options: dict[str, Any], names: str, raw: WriteRaw, tmp_path: Path) -> None:
+    """They would change nothing: an error instead, as for the method and the dictionary of another model."""
+    path = without_map(tmp_path, 'modl', **SMALL)
+    with pytest.raises(ValueError, match=f'{names} must be left out with .*UnrolledModel has neither a Lambda map'):
+        reconstruct_file(raw(lines=LINES), Settings(model=path, **options))
+    with pytest.raises(ValueError, match=r"The method 'tv' needs the weights of total variation, got .*modl"):
+        reconstruct_file(raw(lines=LINES), Settings(model=path, method='tv'))
+
+
 def test_fit_to_the_scan(raw: WriteRaw, tmp_path: Path) -> None:
     """From a random start and from weights that ship; the loss in each step is written."""
     file, folder = raw(lines=LINES), tmp_path / 'out'
@@ -213,6 +289,8 @@ def test_result(raw: WriteRaw) -> None:
     """All that led to the image, in types that JSON knows."""
     result = reconstruct_file(raw(lines=LINES), Settings(noise_std=0.1))
     assert result.idata.data.shape == result.initial_idata.data.shape == (2, 1, 1, N_Y, N_X)
+    assert result.lambda_map is not None
+    assert result.solution is not None
     assert result.lambda_map.shape == (1, 2, 1, 1, N_Y, N_X)
     assert result.noise_std == result.report['noise_std'] == 0.1
     assert result.dictionary_op is None
@@ -222,6 +300,7 @@ def test_result(raw: WriteRaw) -> None:
     assert json.loads(json.dumps(result.report)) == result.report
     with_dictionary = reconstruct_file(raw(lines=LINES), Settings(method='cdl', model='cdl-v3', max_iterations=10))
     assert with_dictionary.dictionary_op is not None
+    assert with_dictionary.lambda_map is not None
     assert len(with_dictionary.lambda_map) == len(with_dictionary.dictionary_op.filters)
 
 
@@ -285,7 +364,6 @@ def test_settings_that_do_not_fit_the_computer_or_the_weights(raw: WriteRaw, mon
     for settings, message in (
         (Settings(device='cuda'), 'no CUDA device'),
         (Settings(model='nonsense'), "no weights 'nonsense'"),
-        (Settings(model='plug-and-play-denoiser'), 'a model with a Lambda map here, plug-and-play-denoiser are those'),
         (Settings(method='tv', model='cdl-v3'), "'tv' needs the weights of total variation, got cdl-v3"),
         (Settings(method='cdl', model='tv-low-field'), "'cdl' needs the weights of a model with a dictionary"),
         (Settings(method='cdl', dictionary='missing'), 'missing'),

@@ -32,13 +32,15 @@ def test_notebooks_show_the_middle_slice_and_the_summary() -> None:
     (data,) = re.findall(r'base64,([^"]+)"', text)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert picture.shape == (384, 320)  # 32 x 8 times 3 / 2, and 32 x 10
-    img = scan.solution.img[1, 0, 0].abs()
+    img = scan.img[1, 0, 0].abs()
     white = img.flatten().kthvalue(80).values
     np.testing.assert_allclose(picture[24::48, 16::32], 255 * img / white, atol=0.51)
 
 
 def test_representations_hold_no_tensors() -> None:
     scan = result()
+    assert scan.lambda_map is not None
+    assert scan.solution is not None
     learned = LearnedSolution(scan.idata, scan.idata, scan.lambda_map, 0.5, scan.solution)
     for text in (repr(scan), repr(learned)):
         assert 'tensor' not in text

@@ -58,8 +58,9 @@ def load_pretrained(name: str, filters: torch.Tensor | None = None) -> Any:  # n
 
     Returns
     -------
-        Model, ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`. Its class depends on the file: for
-        most that ship now it is a `~mrpro_lambda.models.LambdaMapModel`.
+        Model. Its class depends on the file: for most that ship now it is a `~mrpro_lambda.models.LambdaMapModel`,
+        ready for use in `~mrpro_lambda.reconstruction.LearnedReconstruction`; others are for
+        `~mrpro_lambda.reconstruction.ModelReconstruction`.
 
     Raises
     ------

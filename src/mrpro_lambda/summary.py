@@ -25,10 +25,10 @@ def summary(report: Mapping[str, Any]) -> str:
     source = report['noise_source'] + ('' if report['noise_reliable'] else '; AN UPPER BOUND')
     sampling = 'not Cartesian' if fraction is None else f'{100 * fraction:.0f} % of the measured band sampled'
     relative_noise = report['noise_relative_to_image']
-    stopped: str = certificate['reason']
+    stopped: str = '' if certificate is None else certificate['reason']
     if stopped == 'estimate within the tolerance':
         stopped += f': {certificate["relative_estimate"]:.1e} assuming a size of the minimizer; NOT PROVEN'
-    elif not certificate['tolerance_reached']:
+    elif certificate is not None and not certificate['tolerance_reached']:
         stopped += f': THE TOLERANCE {report["settings"]["tolerance"]:g} WAS NOT REACHED'
     lines = {
         'file': report['file'],
@@ -43,8 +43,10 @@ def summary(report: Mapping[str, Any]) -> str:
         'weight': _weight(report['weight']),
         'trained for': report['card'].get('acquisition', ''),
         'and noise': report['card'].get('noise', ''),
-        'iterations': certificate['n_iterations'],
-        'certified gap': f'{certificate["relative_gap"]:.1e} of the objective',
+        'iterations': None if certificate is None else certificate['n_iterations'],
+        'certified gap': 'NO CERTIFICATE: the image is what networks return, and nothing is proven about it'
+        if certificate is None
+        else f'{certificate["relative_gap"]:.1e} of the objective',
         'stopped': stopped,
         'seconds': f'{report["seconds"]:.1f}' if 'seconds' in report else None,
         'notes': f'\n{"":16}'.join(report.get('notes', ())),

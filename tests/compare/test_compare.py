@@ -14,6 +14,7 @@ from mrpro_lambda.cli import main
 from mrpro_lambda.compare import CompareConfig, compare, list_configurations
 from mrpro_lambda.compare.Results import Results
 from mrpro_lambda.compare.write_text import write_text
+from mrpro_lambda.models import SplittingModel
 from mrpro_lambda.pretrained import load_weights
 
 from tests.compare.conftest import CONFIG, write_images
@@ -200,6 +201,40 @@ def test_learning_rate_is_that_of_the_best_validation(folder: Path) -> None:
     ]
     for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('network', ['scae', 'snlae', 'gan'])
+def test_splitting_is_trained_as_all_others(folder: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a choice of the rate, and from the last loop after it was killed."""
+    model = (
+        '[methods.model]\nn_features = 2\nn_resolutions = 2\npadding = 3\nn_iterations = 4\nmax_iterations = 5\n',
+        f"learning_rate = [1e-9, 0.01]\ntuning_steps = 2\n[methods.model]\nmethod = 'splitting'\n"
+        f"network = '{network}'\n"
+        'features = [4]\npatch_size = 4\nn_loops = 2\nsolver_iterations = 3\nimage_steps = 2\n',
+    )
+    name = ("name = 'TV-Lambda'", "name = 'splitting'")
+    size = ("path = 'test.npy'\n", "path = 'test.npy'\nsize = 16\n")  # of whole patches
+    config = changed(folder, name, model, size)
+    compare(config, folder / 'alone')
+    invert, n_calls = SplittingModel.invert, [0]
+
+    def dies(self: SplittingModel, measured: object, img: object, dual: object, loop: int) -> torch.Tensor:
+        n_calls[0] += loop == 1
+        if n_calls[0] > 12:  # in the second loop of the second rate
+            raise Killed
+        return invert(self, measured, img, dual, loop)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SplittingModel, 'invert', dies)
+        with pytest.raises(Killed):
+            compare(config, folder / 'killed')
+    rates = folder / 'killed' / 'methods' / 'splitting rates'
+    assert (rates / '1e-09' / 'weights.safetensors').exists()
+    assert (rates / '0.01' / 'last.ckpt').exists()
+    assert not (rates / '0.01' / 'weights.safetensors').exists()
+    compare(config, folder / 'killed', resume=True)
+    assert table(folder / 'killed') == table(folder / 'alone')
+    assert [row['method'] for row in table(folder / 'alone')] == ['zero-filled', 'splitting']
 
 
 def test_tests_of_the_same_images_are_paired(folder: Path) -> None:

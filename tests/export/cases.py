@@ -66,4 +66,4 @@ def result(n_images: int = 3, n_coils: int = 1, slices: list[int] | None = None,
     lambda_map = rng.float32_tensor((1, n_images, 1, 1, 8, 10), low=0.1, high=1.0)
     residual = rng.complex64_tensor(img.shape)
     values: dict[str, Any] = {'residual': residual, 'kheader': kheader()} | fields
-    return Reconstructed(idata, idata, lambda_map, 0.5, solution, None, [], report, **values)
+    return Reconstructed(idata, idata, img, lambda_map, 0.5, solution, None, [], report, **values)

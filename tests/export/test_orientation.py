@@ -110,8 +110,8 @@ def test_pictures_have_the_rows_of_dicom_files(tmp_path: Path) -> None:
 def test_pictures_show_the_middle_of_the_positions(tmp_path: Path) -> None:
     """Not that of the order of acquisition, nor of slices and times taken together."""
     scan = result(n_images=6, slices=[0, 2, 1, 0, 2, 1])
-    volumes = Volumes.of(scan.solution.img, scan.idata.header)
+    volumes = Volumes.of(scan.img, scan.idata.header)
     assert volumes.img.shape[:2] == (2, 3)
-    torch.testing.assert_close(volumes.shown(scan.solution.img), scan.solution.img[5, 0, 0])
-    torch.testing.assert_close(volumes.middle(), scan.solution.img[[2, 5], 0, 0])
+    torch.testing.assert_close(volumes.shown(scan.img), scan.img[5, 0, 0])
+    torch.testing.assert_close(volumes.middle(), scan.img[[2, 5], 0, 0])
     assert write_images(tmp_path, scan, ImageFiles(('magnitude',)))

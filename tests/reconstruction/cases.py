@@ -17,6 +17,7 @@ from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
     LearnedReconstruction,
+    ModelReconstruction,
 )
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import ADMM
@@ -52,6 +53,7 @@ def options(cls: Any) -> dict[str, Any]:
     of_class: dict[Any, dict[str, Any]] = {
         AdaptiveDictionaryReconstruction: {'filters': cosine_filters(), 'regularization_weight': 0.05, 'beta': 1.0},
         LearnedReconstruction: {'model': learned_model()},
+        ModelReconstruction: {'model': learned_model()},
         AdaptiveTotalVariationReconstruction: {'regularization_dim': (-2, -1), 'regularization_weight': 0.02},
     }
     return of_class[cls]

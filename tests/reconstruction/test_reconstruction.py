@@ -35,6 +35,7 @@ from tests.reconstruction.cases import (
 )
 
 all_reconstructions = pytest.mark.parametrize('cls', RECONSTRUCTIONS)
+with_certificate = pytest.mark.parametrize('cls', [c for c in RECONSTRUCTIONS if issubclass(c, LearnedReconstruction)])
 KDATA = {
     'undersampled': cartesian_kdata(),
     'fully sampled': cartesian_kdata(lines=range(-8, 8)),
@@ -80,7 +81,7 @@ def test_data_of_a_file(cls: Any, tmp_path: Path) -> None:
     assert list((tmp_path / 'dicom').iterdir())
 
 
-@all_reconstructions
+@with_certificate
 @pytest.mark.parametrize('name', ['undersampled', 'radial'])
 def test_solution(cls: Any, name: str) -> None:
     """All that led to the image, and the certificate with the shape of the image alone."""
@@ -191,7 +192,7 @@ def test_network_sees_the_initial_image_of_its_training(sampling: Radial | Carte
     assert relative_image_difference(initial_image, sample.initial_image) < 1e-4
 
 
-@all_reconstructions
+@with_certificate
 def test_averages(cls: Any) -> None:
     """All lines twice, as two averages of one scan: twice the data term. Networks take account of it on their own."""
     once, twice = (cartesian_kdata(lines=[*range(-8, 5)] * n, noise=0.0) for n in (1, 2))
@@ -209,7 +210,7 @@ def test_averages(cls: Any) -> None:
     torch.testing.assert_close(reconstruction(twice).data, solution.idata.data)
 
 
-@all_reconstructions
+@with_certificate
 @pytest.mark.parametrize('explicit', [False, True])
 def test_repeated_center(cls: Any, explicit: bool) -> None:
     """The central line is acquired three times, each with noise of its own: the same as their mean with a weight."""

@@ -6,15 +6,19 @@ from typing import Any
 
 import pytest
 import torch
+from mrpro_lambda.compare.pictures import read_log
 from mrpro_lambda.datasets import VariableDensityRandom
 from mrpro_lambda.metrics import foreground_mask, psnr
 from mrpro_lambda.models import SplittingModel
 from mrpro_lambda.nets import intensity
 from mrpro_lambda.pretrained import load_weights
-from mrpro_lambda.recipes import SplittingRecipe
+from mrpro_lambda.recipes import Recipe, SplittingRecipe
+from mrpro_lambda.training.AlternatingLoops import AlternatingLoops
+from mrpro_lambda.training.EndToEnd import EndToEnd
 from mrpro_lambda.training.train import train
 from mrpro_lambda.training.train_splitting import train_splitting
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
+from mrpro_lambda.training.TrainingProcedure import TrainingProcedure
 
 from tests.training.test_network_training import configured, pytestmark  # noqa: F401
 
@@ -109,3 +113,22 @@ def test_a_loss_without_target_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'splitting' needs the targets, got loss = 'recorrupted'"):
         train(settings, tmp_path / 'output', progress=False)
     assert not (tmp_path / 'output').exists()
+
+
+def test_log(tmp_path: Path) -> None:
+    """The loss of the steps, also after an interruption, and the validation of the weights at the last step."""
+    settings = dataclasses.replace(config(tmp_path), max_steps=60)
+    train(settings, tmp_path / 'output', progress=False)
+    log = read_log(tmp_path / 'output')
+    assert list(log['loss']) == [19, 39, 59]
+    assert list(log['psnr_foreground']) == [60]
+    assert all(0 < value < 2 for value in log['loss'].values())
+
+
+@pytest.mark.parametrize('method', Recipe.methods())
+def test_each_description_has_a_procedure(method: str) -> None:
+    """That of its nearest class: the one of splitting for it and what is derived from it, else the common one."""
+    kind = Recipe.methods()[method]
+    procedure = TrainingProcedure.of(object.__new__(kind))
+    assert type(procedure) is (AlternatingLoops if issubclass(kind, SplittingRecipe) else EndToEnd)
+    assert issubclass(kind, procedure.recipe)

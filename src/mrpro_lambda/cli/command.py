@@ -88,6 +88,8 @@ def code_of(*reasons: str, name: str = '') -> int:
         return NOT_REACHED
     if 'estimate within the tolerance' in reasons:
         LOGGER.warning('%sthe tolerance is reached by an estimate and not proven', prefix)
+    if 'no certificate' in reasons:
+        LOGGER.warning('%sthe image has no certificate: it is what networks return, and nothing is proven', prefix)
     return 0
 
 

@@ -106,7 +106,7 @@ class _Outcome:
     def of_report(cls, path: Path, folder: Path, status: str, text: str = '') -> _Outcome:
         """Return the outcome that the report of a result tells."""
         report = json.loads((folder / 'report.json').read_text('utf-8'))
-        certificate = report['certificate']
+        certificate = report['certificate'] or {'n_iterations': None, 'relative_gap': None, 'reason': 'no certificate'}
         return cls(
             str(path),
             status,

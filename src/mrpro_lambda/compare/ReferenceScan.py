@@ -10,7 +10,6 @@ from typing import Annotated
 import nibabel
 import numpy as np
 import torch
-from mrpro.operators import FourierOp, LinearOperator
 
 from mrpro_lambda.array_files import read_cfl
 from mrpro_lambda.compare.EvaluationSample import EvaluationSample
@@ -59,21 +58,15 @@ class ReferenceScan:
         """
         prepared = prepare(read_scan(self.path), Settings(noise_std=self.noise_std), None)
         reconstruction = LearnedReconstruction(
-            kdata=prepared.kdata,
-            fourier_op=FourierOp.from_kdata(prepared.kdata),
+            prepared.kdata,
             csm=None if prepared.coil_maps is None else prepared.coil_maps.csm,
             model=LambdaMapModel(0.0, ADMM(TotalVariation((-2, -1)), n_iterations=1)),
+            whiten_background=False if prepared.noise_weight is None else prepared.noise_weight,
         )
-        acquisition_op: LinearOperator = reconstruction.fourier_op
-        if reconstruction.csm_op is not None:
-            acquisition_op = acquisition_op @ reconstruction.csm_op
-        data = prepared.kdata.data
-        compensated = data if reconstruction.dcf_op is None else reconstruction.dcf_op(data)[0]
-        (initial_image,) = acquisition_op.adjoint(compensated)
-        if prepared.noise_weight is not None:
-            data, acquisition_op = prepared.noise_weight * data, prepared.noise_weight * acquisition_op
+        given = reconstruction.tensors(prepared.kdata)
         target = self._read_reference()
-        n_expected, shape = initial_image.shape[:-2].numel(), initial_image.shape
+        shape = given.initial_image.shape
+        n_expected = shape[:-2].numel()
         if target.shape[-2:] != shape[-2:] or target.shape[:-2].numel() != n_expected:
             raise ValueError(
                 f'The reference {self.reference} must have the shape of the image of {self.path}, {tuple(shape)}, got '
@@ -81,7 +74,14 @@ class ReferenceScan:
             )
         noise_std = torch.full((1, 1, 1, 1, 1), prepared.noise.std)
         return EvaluationSample(
-            Path(self.path).stem, index, None, target.reshape(shape), data, acquisition_op, initial_image, noise_std
+            Path(self.path).stem,
+            index,
+            None,
+            target.reshape(shape),
+            given.data,
+            given.acquisition_op,
+            given.initial_image,
+            noise_std,
         )
 
     def _read_reference(self) -> torch.Tensor:

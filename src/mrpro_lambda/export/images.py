@@ -63,7 +63,7 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
     """Write images."""
     header, dictionary_op, noise_std = result.idata.cpu().header, result.dictionary_op, result.noise_std
     # not the data of the IData, where mrpro merges equal slices
-    img = _for_each_header(result.solution.img.detach().cpu(), header)
+    img = _for_each_header(result.img.detach().cpu(), header)
     magnitude = img.abs().square().sum(-4, keepdim=True).sqrt()
     images: list[tuple[Kind, str, torch.Tensor]] = []
     for kind in files.kinds:
@@ -117,8 +117,9 @@ def _write_images(folder: Path, result: Reconstructed, files: ImageFiles) -> boo
                     slices['Reconstruction'], volumes.shown(values), noise_std=noise_std, aspect=aspect
                 )
         maps = [volumes.shown(values) for kind, _, values in images if kind == 'map']
-        if maps and dictionary_op is not None and result.solution.coefficients is not None:
-            coefficients = torch.stack([volumes.shown(s) for s in result.solution.coefficients.cpu()])
+        found = None if result.solution is None else result.solution.coefficients
+        if maps and dictionary_op is not None and found is not None:
+            coefficients = torch.stack([volumes.shown(s) for s in found.cpu()])
             used_most = coefficients.abs().sum((-2, -1)).argsort(descending=True)[:_SHOWN_FILTERS]
             figures['filters'] = plot_filter_maps(
                 volumes.shown(img),
@@ -143,8 +144,8 @@ def _for_each_header(img: torch.Tensor, header: IHeader) -> torch.Tensor:
 
 
 def _maps(result: Reconstructed, magnitude: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the Lambda maps by the names of their files; none if it is the same number everywhere."""
-    if result.lambda_map.unique().numel() == 1:
+    """Return the Lambda maps by the names of their files; none without a map, or if it is a number."""
+    if result.lambda_map is None or result.lambda_map.unique().numel() == 1:
         return {}
     maps = _numbered(result.lambda_map.detach().cpu().mean(-4, keepdim=True).expand(-1, *magnitude.shape))
     if result.dictionary_op is None:

@@ -19,18 +19,20 @@ class Reconstructed(NamedTuple):
     """Image."""
     initial_idata: IData
     """Zero-filled image, which the network saw."""
-    lambda_map: torch.Tensor
-    """Lambda map, shape `(n_maps, *image)`."""
+    img: torch.Tensor
+    """Image, shape `(*other, coils, z, y, x)`."""
+    lambda_map: torch.Tensor | None
+    """Lambda map, shape `(n_maps, *image)`; `None` for models without."""
     noise_std: float
     """Standard deviation of the complex noise of a k-space sample, in the units of the image."""
-    solution: Solution
-    """Result of the solver, with its certificate."""
+    solution: Solution | None
+    """Result of the solver, with its certificate; `None` for models without, of whose image nothing is proven."""
     dictionary_op: ConvolutionalDictionaryOp | None
     """Dictionary, if the method has one."""
     notes: list[str]
     """What to know about the result: the text of each warning."""
     report: dict[str, Any]
-    """What was chosen for the data and found in them, and the certificate, in types that JSON knows."""
+    """What was chosen for the data and found in them, and the certificate or `None`, in types that JSON knows."""
     residual: torch.Tensor | None = None
     """Residual in units of the noise, see `~mrpro_lambda.reconstruction.residual_image`, of the shape of the image."""
     kheader: KHeader | None = None
@@ -46,4 +48,4 @@ class Reconstructed(NamedTuple):
         """Return the middle slice beside the summary, for notebooks."""
         resolution = self.idata.header.resolution
         aspect = float(resolution.y) / float(resolution.x)
-        return summary_html(self.solution.img, self.report | {'notes': self.notes}, aspect=aspect)
+        return summary_html(self.img, self.report | {'notes': self.notes}, aspect=aspect)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from mrpro.data import CsmData, KData, KNoise
 from mrpro.operators import FourierOp, LinearOperator
 
 from mrpro_lambda.coil_maps import CoilMaps, combine_coils, compress_coils, find_coil_maps
+from mrpro_lambda.models import Model
 from mrpro_lambda.operators import gram_operator
 from mrpro_lambda.raw_data import RawScan, to_unit_range, upsample
 from mrpro_lambda.recipes import Recipe, ScanProperties
 from mrpro_lambda.reconstruct.choose import refinement_of, sampling_of, scan_properties
 from mrpro_lambda.reconstruct.Settings import Settings
 from mrpro_lambda.reconstruction import NoiseEstimate, estimate_noise, estimate_noise_weight, prewhiten
+from mrpro_lambda.reconstruction.check_inputs import check_refusal
 
 _SAME_LEVEL = 1.3
 """Largest ratio of the noise level that is seen in prewhitened data to that of the noise measurement."""
@@ -53,7 +55,9 @@ class Prepared(NamedTuple):
         return self._replace(kdata=upsample(self.kdata, refinement), refinement=refinement, properties=properties)
 
 
-def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | None) -> Prepared:
+def prepare(
+    scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | None, model: Model | None = None
+) -> Prepared:
     """Whiten and combine coils, bring data to a range that mrpro takes, find noise level and coil maps.
 
     Parameters
@@ -64,11 +68,14 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
         Settings.
     maps
         Coil maps of the user.
+    model
+        Model, which may refuse the acquisition. It does so before coil maps are estimated.
 
     Raises
     ------
     ValueError
-        If the parts do not fit together, or if the noise level can not be estimated.
+        If the parts do not fit together, if the model can not reconstruct the acquisition, or if the noise level can
+        not be estimated.
 
     Warns
     -----
@@ -103,6 +110,9 @@ def prepare(scan: RawScan, settings: Settings, maps: CsmData | torch.Tensor | No
     refinement = settings.upsample or 1.0
     kdata = upsample(kdata, refinement).to(settings.device)
     fourier_op = FourierOp.from_kdata(kdata) if refinement != 1 else fourier_op
+    estimated = maps is None and _method_of_maps(kdata, settings) is not None
+    if model is not None and estimated:  # otherwise the grid may change, and nothing takes long before the model
+        check_refusal(model, kdata, fourier_op, combined=True)
     coil_maps = _coil_maps(kdata, fourier_op, parts['calibration'], settings, maps)
     acquisition_op: LinearOperator = fourier_op
     if coil_maps is not None:
@@ -168,6 +178,13 @@ def _noise_weight(measured: KData, settings: Settings, *, box: bool, prewhitened
         return None
 
 
+def _method_of_maps(kdata: KData, settings: Settings) -> Literal['espirit', 'inati', 'walsh'] | None:
+    """Return how coil maps are estimated, `None` if each coil is reconstructed on its own."""
+    if settings.csm == 'none' or (settings.csm is None and kdata.data.shape[-4] == 1):
+        return None
+    return settings.csm or 'espirit'
+
+
 def _coil_maps(
     kdata: KData,
     fourier_op: LinearOperator,
@@ -180,10 +197,11 @@ def _coil_maps(
         if settings.csm is not None:
             raise ValueError(f'Give either coil maps or csm, how they are estimated, got csm={settings.csm!r} as well.')
         return find_coil_maps(kdata, fourier_op, maps=maps)  # those of the user go before calibration data
-    if settings.csm == 'none' or (settings.csm is None and kdata.data.shape[-4] == 1):
+    method = _method_of_maps(kdata, settings)
+    if method is None:
         return None
     calibration = None if calibration is None else calibration.to(settings.device)
-    return find_coil_maps(kdata, fourier_op, calibration=calibration, method=settings.csm or 'espirit')
+    return find_coil_maps(kdata, fourier_op, calibration=calibration, method=method)
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:

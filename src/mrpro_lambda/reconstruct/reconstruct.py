@@ -12,24 +12,25 @@ from typing import Any, NamedTuple
 
 import torch
 from mrpro.data import CsmData, KData, KNoise
-from mrpro.operators import FourierOp
 
 from mrpro_lambda import __version__
 from mrpro_lambda.checks import check_type
 from mrpro_lambda.coil_maps import read_coil_maps
 from mrpro_lambda.dictionary import load_dictionary
-from mrpro_lambda.models import LambdaMapModel
+from mrpro_lambda.models import LambdaMapModel, Model
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights, pretrained_recipe, read_recipe
 from mrpro_lambda.raw_data import Averages, RawScan, read_scan, standardize
 from mrpro_lambda.recipes import Recipe
 from mrpro_lambda.reconstruct.choose import choose
 from mrpro_lambda.reconstruct.prepare import Prepared, describe, prepare
 from mrpro_lambda.reconstruct.Reconstructed import Reconstructed
-from mrpro_lambda.reconstruct.Settings import Method, Rule, Settings
+from mrpro_lambda.reconstruct.Settings import Rule, Settings
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
     LearnedReconstruction,
+    ModelReconstruction,
+    TensorReconstruction,
     residual_image,
 )
 from mrpro_lambda.regularizers import TotalGeneralizedVariation
@@ -48,12 +49,17 @@ class _Weights(NamedTuple):
 
     name: str
     """Name of the weights, or file."""
-    model: LambdaMapModel
+    model: Model
     """Model."""
     card: dict[str, str]
     """Model card."""
     recipe: Recipe
     """Description."""
+
+    @property
+    def method(self) -> str:
+        """Method of the description."""
+        return str(getattr(self.recipe, 'method', ''))
 
 
 def reconstruct(
@@ -95,7 +101,8 @@ def reconstruct(
     ------
     ValueError
         If data, noise or settings are not valid or do not fit together, if weights or dictionary are not found, if the
-        noise level can not be estimated, or if the result is not finite.
+        model can not reconstruct the acquisition, if the noise level can not be estimated, or if the result is not
+        finite.
 
     Warns
     -----
@@ -203,7 +210,9 @@ def _load_parts(settings: Settings) -> tuple[_Weights | None, torch.Tensor | Non
     if settings.model is None:
         return None, filters
     weights = _load(settings.model, filters)
-    if settings.method not in (None, _method_of(weights.model)):
+    if not isinstance(weights.model, LambdaMapModel):
+        _check_without_map(settings, weights)
+    if settings.method not in (None, weights.method):
         needed = {'cdl': 'a model with a dictionary', 'tv': 'total variation', 'tgv': 'generalized variation'}
         raise ValueError(
             f'The method {settings.method!r} needs the weights of {needed[str(settings.method)]}, got {weights.name}.'
@@ -211,12 +220,16 @@ def _load_parts(settings: Settings) -> tuple[_Weights | None, torch.Tensor | Non
     return weights, filters
 
 
-def _method_of(model: LambdaMapModel) -> Method:
-    """Return the method of a model."""
-    regularizer = model.solver.regularizer
-    if regularizer.dictionary_op is not None:
-        return 'cdl'
-    return 'tv' if regularizer.transform_op.n_components is None else 'tgv'
+def _check_without_map(settings: Settings, weights: _Weights) -> None:
+    """Raise an error if settings belong to a Lambda map or to a solver, which a model does not have."""
+    default = Settings()
+    given = [n for n in ('fit', 'tolerance', 'max_iterations') if getattr(settings, n) != getattr(default, n)]
+    given += ['phase'] if settings.phase == 'on' else []
+    if given:
+        raise ValueError(
+            f'{" and ".join(given)} must be left out with {weights.name}: {type(weights.model).__name__} has neither a '
+            'Lambda map nor a solver with a tolerance.'
+        )
 
 
 def _load(name: str | Path, filters: torch.Tensor | None) -> _Weights:
@@ -225,11 +238,6 @@ def _load(name: str | Path, filters: torch.Tensor | None) -> _Weights:
         found = _Weights(str(name), *load_weights(name, filters), read_recipe(name))
     else:
         found = _Weights(name, load_pretrained(name, filters), list_pretrained()[name], pretrained_recipe(name))
-    if not isinstance(found.model, LambdaMapModel):
-        raise ValueError(
-            f'Weights must be those of a model with a Lambda map here, {found.name} are those of a '
-            f'{type(found.model).__name__}: call the model itself, with data, acquisition operator and initial image.'
-        )
     return found
 
 
@@ -243,7 +251,7 @@ def _reconstruct(
     progress: bool,
 ) -> Reconstructed:
     """Reconstruct data that were checked."""
-    prepared = prepare(scan, settings, maps)
+    prepared = prepare(scan, settings, maps, None if weights is None else weights.model)
     weight = settings.weight
     if weights is not None:
         if mismatches := weights.recipe.mismatches(prepared.properties):
@@ -259,31 +267,23 @@ def _reconstruct(
     name, reconstruction = _reconstruction(prepared, settings, weights, weight, filters, progress=progress)
     kdata, noise_std = prepared.kdata, prepared.noise.std
     phase_aware = settings.phase == 'on' or (settings.phase == 'auto' and _is_anatomical(kdata))
-    if phase_aware:
+    phase_aware = phase_aware and isinstance(reconstruction, LearnedReconstruction)
+    if isinstance(reconstruction, LearnedReconstruction) and phase_aware:
         reconstruction.model = reconstruction.model.phase_aware()
     _LOGGER.info('%s, noise level %.4g, coil maps: %s', name, noise_std, prepared.coil_maps)
     result = reconstruction.to(settings.device).solve(kdata)
-    _LOGGER.info('%d iterations, %s', result.solution.n_iterations, result.solution.reason)
-    dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
     solution = result.solution
-    _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
+    if result.lambda_map is not None:
+        _check_finite('The map', result.lambda_map, 'the data or the weights are not those of a scan')
     # the square, which the root of the sum of squares over coils needs
     _check_finite(
-        'The image', solution.img.abs().square(), 'data, noise level and weight must be in the range of float32'
+        'The image', result.img.abs().square(), 'data, noise level and weight must be in the range of float32'
     )
-    report = {
-        'version': __version__,
-        'file': None,
-        'found': scan.found,
-        **describe(prepared),
-        'model': name,
-        'method': _method_of(reconstruction.model),
-        'dictionary': None if settings.dictionary is None else str(settings.dictionary),
-        'card': {} if weights is None else weights.card,
-        'weight': None if result.weight_report is None else dict(result.weight_report),
-        'settings': _report_of(settings) | {'phase': 'on' if phase_aware else 'off', 'upsample': prepared.refinement},
-        'image_shape': list(solution.img.shape),
-        'certificate': {
+    certificate = None
+    dictionary_op = None
+    if solution is not None:
+        _LOGGER.info('%d iterations, %s', solution.n_iterations, solution.reason)
+        certificate = {
             'objective': solution.objective.flatten().tolist(),
             'gap': solution.gap.flatten().tolist(),
             'relative_gap': solution.relative_gap,
@@ -291,15 +291,30 @@ def _reconstruct(
             'n_iterations': solution.n_iterations,
             'reason': solution.reason,
             'tolerance_reached': solution.reason == 'tolerance reached',
-        },
+        }
+    if isinstance(reconstruction, LearnedReconstruction):
+        dictionary_op = reconstruction.model.solver.regularizer.dictionary_op
+    report = {
+        'version': __version__,
+        'file': None,
+        'found': scan.found,
+        **describe(prepared),
+        'model': name,
+        'method': settings.method or 'tv' if weights is None else weights.method,
+        'dictionary': None if settings.dictionary is None else str(settings.dictionary),
+        'card': {} if weights is None else weights.card,
+        'weight': None if result.weight_report is None else dict(result.weight_report),
+        'settings': _report_of(settings) | {'phase': 'on' if phase_aware else 'off', 'upsample': prepared.refinement},
+        'image_shape': list(result.img.shape),
+        'certificate': certificate,
     }
-    acquisition_op, csm_op = reconstruction.fourier_op, reconstruction.csm_op
-    acquisition_op = acquisition_op if csm_op is None else acquisition_op @ csm_op
     noise_weight = torch.ones(()) if result.noise_weight is None else result.noise_weight
-    residual = residual_image(noise_weight * kdata.data, noise_weight * acquisition_op, solution.img, noise_std)
+    acquisition_op = noise_weight * reconstruction.acquisition_op
+    residual = residual_image(noise_weight * kdata.data, acquisition_op, result.img, noise_std)
     return Reconstructed(
         result.idata,
         result.initial_idata,
+        result.img,
         result.lambda_map,
         noise_std,
         solution,
@@ -319,13 +334,12 @@ def _reconstruction(
     filters: torch.Tensor | None,
     *,
     progress: bool,
-) -> tuple[str, LearnedReconstruction]:
+) -> tuple[str, TensorReconstruction]:
     """Return the reconstruction of a scan, with its name."""
     noise_std = prepared.noise.std
     csm = None if prepared.coil_maps is None else prepared.coil_maps.csm
     common: dict[str, Any] = {
         'kdata': prepared.kdata,
-        'fourier_op': FourierOp.from_kdata(prepared.kdata),
         'csm': csm,
         'noise_std': noise_std,
         'whiten_background': False if prepared.noise_weight is None else prepared.noise_weight,
@@ -335,6 +349,8 @@ def _reconstruction(
     fit_options: dict[str, Any] = {'seconds': settings.fit_time or math.inf, 'progress': progress}
     if weights is not None:
         model, name = weights.model, weights.name
+        if not isinstance(model, LambdaMapModel):
+            return name, ModelReconstruction(model=model, **common)
         model.solver = model.solver.replace(**options)
         if settings.fit:
             model = LambdaMapModel(FittedToScan(model.weight, **fit_options), model.solver, band_limit=model.band_limit)

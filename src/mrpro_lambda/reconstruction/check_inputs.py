@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from mrpro.data import KData, KNoise
-from mrpro.operators import SensitivityOp
+from mrpro.operators import LinearOperator, SensitivityOp
 
 from mrpro_lambda.checks import check_broadcast, check_tensor, check_type
+from mrpro_lambda.models.Model import Model
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.weighting.Weight import Weight
 
@@ -70,6 +71,33 @@ def check_noise(noise: KNoise | None, kdata: KData | None) -> None:
         raise ValueError(
             f'noise must have at least as many samples as the {n_coils} coils, got shape {tuple(noise.data.shape)}.'
         )
+
+
+def check_refusal(model: Model, kdata: KData, fourier_op: LinearOperator, *, combined: bool) -> None:
+    """Raise an error if a model can not reconstruct the acquisition of k-space data, before coil maps are calculated.
+
+    A model decides by operators and shapes, see `~mrpro_lambda.models.Model.refusal`. Here the coils have no maps but
+    the same sensitivity everywhere.
+
+    Parameters
+    ----------
+    model
+        Model.
+    kdata
+        k-space data.
+    fourier_op
+        Fourier operator.
+    combined
+        Whether there will be coil sensitivities, so that the image has one coil.
+    """
+    n_coils, size = kdata.data.shape[-4], kdata.header.recon_matrix.zyx
+    image = kdata.data.new_zeros(()).expand(*kdata.data.shape[:-4], 1 if combined else n_coils, *size)
+    acquisition_op = fourier_op
+    if combined:
+        uniform = kdata.data.new_full((1, n_coils, 1, 1, 1), n_coils**-0.5)
+        acquisition_op = fourier_op @ SensitivityOp(uniform.expand(1, n_coils, *size))
+    if (reason := model.refusal(kdata.data, acquisition_op, image)) is not None:
+        raise ValueError(f'The model can not reconstruct this acquisition: {reason}')
 
 
 def check_noise_std(noise_std: Any) -> float | None:  # noqa: ANN401

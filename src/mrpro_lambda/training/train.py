@@ -4,63 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, LambdaCallback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from mrpro.operators import LinearOperator
-from torch.utils.data import ConcatDataset, DataLoader, Sampler, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, default_collate
 
 from mrpro_lambda.datasets import Sample, SimulatedData
 from mrpro_lambda.dictionary import load_dictionary
 from mrpro_lambda.dictionary.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from mrpro_lambda.losses import Measured
-from mrpro_lambda.models import SplittingModel
 from mrpro_lambda.pretrained import save_weights
 from mrpro_lambda.progress import Progress
-from mrpro_lambda.recipes import SplittingRecipe
+from mrpro_lambda.training import AlternatingLoops, EndToEnd  # noqa: F401  found by their descriptions
 from mrpro_lambda.training.ModelModule import VALIDATION_LOSS, ModelModule
-from mrpro_lambda.training.train_splitting import train_splitting
 from mrpro_lambda.training.TrainingConfig import TrainingConfig
-
-
-class _Order(Sampler[int]):
-    """Random order of the images, another one in each epoch, that an interrupted training takes up where it was.
-
-    On several devices it goes on with the epoch that was interrupted, but not with the same images.
-    """
-
-    def __init__(self, data: SimulatedData, batch_size: int, seed: int, n_steps: int) -> None:
-        """Start after a number of steps."""
-        self.data = data
-        self.seed = seed
-        n_batches = max(1, len(data) // batch_size)
-        self.first_epoch = n_steps // n_batches
-        self.n_done = n_steps % n_batches * batch_size
-        self.set_epoch(self.first_epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw another order and new acquisitions. Lightning calls it before each epoch."""
-        self.data.set_epoch(epoch)
-
-    def __iter__(self) -> Iterator[int]:
-        """Iterate over the indices. Those of the first epoch that were used before the interruption come last."""
-        epoch = self.data.epoch
-        seed = np.random.SeedSequence((self.seed, epoch)).generate_state(1, np.uint64)
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(int(seed[0])))
-        return iter(order.roll(-self.n_done if epoch == self.first_epoch else 0).tolist())
-
-    def __len__(self) -> int:
-        """Get number of images."""
-        return len(self.data)
+from mrpro_lambda.training.TrainingProcedure import TrainingProcedure, TrainingTask
 
 
 class _CheckpointIO(TorchCheckpointIO):
@@ -136,6 +100,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
     """
     output = Path(output)
     last = find_checkpoint(output / 'last.ckpt', resume=resume)
+    procedure = TrainingProcedure.of(config.model)
+    procedure.check(config)
     module = ModelModule(
         config.model,
         filters=[load_dictionary(name).filters for name in config.dictionaries],
@@ -157,13 +123,8 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             raise ValueError(f'The model can not reconstruct this acquisition: {reason}')
         if module.loss is not None:
             _check_without_target(config, sample)
-    parameters = _parameters(config, data, validation_data)
-    splitting = isinstance(config.model, SplittingRecipe)
-    if splitting:
-        if module.loss is not None:
-            raise ValueError(f"A training with method = 'splitting' needs the targets, got loss = {config.loss!r}.")
-        parameters['max_steps'] = config.max_steps  # each loop has its part of them
-    n_steps = 0
+    parameters = _parameters(config, data, validation_data) | procedure.parameters(config)
+    n_steps = None
     if last is not None:
         n_steps = load_checkpoint(last, parameters)['global_step']
         if config.max_steps < n_steps:
@@ -180,38 +141,11 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
             f'There must be at least batch_size images for each device, got {len(data)} image(s) with repetitions for '
             f'batch_size = {config.batch_size} on {trainer.world_size} device(s).'
         )
-    if splitting and trainer.world_size > 1:
-        raise ValueError(f"A training with method = 'splitting' takes one device, got {trainer.world_size}.")
-    loader_options: dict[str, Any] = {
-        'num_workers': config.n_workers,
-        'persistent_workers': config.n_workers > 0,
-    }
-    loader = DataLoader(
-        data,
-        batch_size=config.batch_size,
-        sampler=_Order(data, config.batch_size, config.seed, n_steps),
-        drop_last=True,
-        **loader_options,
-    )
     validation_loader = DataLoader(validation_data, batch_size=1)
+    checkpoint = output / 'last.ckpt'
+    task = TrainingTask(config, module, data, validation_loader, trainer, checkpoint, n_steps, parameters, progress)
     try:
-        with warnings.catch_warnings():
-            if trainer.world_size == 1:  # `_Order` is resumable in its own way
-                warnings.filterwarnings('ignore', "You're resuming from a checkpoint that ended before the epoch ended")
-            if isinstance(config.model, SplittingRecipe) and isinstance(module.model, SplittingModel):
-                train_splitting(
-                    module.model,
-                    config.model,
-                    config,
-                    data,
-                    output / 'last.ckpt',
-                    parameters=parameters,
-                    resume=last is not None,
-                    device=trainer.strategy.root_device,
-                    progress=progress,
-                )
-            else:
-                trainer.fit(module, loader, validation_loader, ckpt_path=last, weights_only=True)
+        n_steps = procedure.run(task)
         validated = {'psnr', VALIDATION_LOSS} & trainer.callback_metrics.keys()
         if trainer.global_step % config.validation_interval or not validated:
             trainer.validate(module, validation_loader, verbose=False)  # of the weights that are stored
@@ -221,7 +155,7 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning would exit with 1
             raise KeyboardInterrupt from stop
         raise
-    card = {**config.card, 'steps': str(config.max_steps if splitting else trainer.global_step)}
+    card = {**config.card, 'steps': str(n_steps)}
     for key, value in trainer.callback_metrics.items():
         if key.startswith(('psnr', 'ssim', VALIDATION_LOSS)):
             card[key if key == VALIDATION_LOSS else f'validation_{key}'] = f'{float(value):.4f}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from torch.utils.data import default_collate
 from mrpro_lambda.data_terms import LeastSquares
 from mrpro_lambda.datasets import SimulatedData
 from mrpro_lambda.dictionary.checkpoint import load_checkpoint, save_checkpoint
-from mrpro_lambda.metrics import foreground_mask
+from mrpro_lambda.metrics import foreground_mask, relative_mse
 from mrpro_lambda.models import SplittingModel
 from mrpro_lambda.models.data_consistency import Measured
 from mrpro_lambda.nets import Discriminator, intensity
@@ -33,8 +33,8 @@ class TrainingImage(NamedTuple):
     """Initial image, shape `(1, coils=1, z, y, x)`."""
     target: torch.Tensor
     """True image."""
-    weight: torch.Tensor
-    """Weight of each pixel in the loss."""
+    mask: torch.Tensor
+    """Foreground."""
 
 
 def train_splitting(
@@ -48,6 +48,7 @@ def train_splitting(
     resume: bool = False,
     device: torch.device | str = 'cpu',
     progress: bool = True,
+    report: Callable[[int, dict[str, float]], None] | None = None,
 ) -> None:
     r"""Train the network of a `~mrpro_lambda.models.SplittingModel` in place [LIU2020]_.
 
@@ -86,6 +87,9 @@ def train_splitting(
         Device.
     progress
         Show a progress bar.
+    report
+        Called after each optimizer step with the number of steps that are done and the loss, the error relative to that
+        of the initial image, see `~mrpro_lambda.metrics.relative_mse`.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def train_splitting(
     """
     model.to(device)
     data.set_epoch(0)
-    images = [_training_image(data, i, model.image_dim, config.background_weight, device) for i in range(len(data))]
+    images = [_training_image(data, i, model.image_dim, device) for i in range(len(data))]
     generator = torch.Generator().manual_seed(config.seed)
     discriminator = Discriminator(generator=generator).to(device) if recipe.network == 'gan' else None
     optimizer = torch.optim.Adam(model.net.parameters(), config.learning_rate)
@@ -115,7 +119,10 @@ def train_splitting(
         with torch.no_grad():
             x = torch.cat([model.start(image.measured, image.initial_image) for image in images])
         dual, first = torch.zeros_like(x), 0
-    target, weight = torch.cat([i.target for i in images]), torch.cat([i.weight for i in images])
+    initial, target, mask = (
+        torch.cat([getattr(i, name) for i in images]) for name in ('initial_image', 'target', 'mask')
+    )
+    weight = torch.where(mask, 1.0, config.background_weight)
     bounds = [config.max_steps * loop // recipe.n_loops for loop in range(recipe.n_loops + 1)]
     with Progress(config.max_steps, 'Training', show=progress, start=bounds[first]) as shown:
         for loop in range(first, recipe.n_loops):
@@ -144,7 +151,12 @@ def train_splitting(
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.net.parameters(), 1.0)
                 optimizer.step()
-                shown.update(1, {'loss': f'{float(error.detach()):.4g}'})
+                relative = relative_mse(
+                    estimate.detach(), target[chosen], initial[chosen], config.background_weight, mask=mask[chosen]
+                )
+                shown.update(1, {'loss': f'{float(relative):.4g}'})
+                if report is not None:
+                    report(step + 1, {'loss': float(relative)})
             for part in torch.arange(len(images), device=device).split(config.batch_size):
                 x[part] = _descended(model, recipe, x[part], z[part] - dual[part], target[part], weight[part])
             dual = dual + x - z
@@ -161,17 +173,13 @@ def train_splitting(
             )
 
 
-def _training_image(
-    data: SimulatedData, index: int, dim: tuple[int, ...], background_weight: float, device: torch.device | str
-) -> TrainingImage:
+def _training_image(data: SimulatedData, index: int, dim: tuple[int, ...], device: torch.device | str) -> TrainingImage:
     """Return an image with its acquisition in units in which its intensity is 1."""
     sample = default_collate([data[index]])
     s = intensity(sample.initial_image, dim)
-    weight = torch.where(foreground_mask(sample.img), 1.0, background_weight)
+    mask = foreground_mask(sample.img)
     measured = Measured((sample.data / s).to(device), LeastSquares(sample.acquisition_op().to(device)))
-    return TrainingImage(
-        measured, (sample.initial_image / s).to(device), (sample.img / s).to(device), weight.to(device)
-    )
+    return TrainingImage(measured, (sample.initial_image / s).to(device), (sample.img / s).to(device), mask.to(device))
 
 
 def _descended(
