@@ -120,7 +120,23 @@ class PoissonCounts(DataTerm):
                 UserWarning,
                 stacklevel=2,
             )
+        return self.post_log(counts, smallest=smallest)
+
+    def post_log(self, counts: torch.Tensor, *, smallest: float = 0.1) -> torch.Tensor:
+        """Return the post-log data of counts without the checks of `from_counts`."""
         return -(counts.clamp_min(smallest) / self.n_photons).log() / self.attenuation
+
+    def with_photons(self, factor: float) -> PoissonCounts:
+        """Return the data term of a scan with more or fewer photons.
+
+        Parameters
+        ----------
+        factor
+            What the number of photons is multiplied with.
+        """
+        term = PoissonCounts(self.acquisition_op, n_photons=factor * self.n_photons, attenuation=self.attenuation)
+        term._norms = self._norms  # those of the operator
+        return term
 
     def draw(self, img: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw the counts of an image.

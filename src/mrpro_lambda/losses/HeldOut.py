@@ -63,6 +63,7 @@ class HeldOut(ScanLoss):
         With all of the measured band sampled, a reconstruction without some samples has another task than one with all
         of them: it fills gaps, where in use there is noise alone.
         """
+        super().check(measured)
         if measured.complete:
             raise ValueError(
                 'HeldOut needs an undersampled acquisition, but all of the measured band was sampled, in data of shape '

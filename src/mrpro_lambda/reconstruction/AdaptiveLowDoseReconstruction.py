@@ -144,7 +144,9 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         ValueError
             If the data are not those of the scan, not finite, or not post-log.
         """
-        found = self.model.solve(data, self.data_term, self.initial_image(data), progress=progress)
+        found = self.model.solve(
+            data, self.data_term, self.initial_image(data), initial=self.initial_image, progress=progress
+        )
         if found.solution is not None:
             warn_of_tolerance(found.solution, self.model.solver.tolerance, stacklevel=3)
         return found
