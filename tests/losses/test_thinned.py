@@ -87,6 +87,14 @@ def test_parts_are_independent_poisson_scans() -> None:
     assert covariance.mean().abs() < 5 / (400 * 42) ** 0.5
 
 
+def test_gradient_where_no_photon_is_held_out() -> None:
+    """That of the mean deviance."""
+    factor = torch.ones((), dtype=torch.float64, requires_grad=True)
+    loss = Thinned(0.999)(lambda *_: factor * response(), measured(0), torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(loss, factor)
+    assert bool(gradient.isfinite())
+
+
 def test_same_seed_same_loss() -> None:
     scan = measured(0)
     first, again, other = (Thinned()(shrunk, scan, torch.Generator().manual_seed(i)) for i in (7, 7, 8))

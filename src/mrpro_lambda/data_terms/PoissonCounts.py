@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from functools import cached_property
@@ -134,8 +135,9 @@ class PoissonCounts(DataTerm):
         factor
             What the number of photons is multiplied with.
         """
-        term = PoissonCounts(self.acquisition_op, n_photons=factor * self.n_photons, attenuation=self.attenuation)
-        term._norms = self._norms  # those of the operator
+        term = copy.copy(self)
+        term.__dict__.pop('double', None)
+        term.n_photons = factor * self.n_photons
         return term
 
     def draw(self, img: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -78,7 +78,7 @@ class HeldOut(ScanLoss):
 
     def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
         """Return the loss."""
-        data, acquisition_op, noise_std, sampled, _ = measured
+        data, acquisition_op, noise_std, sampled = measured[:4]
         kept = self.kept(measured, generator)
         weight = sampled * (1 - kept)
         img = reconstruct(kept * data, kept * acquisition_op, noise_std)

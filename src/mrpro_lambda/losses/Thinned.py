@@ -70,4 +70,5 @@ class Thinned(ScanLoss):
         seen, held = term.with_photons(self.fraction), counts - kept
         img = reconstruct(seen.post_log(kept), seen, self.fraction**-0.5 * measured.noise_std)
         expected = (1 - self.fraction) * term.counts(term.acquisition_op(img)[0])
-        return measured.mean(2 * (expected - held + torch.xlogy(held, held / expected)))
+        logarithms = torch.xlogy(held, held) - torch.xlogy(held, expected)  # without a derivative of 0 / 0
+        return measured.mean(2 * (expected - held + logarithms))

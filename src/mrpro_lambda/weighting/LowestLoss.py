@@ -32,7 +32,7 @@ class LowestLoss(Weight):
         low: float = 2e-3,
         high: float = 0.5,
         n_weights: int = 9,
-        n_iterations: int = 100,
+        n_iterations: int = 30,
         seed: int = 0,
     ) -> None:
         r"""Initialize the weight.
@@ -46,7 +46,7 @@ class LowestLoss(Weight):
         n_weights
             Number of weights, at least 3.
         n_iterations
-            Iterations of each solve, after those of a fit without gradient, see `fit_weight`.
+            Iterations of each solve, after 100 others, or 16 where a Fourier solve is exact.
         seed
             Seed of what the loss draws.
 
