@@ -108,21 +108,21 @@ def test_minimizer_is_that_of_scipy(cls: SolverClass, seed: int) -> None:
     assert bool((solution.img == 0).any())  # the constraint is active
 
 
-@pytest.mark.parametrize(('cls', 'options'), [(cls, options) for cls in SOLVERS for options in ({}, cls.examples())])
+@counting_solvers
+@pytest.mark.parametrize('default', [True, False])
 @pytest.mark.parametrize(
     'regularizer',
     [TV, TotalVariation((-2, -1), isotropic=True), Regularizer(GradientOp((-2, -1)), HuberNorm(0.01))],
     ids=['total variation', 'isotropic', 'smoothed'],
 )
-def test_gap_is_an_upper_bound_and_vanishes(
-    cls: SolverClass, regularizer: Regularizer, options: dict[str, float]
-) -> None:
+def test_gap_is_an_upper_bound_and_vanishes(cls: SolverClass, regularizer: Regularizer, default: bool) -> None:
     """From the first iterate on, with each of the bounds; no largest value of the image is assumed."""
     case = scan_case(regularizer=regularizer)
     if cls.refusal(regularizer) is not None:
         pytest.skip(f'{cls.__name__} refuses it.')
     smallest = PD3O(regularizer, n_iterations=1500).solve(*case[1:])
     assert smallest.relative_gap < 1e-3
+    options = {} if default else cls.examples()
     iteration = cls(regularizer, n_iterations=1, **options).iteration(case.problem)
     state = iteration.owned(iteration.init())
     lowest = smallest.objective.item() - smallest.gap.item()

@@ -108,9 +108,9 @@ def _ray_bound(acquisition_op: RayTransformOp, gram: LinearOperator, img: torch.
     key = (img.ndim, img.dtype, img.device)
     if key not in bounds:
         shape = acquisition_op.image_shape
-        middle = tuple(n // 2 for n in shape)
+        middle = [n // 2 for n in shape]
         impulse = img.new_zeros((*(1,) * (img.ndim - 2), *shape))
-        impulse[(..., *middle)] = 1
+        impulse[..., middle[0], middle[1]] = 1
         kernel = gram(impulse)[0].roll([-n for n in middle], (-2, -1))
         density = torch.fft.fft2(kernel.to(torch.complex128)).real.clamp_min(0)
         density = density + 0.01 * density.amax()

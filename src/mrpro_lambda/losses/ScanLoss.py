@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_type
-from mrpro_lambda.data_terms import DataTerm, PoissonCounts
+from mrpro_lambda.data_terms import PoissonCounts
 from mrpro_lambda.operators.acquisition_factors import without_coil_maps
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
@@ -24,8 +24,9 @@ _WIDTH = 2.0
 _SMALLEST_DENSITY = 0.02
 """Smallest density, of a sample that is alone within two times this distance."""
 
-Reconstruct = Callable[[torch.Tensor, LinearOperator | DataTerm, torch.Tensor], torch.Tensor]
-"""Reconstruction, from data, acquisition and standard deviation of the noise of a sample to the image."""
+Reconstruct = Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]
+"""Reconstruction, from data, acquisition operator (or data term of counts) and standard deviation of the noise of a
+sample to the image."""
 
 
 class Measured(NamedTuple):

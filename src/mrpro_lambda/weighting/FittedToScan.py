@@ -188,7 +188,7 @@ class FittedToScan(Weight):
                 return WeightChoice(one.lambda_map, report | {'taken': 'one weight'})
             return WeightChoice(weight(scan).detach(), report)
 
-    def _start(self, scan: Scan, scale: float) -> Weight:
+    def _start(self, scan: Scan, scale: float = 0.25) -> Weight:
         """Return a weight to begin with, in the precision of the scan and on its device."""
         regularizer, img = scan.solver.regularizer, scan.initial_image
         weight: Weight

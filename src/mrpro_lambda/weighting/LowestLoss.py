@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
@@ -95,7 +96,7 @@ class LowestLoss(Weight):
             If the weight is at an end of those tried.
         """
         task = ScanTask(scan, self.loss, self.n_iterations)
-        factors = torch.logspace(*torch.tensor([self.low, self.high]).log10().tolist(), self.n_weights).double()
+        factors = torch.logspace(math.log10(self.low), math.log10(self.high), self.n_weights, dtype=torch.float64)
         losses = [task.compare(NoiseWeight(factor), self.seed) for factor in factors.tolist()]
         mean = torch.tensor(losses, dtype=torch.float64).mean(1)
         factor = vertex(factors, mean).item()
