@@ -1,14 +1,17 @@
 """Image quality of TV-Lambda for low-dose computed tomography, on objects that were not used in training.
 
 The scans are simulated: parallel rays, Poisson noise. Filtered back projection with a Hann window, total variation with
-one weight c * sigma for all images (tuned on training images) and with the best weight for the image (chosen with the
-truth), and TV-Lambda, all of them with PD3O and the same number of iterations.
+one weight c * sigma for all images (tuned on training images), with the weight that the counts of the scan choose
+(`LowestLoss`), and with the best weight for the image (chosen with the truth); a map that is fitted to the scan, and
+TV-Lambda, all of them with the same number of iterations.
 
     python benchmarks/low_dose.py --data-root DIR --model ct-tv --output FILE.pt --figure FILE.png
-    python benchmarks/low_dose.py --large 1000
+    python benchmarks/low_dose.py --large 250
+    python benchmarks/low_dose.py --large 1000 --astra
 
 Test images are slices of `ct-heads/CT_AVM.nii.gz`, an angiography, and the CT slices that the package pydicom has among
-its test files. The last form measures time and memory for 362 x 362 pixels, 513 bins and a number of angles.
+its test files. The last forms measure time and memory for 362 x 362 pixels, 513 bins and a number of angles, with the
+sparse matrix and with the ASTRA toolbox.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import argparse
 import math
 import resource
 import time
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,11 +32,11 @@ from mrpro_lambda.data_terms import PoissonCounts
 from mrpro_lambda.datasets import ImageSource, LowDoseParallelBeam, LowDoseSample, SimulatedScans, read_images
 from mrpro_lambda.metrics import nrmse, psnr, ssim
 from mrpro_lambda.models import LambdaMapModel
-from mrpro_lambda.operators import ParallelBeam, RayTransformOp, filtered_back_projection
+from mrpro_lambda.operators import AstraRayTransformOp, ParallelBeam, RayTransformOp, filtered_back_projection
 from mrpro_lambda.oracle import best_weight
 from mrpro_lambda.pretrained import list_pretrained, load_pretrained, load_weights
 from mrpro_lambda.recipes import LowDoseRecipe
-from mrpro_lambda.weighting import NoiseWeight
+from mrpro_lambda.weighting import FittedToScan, LowestLoss, NoiseWeight, Weight
 from PIL import Image
 from torch.utils.data import default_collate
 
@@ -90,6 +94,27 @@ def scalar_results(sample: LowDoseSample, n_iterations: int) -> tuple[torch.Tens
     return torch.stack([measure(img, sample.img) for img in found]), found
 
 
+def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> torch.Tensor:
+    """Return images whose weights are chosen by the counts of each scan alone."""
+    found = []
+    solver = LowDoseRecipe().build().solver.replace(n_iterations=n_iterations)
+    for i in range(len(sample.img)):
+        one = LowDoseSample(*(x[i : i + 1] for x in sample))
+        term = one.acquisition_op()
+        if not isinstance(term.acquisition_op, RayTransformOp):
+            raise TypeError(f'The scan needs a RayTransformOp, got {type(term.acquisition_op).__name__}.')
+        initial = partial(filtered_back_projection, ray_transform_op=term.acquisition_op, cutoff=0.641)
+        start = time.process_time()
+        model = LambdaMapModel(weight, solver)
+        result = model.solve(one.data, term, one.initial_image, one.noise_std, initial=initial)
+        report = result.report or {}
+        note = report.get('taken', report.get('factor'))
+        quality = psnr(result.img, one.img).item()
+        print(f'{type(weight).__name__} {i}: {quality:.2f} dB, {time.process_time() - start:.0f} s, {note}', flush=True)
+        found.append(result.img)
+    return torch.cat(found)
+
+
 def row(name: str, values: torch.Tensor, *, signed: bool = False) -> str:
     """Return a row of a table: means with standard errors."""
     error = values.std(0) / math.sqrt(len(values))
@@ -98,14 +123,14 @@ def row(name: str, values: torch.Tensor, *, signed: bool = False) -> str:
     return f'| {name} | ' + ' | '.join(f'{m:{sign}.{d}f} ({e:.{d}f})' for m, e, d in pairs) + ' |'
 
 
-def large(n_angles: int, n_iterations: int) -> None:
+def large(n_angles: int, n_iterations: int, *, astra: bool) -> None:
     """Print time of one core and memory for images of 362 x 362 pixels."""
     size, width = 362, 0.26 / 362
     torch.set_num_threads(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     times = [time.process_time()]
     geometry = ParallelBeam.half_turn(n_angles, 513, math.sqrt(2) * 0.26 / 513)
-    operator = RayTransformOp(geometry, (size, size), width)
+    operator = (AstraRayTransformOp if astra else RayTransformOp)(geometry, (size, size), width)
     times.append(time.process_time())
     y, x = torch.meshgrid(*(torch.linspace(-1, 1, size),) * 2, indexing='ij')
     img = 0.2 * ((x / 0.7).hypot(y / 0.9) < 1) + 0.3 * ((x - 0.2).hypot(y) < 0.2)
@@ -113,6 +138,7 @@ def large(n_angles: int, n_iterations: int) -> None:
     term = PoissonCounts(operator)
     data = term.from_counts(term.draw(target, torch.Generator().manual_seed(0)))
     _ = operator.norm_squared_bound
+    term.circulant_bound(target, ())
     times.append(time.process_time())
     initial = filtered_back_projection(data, operator, cutoff=0.641).clamp_min(0)
     times.append(time.process_time())
@@ -152,16 +178,27 @@ def main() -> None:
     parser.add_argument('--size', type=int, default=96)
     parser.add_argument('--angles', type=int, default=60)
     parser.add_argument('--photons', type=float, default=4096)
-    parser.add_argument('--iterations', type=int, default=600)
+    parser.add_argument('--iterations', type=int, default=150)
+    parser.add_argument('--train', action='store_true', help='fit to training images, to choose settings')
+    parser.add_argument('--fit-steps', type=int, default=100, help='steps of a fit to the scan, 0 for none')
+    parser.add_argument('--fit-rate', type=float, default=1e-2)
     parser.add_argument('--large', type=int, metavar='ANGLES')
+    parser.add_argument('--astra', action='store_true')
     args = parser.parse_args()
     if args.large is not None:
-        large(args.large, 20)
+        large(args.large, 20, astra=args.astra)
         return
     if args.data_root is None or args.output is None:
         parser.error('--data-root and --output are needed without --large')
     torch.set_num_threads(1)
     settings = args.angles, args.photons, args.size
+    fitted = FittedToScan(n_steps=args.fit_steps, learning_rate=args.fit_rate) if args.fit_steps else None
+    if args.train:
+        tuning = simulate(images(args.data_root, args.size, test=False), *settings, seed=5000)
+        of_the_scan(tuning, LowestLoss(), args.iterations)
+        if fitted is not None:
+            of_the_scan(tuning, fitted, args.iterations)
+        return
     sample = simulate(images(args.data_root, args.size, test=True), *settings, seed=1000)
     if args.output.exists():
         kept = torch.load(args.output)
@@ -180,6 +217,14 @@ def main() -> None:
         'scalar TV, tuned': kept['test'][tuned],
         'scalar TV, oracle': oracle,
     }
+    rules: dict[str, Weight] = {'scalar TV, chosen by the scan': LowestLoss()}
+    if fitted is not None:
+        rules['map fitted to the scan'] = fitted
+    for name, rule in rules.items():
+        if name not in kept:
+            kept[name] = of_the_scan(sample, rule, args.iterations)
+            torch.save(kept, args.output)
+        results[name] = measure(kept[name], sample.img)
     columns = {'filtered back projection': sample.initial_image, 'scalar TV, tuned': kept['images'][tuned]}
     lambda_map = None
     if args.model is not None:
@@ -193,9 +238,11 @@ def main() -> None:
     print('| | ' + ' | '.join(METRICS) + ' |\n' + '|---' * (len(METRICS) + 1) + '|')
     for name, values in results.items():
         print(row(name, values))
-    if lambda_map is not None:
+    for method in [name for name in results if name not in ('filtered back projection', 'scalar TV, oracle')]:
         for name in ('scalar TV, tuned', 'scalar TV, oracle'):
-            print(row(f'gain over {name}', results['TV-Lambda'] - results[name], signed=True))
+            if method != name:
+                print(row(f'{method}: gain over {name}', results[method] - results[name], signed=True))
+    if lambda_map is not None:
         for i, name in enumerate(DICOM):
             line = ', '.join(f'{key} {values[i, 0]:.2f}' for key, values in results.items())
             print(f'{name}: {line} dB')

@@ -21,8 +21,8 @@ LAYERS: dict[str, set[str]] = {
     'operators': {'checks'},
     'norms': {'checks', 'operators'},
     'functionals': {'checks', 'operators', 'norms'},
-    'losses': {'checks', 'operators'},
     'data_terms': {'checks', 'operators'},
+    'losses': {'checks', 'operators', 'data_terms'},
     'nets': {'checks'},
     'metrics': {'checks'},
     'oracle': {'checks'},
@@ -132,8 +132,8 @@ MRPRO: dict[str, set[str]] = {
     'operators': {'mrpro.operators', 'mrpro.utils'},
     'norms': set(),
     'functionals': {'mrpro.operators'},
-    'losses': {'mrpro.operators'},
     'data_terms': {'mrpro.operators'},
+    'losses': {'mrpro.operators'},
     'nets': set(),
     'metrics': {'mrpro.operators'},
     'oracle': set(),
@@ -165,11 +165,11 @@ THIRD_PARTY: dict[str, set[str]] = {
     'checks': set(),
     'progress': {'tqdm'},
     'array_files': {'numpy'},
-    'operators': {'pywt'},
+    'operators': {'astra', 'pywt'},
     'norms': set(),
     'functionals': set(),
-    'losses': set(),
     'data_terms': set(),
+    'losses': set(),
     'nets': set(),
     'metrics': {'scipy', 'skimage'},
     'oracle': set(),
@@ -199,7 +199,10 @@ EVERYWHERE = {'torch', 'einops'}
 
 # Optional packages that are heavy to import, and the module that imports lightning: only these may be imported inside a
 # function.
-OPTIONAL = {'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'shtab', 'mrpro_lambda.training.train'}
+OPTIONAL = {'astra', 'matplotlib', 'lightning', 'skimage', 'dipy', 'nibabel', 'shtab', 'mrpro_lambda.training.train'}
+
+# Packages that are installed by another name.
+DISTRIBUTIONS = {'PIL': 'pillow', 'astra': 'astra-toolbox', 'pywt': 'PyWavelets', 'skimage': 'scikit-image'}
 
 # The only file that may use private names of other packages, which are those of mrpro; and the names that are private
 # by their spelling only.
@@ -290,7 +293,9 @@ def undeclared_packages(sources: Sources, project: dict[str, Any]) -> list[str]:
     errors = set()
     for path, target in all_imports(sources):
         package = target.split('.')[0]
-        name = {'skimage': 'scikit-image', 'pywt': 'PyWavelets', 'PIL': 'pillow'}.get(package, package)
+        name = {'skimage': 'scikit-image', 'pywt': 'PyWavelets', 'PIL': 'pillow', 'astra': 'astra-toolbox'}.get(
+            package, package
+        )
         declared = required | extras if package in OPTIONAL else required
         if package not in {PACKAGE, *sys.stdlib_module_names} and name not in declared:
             errors.add(f'{path}: {name} is not declared')

@@ -19,6 +19,7 @@ from mrpro_lambda.solvers import (
     CheckpointedBackward,
     FullBackward,
     ImplicitBackward,
+    PreconditionedPDHG,
     TruncatedBackward,
 )
 
@@ -145,9 +146,10 @@ def test_gradient_of_a_map_that_broadcasts_is_the_sum(cls: SolverClass, name: st
 
 @pytest.fixture
 def fixed_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ADMM's penalty depends on the map and is not differentiated, as the minimizer does not depend on it."""
-    module = importlib.import_module(ADMM.__module__)
-    monkeypatch.setattr(module, '_dual_to_primal_ratio', lambda *_: torch.full((1,) * 5, 0.3, dtype=torch.float64))
+    """Penalties depend on the map and are not differentiated, as the minimizer does not depend on them."""
+    for cls in (ADMM, PreconditionedPDHG):
+        module = importlib.import_module(cls.__module__)
+        monkeypatch.setattr(module, 'dual_to_primal_ratio', lambda *_: torch.full((1,) * 5, 0.3, dtype=torch.float64))
 
 
 TV_IN_TIME = TotalVariation((-5, -2, -1))

@@ -6,10 +6,17 @@ import pytest
 import torch
 from mrpro.operators import EinsumOp, IdentityOp, LinearOperator, SensitivityOp, ZeroPadOp
 from mrpro.utils import RandomGenerator
-from mrpro_lambda.data_terms.circulant_bound import _sampling_density
+from mrpro_lambda.data_terms.circulant_bound import _sampling_density, circulant_bound
 from mrpro_lambda.data_terms.gram_norm import gram_norm
 from mrpro_lambda.datasets.radial_acquisition_op import radial_acquisition_op
-from mrpro_lambda.operators import CartesianAcquisitionOp, ToeplitzGramOp, gram_operator
+from mrpro_lambda.operators import (
+    CartesianAcquisitionOp,
+    FanBeam,
+    ParallelBeam,
+    RayTransformOp,
+    ToeplitzGramOp,
+    gram_operator,
+)
 from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.regularizers import TotalVariation
 from mrpro_lambda.solvers import FISTA, Problem
@@ -211,3 +218,23 @@ def test_weakly_sampled_frequencies_do_not_rule_the_bound() -> None:
     exact = _sampling_density(gram_operator(non_cartesian[0]), problem.rhs, bound.dim)
     torch.testing.assert_close(density, exact + 0.1 * exact.max())
     assert float(bound.factor) < 2
+
+
+@pytest.mark.parametrize('fan', [False, True])
+@pytest.mark.parametrize('n_angles', [5, 40])
+def test_circulant_bound_of_a_ray_transform(n_angles: int, fan: bool) -> None:
+    """Its symbol is even, and all eigenvalues of the difference to the Gram operator are positive."""
+    n = 14
+    turn = torch.arange(n_angles, dtype=torch.float64) / n_angles
+    geometry = FanBeam(2 * torch.pi * turn, 25, 1.4, 30.0, 10.0) if fan else ParallelBeam(torch.pi * turn, 19, 1.1)
+    op = RayTransformOp(geometry, (n, n + 1), 1.0).double()
+    img = torch.zeros(1, 1, 1, n, n + 1, dtype=torch.float64)
+    bound = circulant_bound(op, op.gram, img, (-2, -1))
+    assert circulant_bound(op, op.gram, img, ()) is bound
+    assert bound.density.amin() > 0
+    impulses = torch.eye(n * (n + 1)).double().reshape(-1, 1, 1, n, n + 1)
+    matrix = op.gram(impulses)[0].reshape(n * (n + 1), -1)
+    applied = torch.fft.ifft2(torch.fft.fft2(impulses) * bound.transfer)
+    assert applied.imag.abs().max() < 1e-9 * applied.abs().max()
+    values = torch.linalg.eigvals(torch.linalg.solve(applied.real.reshape(n * (n + 1), -1), matrix)).real
+    assert 0.8 < values.max() < 1

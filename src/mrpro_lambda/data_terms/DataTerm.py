@@ -8,6 +8,8 @@ from typing import Self
 import torch
 from mrpro.operators import LinearOperator
 
+from mrpro_lambda.data_terms.circulant_bound import CirculantBound
+
 
 class DataTerm(ABC):
     r"""What is measured: a convex function :math:`f(A x; y)` of the data of an image.
@@ -78,6 +80,38 @@ class DataTerm(ABC):
     @abstractmethod
     def slope(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         """Return the derivative of `value` with respect to the response."""
+
+    @abstractmethod
+    def model_slope(self, response: torch.Tensor) -> torch.Tensor:
+        """Return :math:`h'` at a response, the part of the slope that does not depend on the data."""
+
+    @abstractmethod
+    def response(self, model_slope: torch.Tensor) -> torch.Tensor:
+        """Return where :math:`h'` has values, the inverse of `model_slope`; next to the closest one it can have."""
+
+    @abstractmethod
+    def prox_conjugate(self, dual: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor:
+        r"""Return the proximal map of :math:`\sigma h^*`: :math:`p = h'(t)` where :math:`p + \sigma t = v`.
+
+        Parameters
+        ----------
+        dual
+            Dual variable :math:`v`, shape of the data.
+        step
+            Step :math:`\sigma`, a number or one for each image.
+        """
+
+    @abstractmethod
+    def prox_derivative(self, projected: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor | float:
+        """Return the derivative of `prox_conjugate` where its value is `projected`."""
+
+    @abstractmethod
+    def sample_curvature(self, data: torch.Tensor) -> torch.Tensor | float:
+        """Return what :math:`h''` is for most samples, one for each image: a scale for steps, and no bound."""
+
+    @abstractmethod
+    def circulant_bound(self, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:
+        """Return a circulant upper bound of :math:`A^H A`, see `~mrpro_lambda.data_terms.circulant_bound`."""
 
     def weight_unit(self, data: torch.Tensor, img: torch.Tensor) -> torch.Tensor | float:  # noqa: ARG002
         """Return the unit of weights, with which they suit the term as they would suit least squares with a norm of 1.

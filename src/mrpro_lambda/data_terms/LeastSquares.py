@@ -89,6 +89,26 @@ class LeastSquares(DataTerm):
         """Return :math:`A x - y`."""
         return response - data
 
+    def model_slope(self, response: torch.Tensor) -> torch.Tensor:
+        """Return :math:`A x`."""
+        return response
+
+    def response(self, model_slope: torch.Tensor) -> torch.Tensor:
+        """Return the same."""
+        return model_slope
+
+    def prox_conjugate(self, dual: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor:
+        r"""Return :math:`v / (1 + \sigma)`."""
+        return dual / (1 + step)
+
+    def prox_derivative(self, projected: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor | float:  # noqa: ARG002
+        r"""Return :math:`1 / (1 + \sigma)`."""
+        return 1 / (1 + step)
+
+    def sample_curvature(self, data: torch.Tensor) -> float:  # noqa: ARG002
+        """Return 1."""
+        return 1.0
+
     @torch.no_grad()
     def data_shape(self, img: torch.Tensor) -> tuple[int, ...]:
         """Return the shape of the data of an image."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import warnings
 from functools import cached_property
 from typing import Self
@@ -10,6 +12,7 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_tensor, check_type
+from mrpro_lambda.data_terms.circulant_bound import CirculantBound, circulant_bound
 from mrpro_lambda.data_terms.DataTerm import DataTerm
 from mrpro_lambda.data_terms.gram_norm import gram_norm
 from mrpro_lambda.data_terms.LeastSquares import double_module
@@ -17,6 +20,8 @@ from mrpro_lambda.operators.RayTransformOp import RayTransformOp
 
 _LARGEST = 60.0
 r"""Largest :math:`\mu y`: a count of 0.1 of :math:`10^{25}` photons."""
+_NEWTON_STEPS = 6
+"""Steps to double precision: the fifth has 1e-10 where the convergence is slowest."""
 
 
 class PoissonCounts(DataTerm):
@@ -116,7 +121,24 @@ class PoissonCounts(DataTerm):
                 UserWarning,
                 stacklevel=2,
             )
+        return self.post_log(counts, smallest=smallest)
+
+    def post_log(self, counts: torch.Tensor, *, smallest: float = 0.1) -> torch.Tensor:
+        """Return the post-log data of counts without the checks of `from_counts`."""
         return -(counts.clamp_min(smallest) / self.n_photons).log() / self.attenuation
+
+    def with_photons(self, factor: float) -> PoissonCounts:
+        """Return the data term of a scan with more or fewer photons.
+
+        Parameters
+        ----------
+        factor
+            What the number of photons is multiplied with.
+        """
+        term = copy.copy(self)
+        term.__dict__.pop('double', None)
+        term.n_photons = factor * self.n_photons
+        return term
 
     def draw(self, img: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw the counts of an image.
@@ -175,10 +197,8 @@ class PoissonCounts(DataTerm):
         :math:`y`, so that it does not depend on how many rays pass the object by.
         """
         self.check_data(data)
-        weight = data.detach().clamp_min(0) + torch.finfo(data.dtype).tiny
-        axes = (-4, -3, -2, -1)
-        mean = (weight * self.counts(data.detach())).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True)
-        return self.attenuation**2 * mean * self.norm(img).to(mean.dtype)
+        curvature = self.sample_curvature(data)
+        return curvature * self.norm(img).to(curvature.dtype)
 
     def noise_std(self, data: torch.Tensor, img: torch.Tensor) -> torch.Tensor:
         """Return the noise of the counts in units of the image, one over the root of the unit of weights."""
@@ -202,6 +222,49 @@ class PoissonCounts(DataTerm):
     def slope(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         r"""Return :math:`\mu N_0 (e^{-\mu y} - e^{-\mu A x})`."""
         return -self.attenuation * self.counts(data) * (self.attenuation * (data - response)).expm1()
+
+    def model_slope(self, response: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`-\mu N_0 e^{-\mu A x}`."""
+        return -self.attenuation * self.counts(response)
+
+    def response(self, model_slope: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`-\ln(-p / \mu N_0) / \mu`, at a slope that is not negative that of hardly any photon."""
+        transmission = (-model_slope / (self.attenuation * self.n_photons)).clamp_min(math.exp(-_LARGEST))
+        return -transmission.log() / self.attenuation
+
+    def prox_conjugate(self, dual: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor:
+        r"""Return :math:`-\sigma w / \mu` where :math:`w + \ln w = \ln(\mu^2 N_0 / \sigma) - \mu v / \sigma`.
+
+        The logarithm :math:`u` of :math:`w` is found by Newton's method for :math:`e^u + u`, which is convex: from
+        above it falls to the root.
+        """
+        mu = self.attenuation
+        scale = torch.as_tensor(step, dtype=dual.dtype, device=dual.device)
+        with torch.no_grad():
+            right = (mu**2 * self.n_photons / scale).log().to(dual.dtype) - mu * dual / scale
+            u = torch.where(right > 1, right.clamp_min(1).log(), right)
+            for _ in range(_NEWTON_STEPS):
+                w = u.exp()
+                u = u - (w + u - right) / (1 + w)
+            found = -scale / mu * u.exp()
+        if not (torch.is_grad_enabled() and dual.requires_grad):
+            return found
+        return found + self.prox_derivative(found, step) * (dual - dual.detach())
+
+    def prox_derivative(self, projected: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor:
+        r"""Return :math:`h'' / (h'' + \sigma)` with :math:`h'' = -\mu p`."""
+        return projected / (projected - step / self.attenuation)
+
+    def sample_curvature(self, data: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`\mu^2 \bar n` with the mean count of the rays through the object, see `weight_unit`."""
+        weight = data.detach().clamp_min(0) + torch.finfo(data.dtype).tiny
+        axes = (-4, -3, -2, -1)
+        mean = (weight * self.counts(data.detach())).sum(axes, keepdim=True) / weight.sum(axes, keepdim=True)
+        return self.attenuation**2 * mean
+
+    def circulant_bound(self, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:
+        """Return a circulant upper bound of :math:`A^T A`, not of the curvature."""
+        return circulant_bound(self.acquisition_op, self.acquisition_op.gram, img, coupled_dim)
 
     @property
     def coupled_dim(self) -> tuple[int, ...] | None:

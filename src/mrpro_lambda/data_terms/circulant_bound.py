@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from mrpro.operators import LinearOperator
@@ -13,6 +14,12 @@ from mrpro_lambda.operators.acquisition_factors import without_sensitivities
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.largest_of_images import largest_of_images
+from mrpro_lambda.operators.RayTransformOp import RayTransformOp
+
+_RAY_STEPS, _RAY_MARGIN = 40, 0.1
+"""Steps of the method of Lanczos for a ray transform, and by how much the largest eigenvalue may be above its value."""
+_RAY_BOUNDS: WeakKeyDictionary[RayTransformOp, dict[tuple, CirculantBound]] = WeakKeyDictionary()
+"""Those of operators that are there: data terms come and go with the counts."""
 
 
 class CirculantBound(NamedTuple):
@@ -54,6 +61,11 @@ def circulant_bound(
     smallest factor that makes it a bound, estimated by the method of Lanczos. Images that the regularizer does not
     couple have bounds of their own.
 
+    For a ray transform it is that of the responses to an impulse in the middle, of lags up to half an image [STR1986]_,
+    with 1 % of its largest value more at all frequencies. Its factor follows from 40 steps of the method of Lanczos
+    from a random start and is an upper bound but for a probability of :math:`1.65 \sqrt{n} e^{-25}` with :math:`n`
+    pixels [KUC1992]_, 1e-8 for 362 x 362.
+
     Parameters
     ----------
     acquisition_op, gram
@@ -67,7 +79,13 @@ def circulant_bound(
     ----------
     .. [CHA1988] Chan T (1988) An optimal circulant preconditioner for Toeplitz systems. SIAM J Sci Stat Comput 9(4)
        https://doi.org/10.1137/0909051
+    .. [KUC1992] Kuczyński J, Woźniakowski H (1992) Estimating the largest eigenvalue by the power and Lanczos
+       algorithms with a random start. SIAM J Matrix Anal Appl 13(4) https://doi.org/10.1137/0613066
+    .. [STR1986] Strang G (1986) A proposal for Toeplitz matrix calculations. Stud Appl Math 74(2)
+       https://doi.org/10.1002/sapm1986742171
     """
+    if isinstance(acquisition_op, RayTransformOp):
+        return _ray_bound(acquisition_op, gram, img)
     if isinstance(gram, CirculantGramOp):
         if not gram.circulant:
             return _multiple_of_identity(gram, img, coupled_dim)
@@ -82,6 +100,24 @@ def circulant_bound(
     # with a hundredth, for 48 spokes and 8 coils at 144 x 144
     density = density + 0.1 * largest_of_images(density)
     return CirculantBound(density, gram_norm(gram, img, density, axes, coupled_dim=coupled_dim), axes, False)
+
+
+def _ray_bound(acquisition_op: RayTransformOp, gram: LinearOperator, img: torch.Tensor) -> CirculantBound:
+    """Find the bound of a ray transform once."""
+    bounds = _RAY_BOUNDS.setdefault(acquisition_op, {})
+    key = (img.ndim, img.dtype, img.device)
+    if key not in bounds:
+        shape = acquisition_op.image_shape
+        middle = [n // 2 for n in shape]
+        impulse = img.new_zeros((*(1,) * (img.ndim - 2), *shape))
+        impulse[..., middle[0], middle[1]] = 1
+        kernel = gram(impulse)[0].roll([-n for n in middle], (-2, -1))
+        density = torch.fft.fft2(kernel.to(torch.complex128)).real.clamp_min(0)
+        density = density + 0.01 * density.amax()
+        margin = 1 / (1 - _RAY_MARGIN)
+        factor = gram_norm(gram, impulse, density, (-2, -1), n_iterations=_RAY_STEPS, margin=margin)
+        bounds[key] = CirculantBound(density, factor, (-2, -1), False)
+    return bounds[key]
 
 
 def _multiple_of_identity(gram: LinearOperator, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:

@@ -75,11 +75,14 @@ def _lanczos(
     start = torch.randn(img.shape[-4:], generator=generator, dtype=img.dtype).to(img.device)
     inverse_root = None if transfer is None else transfer.rsqrt().to(img.dtype.to_real())
 
+    def scaled(x: torch.Tensor) -> torch.Tensor:
+        y = torch.fft.ifftn(torch.fft.fftn(x, dim=dim) * inverse_root, dim=dim)
+        return y if x.is_complex() else y.real
+
     def apply(x: torch.Tensor) -> torch.Tensor:
         if inverse_root is None:
             return gram(x)[0]
-        (y,) = gram(torch.fft.ifftn(torch.fft.fftn(x, dim=dim) * inverse_root, dim=dim))
-        return torch.fft.ifftn(torch.fft.fftn(y, dim=dim) * inverse_root, dim=dim)
+        return scaled(gram(scaled(x))[0])
 
     # each image has the start that it has when it is alone
     x, axes = start.expand(img.shape), tuple(range(-4, 0))

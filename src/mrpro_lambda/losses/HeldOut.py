@@ -63,6 +63,7 @@ class HeldOut(ScanLoss):
         With all of the measured band sampled, a reconstruction without some samples has another task than one with all
         of them: it fills gaps, where in use there is noise alone.
         """
+        super().check(measured)
         if measured.complete:
             raise ValueError(
                 'HeldOut needs an undersampled acquisition, but all of the measured band was sampled, in data of shape '
@@ -77,7 +78,7 @@ class HeldOut(ScanLoss):
 
     def __call__(self, reconstruct: Reconstruct, measured: Measured, generator: torch.Generator) -> torch.Tensor:
         """Return the loss."""
-        data, acquisition_op, noise_std, sampled, _ = measured
+        data, acquisition_op, noise_std, sampled = measured[:4]
         kept = self.kept(measured, generator)
         weight = sampled * (1 - kept)
         img = reconstruct(kept * data, kept * acquisition_op, noise_std)

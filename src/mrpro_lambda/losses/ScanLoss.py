@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_type
+from mrpro_lambda.data_terms import PoissonCounts
 from mrpro_lambda.operators.acquisition_factors import without_coil_maps
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
@@ -23,8 +24,9 @@ _WIDTH = 2.0
 _SMALLEST_DENSITY = 0.02
 """Smallest density, of a sample that is alone within two times this distance."""
 
-Reconstruct = Callable[[torch.Tensor, LinearOperator, torch.Tensor], torch.Tensor]
-"""Reconstruction, from data, acquisition operator and standard deviation of the noise of a sample to the image."""
+Reconstruct = Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]
+"""Reconstruction, from data, acquisition operator (or data term of counts) and standard deviation of the noise of a
+sample to the image."""
 
 
 class Measured(NamedTuple):
@@ -40,6 +42,8 @@ class Measured(NamedTuple):
     """Ones where there are samples and zeros where there are none, in the shape of the data."""
     center: torch.Tensor
     """Whether a sample is at the center of k-space, without axis of coils (size 1)."""
+    counts: PoissonCounts | None = None
+    """Data term, if the data are counts of photons after the logarithm."""
 
     @classmethod
     def create(
@@ -61,6 +65,27 @@ class Measured(NamedTuple):
         response = without_coil_maps(acquisition_op)(torch.ones_like(img))[0].abs().amax(-4, keepdim=True)
         center = response >= 0.99 * response.amax((-3, -2, -1), keepdim=True)
         return cls(data, acquisition_op, noise_std, sampled, center.expand(*data.shape[:-4], 1, *data.shape[-3:]))
+
+    @classmethod
+    def of_photons(cls, data: torch.Tensor, term: PoissonCounts, noise_std: torch.Tensor) -> Self:
+        """Put counts of photons together: each bin is a sample."""
+        ones = torch.ones_like(data)
+        return cls(data, term.acquisition_op, noise_std, ones, torch.zeros_like(ones, dtype=torch.bool), term)
+
+    @property
+    def count_term(self) -> PoissonCounts:
+        """Data term of counts of photons.
+
+        Raises
+        ------
+        ValueError
+            If the data are something else.
+        """
+        if self.counts is None:
+            raise ValueError(
+                f'This loss needs counts of photons, got other data of shape {tuple(self.data.shape)}: use Recorrupted.'
+            )
+        return self.counts
 
     @property
     def density(self) -> torch.Tensor:
@@ -138,8 +163,18 @@ class ScanLoss(ABC):
             Random number generator of what the loss draws.
         """
 
-    def check(self, measured: Measured) -> None:  # noqa: B027
+    for_counts: bool = False
+    """Whether the loss is for counts of photons."""
+
+    def check(self, measured: Measured) -> None:
         """Raise an error if the loss does not suit what was measured."""
+        if self.for_counts:
+            _ = measured.count_term
+        elif measured.counts is not None:
+            raise ValueError(
+                f'{type(self).__name__} needs Gaussian noise, got counts of photons, data of shape '
+                f'{tuple(measured.data.shape)}: use Thinned.'
+            )
 
     def __add__(self, other: ScanLoss) -> ScanLoss:
         """Add another loss."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mrpro.operators import LinearOperator
@@ -136,13 +136,15 @@ class LambdaMapModel(Model):
         noise_std: torch.Tensor | float | None = None,
         *,
         lambda_map: float | Sequence[float] | torch.Tensor | None = None,
+        initial: Callable[[torch.Tensor], torch.Tensor] | None = None,
         progress: bool = False,
     ) -> ModelSolution:
         """Reconstruct without gradient, with the map and the certificate of the solver, see `forward`.
 
-        The certificate is that of the convex problem, before the image is limited to the measured band.
+        The certificate is that of the convex problem, before the image is limited to the measured band. `initial` is
+        as in `choose`.
         """
-        choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map)
+        choice = self.choose(data, acquisition_op, initial_image, noise_std, lambda_map=lambda_map, initial=initial)
         data_term = LeastSquares.of(acquisition_op)
         solver = self._refined(data, data_term, initial_image, choice.lambda_map)
         solution = solver.solve(data, data_term, initial_image, choice.lambda_map, progress=progress)
@@ -157,6 +159,7 @@ class LambdaMapModel(Model):
         noise_std: torch.Tensor | float | None = None,
         *,
         lambda_map: float | Sequence[float] | torch.Tensor | None = None,
+        initial: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> WeightChoice:
         """Choose the Lambda map, as `forward` does, and report how.
 
@@ -164,6 +167,8 @@ class LambdaMapModel(Model):
         ----------
         data, acquisition_op, initial_image, noise_std, lambda_map
             As in `forward`. Weights that look at the initial image only need neither data nor operator.
+        initial
+            How the initial image comes from data, for weights that change these, see `Scan`.
         """
         check_tensor('initial_image', initial_image, finite=False)
         if isinstance(noise_std, torch.Tensor) and noise_std.ndim > initial_image.ndim:  # a map, most likely
@@ -176,10 +181,10 @@ class LambdaMapModel(Model):
         if self.weight is None:
             raise ValueError('A model without a weight needs lambda_map.')
         if data is None or not isinstance(acquisition_op, DataTerm):
-            return self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver))
+            return self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver, initial))
         if noise_std is None and self.uses_noise_level:
             noise_std = acquisition_op.noise_std(data, initial_image)
-        choice = self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver))
+        choice = self.weight.choose(Scan(data, acquisition_op, initial_image, noise_std, self.solver, initial))
         if not self.weight.relative:
             return choice
         return choice._replace(lambda_map=acquisition_op.weight_unit(data, initial_image) * choice.lambda_map)

@@ -46,11 +46,7 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
         """
         super().__init__()
         check_type('geometry', geometry, ScanGeometry)
-        if len(image_shape) != 2:
-            raise ValueError(f'image_shape must be (y, x), got {tuple(image_shape)}.')
-        for n in image_shape:
-            check_number('Each size of image_shape', n, 1, integer=True)
-        check_number('pixel_size', pixel_size, positive=True)
+        check_image_shape(image_shape, pixel_size)
         self.geometry = geometry
         self.image_shape = (image_shape[0], image_shape[1])
         self.pixel_size = float(pixel_size)
@@ -169,6 +165,15 @@ class RayTransformOp(LinearOperator, adjoint_as_backward=True):
             largest = following.amax()
             v = (following / largest).clamp_min(1e-4)
         return bound * (1 + 16 * torch.finfo(v.dtype).eps * max(self.geometry.data_shape))
+
+
+def check_image_shape(image_shape: Sequence[int], pixel_size: float) -> None:
+    """Raise an error unless they are those of an image."""
+    if len(image_shape) != 2:
+        raise ValueError(f'image_shape must be (y, x), got {tuple(image_shape)}.')
+    for n in image_shape:
+        check_number('Each size of image_shape', n, 1, integer=True)
+    check_number('pixel_size', pixel_size, positive=True)
 
 
 def _csr(starts: torch.Tensor, columns: torch.Tensor, values: torch.Tensor, n_columns: int) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Linear operators that the methods need and mrpro lacks."""
 
 from mrpro_lambda.operators.acquisition_factors import acquisition_factors, with_true_adjoint
+from mrpro_lambda.operators.AstraRayTransformOp import AstraRayTransformOp
 from mrpro_lambda.operators.BandLimitOp import BandLimitOp
 from mrpro_lambda.operators.CartesianAcquisitionOp import CartesianAcquisitionOp
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
@@ -30,6 +31,7 @@ from mrpro_lambda.operators.UndecimatedWaveletTransform import UndecimatedWavele
 from mrpro_lambda.operators.WaveletTransform import WaveletTransform
 
 __all__ = [
+    'AstraRayTransformOp',
     "BandLimitOp",
     "CartesianAcquisitionOp",
     "CirculantGramOp",

@@ -19,8 +19,8 @@ from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.ADMM import ADMM
 from mrpro_lambda.solvers.backward import TruncatedBackward
 from mrpro_lambda.solvers.FISTA import FISTA
-from mrpro_lambda.solvers.PD3O import PD3O
 from mrpro_lambda.solvers.PDHG import PDHG
+from mrpro_lambda.solvers.PreconditionedPDHG import PreconditionedPDHG
 from mrpro_lambda.solvers.Solver import Solver
 from mrpro_lambda.weighting.CGImageWeight import CGImageWeight
 from mrpro_lambda.weighting.LearnedNumbers import LearnedNumbers
@@ -178,4 +178,5 @@ class LambdaRecipe(Recipe):
         if self.penalty_factor != 1.0:
             name = self.algorithm.__name__
             raise ValueError(f'penalty_factor is a setting of ADMM, got {self.penalty_factor} for {name}.')
-        return {FISTA: FISTA, PD3O: PD3O, PDHG: PDHG}[self.algorithm](regularizer, **options)
+        algorithms = {FISTA: FISTA, PDHG: PDHG, PreconditionedPDHG: PreconditionedPDHG}
+        return algorithms[self.algorithm](regularizer, **options)

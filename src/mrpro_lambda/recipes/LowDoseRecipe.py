@@ -12,7 +12,7 @@ from mrpro_lambda.nets.inputs import Features
 from mrpro_lambda.operators.GradientOp import Boundary
 from mrpro_lambda.recipes.LambdaRecipe import LambdaRecipe
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
-from mrpro_lambda.solvers.PD3O import PD3O
+from mrpro_lambda.solvers.PreconditionedPDHG import PreconditionedPDHG
 from mrpro_lambda.solvers.Solver import Solver
 
 
@@ -52,4 +52,4 @@ class LowDoseRecipe(LambdaRecipe):
     @property
     def algorithm(self) -> type[Solver]:
         """Class of the solver."""
-        return PD3O
+        return PreconditionedPDHG

@@ -14,7 +14,7 @@ from mrpro_lambda.operators.filtered_back_projection import filtered_back_projec
 from mrpro_lambda.operators.RayTransformOp import RayTransformOp
 from mrpro_lambda.reconstruction.warn_of_tolerance import warn_of_tolerance
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
-from mrpro_lambda.solvers.PD3O import PD3O
+from mrpro_lambda.solvers.PreconditionedPDHG import PreconditionedPDHG
 from mrpro_lambda.weighting.NoiseWeight import NoiseWeight
 from mrpro_lambda.weighting.Weight import Weight
 
@@ -83,7 +83,9 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         if model is None:
             weight = NoiseWeight(0.02) if regularization_weight is None else regularization_weight
             regularizer = TotalVariation((-2, -1), boundary='neumann')
-            model = LambdaMapModel(weight, PD3O(regularizer, max_iterations=max_iterations, tolerance=tolerance))
+            model = LambdaMapModel(
+                weight, PreconditionedPDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)
+            )
         self.model = model
         self.ray_transform_op = ray_transform_op
         self.cutoff = cutoff
@@ -142,7 +144,9 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         ValueError
             If the data are not those of the scan, not finite, or not post-log.
         """
-        found = self.model.solve(data, self.data_term, self.initial_image(data), progress=progress)
+        found = self.model.solve(
+            data, self.data_term, self.initial_image(data), initial=self.initial_image, progress=progress
+        )
         if found.solution is not None:
             warn_of_tolerance(found.solution, self.model.solver.tolerance, stacklevel=3)
         return found

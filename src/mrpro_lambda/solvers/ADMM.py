@@ -8,12 +8,12 @@ from typing import NamedTuple
 import torch
 
 from mrpro_lambda.checks import check_number
-from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.real_parts import contiguous_weights, real_parts
 from mrpro_lambda.regularizers.Regularizer import Regularizer
 from mrpro_lambda.solvers.backward import Backward
 from mrpro_lambda.solvers.CirculantSystem import CirculantSystem
 from mrpro_lambda.solvers.DictionaryADMMIteration import DictionaryADMMIteration
+from mrpro_lambda.solvers.dual_to_primal_ratio import dual_to_primal_ratio
 from mrpro_lambda.solvers.Iteration import Clip, Gradient, Iteration, pack_signs, rounded_penalty
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solver
@@ -131,7 +131,7 @@ class ADMMIteration(Iteration[ADMMState]):
         start, regularizer = problem.start, problem.regularizer
         bound = problem.circulant_bound
         self._exact = bound.exact and regularizer.circulant
-        ratio = penalty_factor * _dual_to_primal_ratio(problem, _compensated(problem))
+        ratio = penalty_factor * dual_to_primal_ratio(problem)
         # far from the size of the Gram operator, single precision would lose the constant part or the gradient
         size = bound.transfer.amax(bound.dim, keepdim=True) if bound.dim else bound.transfer
         ratio = ratio.clamp(1e-8 * size, 1e4 * size).to(problem.rhs.dtype.to_real())
@@ -234,40 +234,3 @@ class ADMMIteration(Iteration[ADMMState]):
     def dual(self, state: ADMMState) -> torch.Tensor:
         r"""Return the dual variable of the regularizer, :math:`\mu u`."""
         return self.penalty * state.dual
-
-
-def _compensated(problem: Problem) -> torch.Tensor:
-    """Return the adjoint of the data in the size of the minimizer."""
-    gram, rhs = problem.gram, problem.rhs
-    if isinstance(gram, CirculantGramOp) and not gram.circulant:
-        transfer = gram.transfer
-        if not bool(((transfer == 0) | (transfer == transfer.amax())).all()):
-            # the largest weight, of a line with little noise, says nothing about the others: the step of the steepest
-            # descent does
-            length = problem.inner(rhs, rhs) / problem.inner(rhs, gram(rhs)[0])
-            return rhs * torch.where(length.isfinite(), length, 1).to(rhs.dtype.to_real())
-    return problem.circulant_bound.compensate(rhs)
-
-
-def _dual_to_primal_ratio(problem: Problem, img: torch.Tensor) -> torch.Tensor:
-    r"""Return :math:`\|\Lambda\| / \|K x\|` for all that regularizer or acquisition couple."""
-    axes = (0, *problem.coupled_dim)
-    coefficients = problem.regularizer.transform(problem.regularizer.start(img))
-    threshold = problem.threshold
-    if threshold.ndim > coefficients.ndim:
-        threshold = threshold.square().sum(-1).sqrt()
-    elif img.is_complex():
-        threshold = 2**0.5 * threshold
-    # those without weight have no dual variable: the approximation of wavelets is most of their norm
-    weighted = torch.where(threshold > 0, coefficients, 0)
-    threshold_norm, primal_norm = _norm(threshold, axes), _norm(weighted, axes)
-    # without regularization or without structure any positive penalty will do
-    defined = (threshold_norm > 0) & (primal_norm > 0)
-    return torch.where(defined, threshold_norm / primal_norm, 1.0).squeeze(0)
-
-
-def _norm(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
-    """Return the Euclidean norm along the first and negative axes."""
-    # that of a complex tensor takes a hundred times as long
-    dim = (*(d if d >= 0 else d - 1 for d in axes), -1)
-    return torch.linalg.vector_norm(real_parts(x), dim=dim, keepdim=True, dtype=torch.float64).squeeze(-1)

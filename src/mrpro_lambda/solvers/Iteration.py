@@ -122,6 +122,10 @@ class Iteration(ABC, Generic[State]):
         """Return an image without the offset whose data are closer to dual feasible than those of the unknown."""
         return None
 
+    def dual_response(self, state: State) -> torch.Tensor | None:  # noqa: ARG002
+        """Return the data whose slope is the dual variable of the data term; `None` for those of the unknown."""
+        return None
+
     def new_patterns(self, n_iterations: int) -> torch.Tensor:
         """Return memory for the activity patterns of some iterations, see `pack_signs`."""
         # one array: many small ones, between the temporary arrays of the steps, would tear the memory to pieces

@@ -159,7 +159,9 @@ class Problem:
             If it is another one.
         """
         if not isinstance(self.data_term, LeastSquares):
-            raise ValueError(f'This solver needs least squares, got {type(self.data_term).__name__}: use PD3O.')
+            raise ValueError(
+                f'This solver needs least squares, got {type(self.data_term).__name__}: use PreconditionedPDHG or PD3O.'
+            )
         return self.data_term
 
     @property
@@ -267,8 +269,8 @@ class Problem:
 
     @property
     def circulant_bound(self) -> CirculantBound:
-        """Circulant upper bound of the Gram operator."""
-        return self.least_squares.circulant_bound(self.rhs, self.regularizer.dim)
+        r"""Circulant upper bound of :math:`A^H A`."""
+        return self.data_term.circulant_bound(self.rhs, self.regularizer.dim)
 
     @property
     def gram_norm(self) -> torch.Tensor:

@@ -16,6 +16,7 @@ from mrpro_lambda.solvers.FISTA import FISTA
 from mrpro_lambda.solvers.Iteration import Iteration
 from mrpro_lambda.solvers.PD3O import PD3O
 from mrpro_lambda.solvers.PDHG import PDHG
+from mrpro_lambda.solvers.PreconditionedPDHG import PreconditionedPDHG
 from mrpro_lambda.solvers.Problem import Problem
 from mrpro_lambda.solvers.Solver import Solution, Solver
 
@@ -33,6 +34,7 @@ __all__ = [
     "Iteration",
     "PD3O",
     "PDHG",
+    "PreconditionedPDHG",
     "Problem",
     "Solution",
     "Solver",

@@ -60,6 +60,7 @@ def certificate(
     dual: torch.Tensor | None = None,
     dual_image: torch.Tensor | None = None,
     *,
+    response: torch.Tensor | None = None,
     bound: Bound = 'repaired',
 ) -> Certificate:
     r"""Evaluate the objective and an upper bound of its distance to the minimum, for each image of a batch.
@@ -90,6 +91,8 @@ def certificate(
     dual_image
         Image without the offset, whose distance to the data is the dual variable of the data term from which the lower
         bound starts. Default: the image of the unknown.
+    response
+        Data from which the lower bound over :math:`u \ge 0` starts. Default: those of the unknown.
     bound
         How the lower bound of the minimum is found: 0 at no price, of a dual pair at that of about ten iterations, of a
         repaired one at that of 100 to 250, or 100 to 900 if thoroughly; at more where no Fourier transform solves the
@@ -101,9 +104,9 @@ def certificate(
     noise = torch.finfo(problem.threshold.dtype).eps * problem.total(
         data_term.value(torch.zeros_like(problem.data), problem.data)
     )
-    response = problem.forward(unknown)
-    objective = problem.total(data_term.value(response, problem.data)) + regularization
-    pair = DualPair.create(problem, data_term.slope(response, problem.data), dual)
+    image_response = problem.forward(unknown)
+    objective = problem.total(data_term.value(image_response, problem.data)) + regularization
+    pair = DualPair.create(problem, data_term.slope(image_response, problem.data), dual)
     residual = pair.residual(problem)
     estimate = regularization - problem.inner(pair.regularizer, coefficients) + problem.inner(unknown, residual)
     conjugate = problem.regularizer.coefficient_norm.conjugate(pair.regularizer, problem.threshold)
@@ -116,7 +119,7 @@ def certificate(
     estimate = estimate + 1.5 * size.double() * problem.total(magnitude)
     gap = objective
     if bound != 'trivial' and data_term.non_negative:
-        gap = objective - non_negative_bound(problem, unknown, pair.regularizer, _REPAIRS.get(bound))
+        gap = objective - non_negative_bound(problem, unknown, pair.regularizer, _REPAIRS.get(bound), response)
         gap = (gap + _rounding(problem) * objective).minimum(objective)
     elif bound != 'trivial':
         if dual_image is not None:
@@ -138,9 +141,11 @@ def certificate_of_state(iteration: Iteration, state: Any, bound: Bound) -> Cert
     """Evaluate the certificate of a state, in double precision where single precision has no room."""
     problem, unknown = iteration.problem, state.primal
     dual, dual_image = iteration.dual(state), None if bound == 'trivial' else iteration.dual_image(state)
-    found = certificate(problem, unknown, dual, dual_image, bound=bound)
+    response = None if bound == 'trivial' else iteration.dual_response(state)
+    found = certificate(problem, unknown, dual, dual_image, response=response, bound=bound)
     if unknown.dtype.to_real() == torch.float32 and bool((found.gap < 1e-4 * found.objective).any()):
         precision = torch.complex128 if unknown.is_complex() else torch.float64
         exact = [None if x is None else x.to(precision) for x in (dual, dual_image)]
-        found = certificate(problem.double, unknown.to(precision), *exact, bound=bound)
+        response = None if response is None else response.to(precision)
+        found = certificate(problem.double, unknown.to(precision), *exact, response=response, bound=bound)
     return found

@@ -19,7 +19,11 @@ _DIAGONAL = 0.02
 
 
 def non_negative_bound(
-    problem: Problem, unknown: torch.Tensor, dual: torch.Tensor, repair: Repair | None = None
+    problem: Problem,
+    unknown: torch.Tensor,
+    dual: torch.Tensor,
+    repair: Repair | None = None,
+    response: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""Return a lower bound of :math:`\min_{x \ge 0} h(A x) + \|\Lambda \cdot K x\|_N`, for each image.
 
@@ -48,6 +52,9 @@ def non_negative_bound(
         Feasible dual variable of the regularizer.
     repair
         How much to spend on a repair. `None`: none.
+    response
+        Data :math:`s` to begin with, such as those that a dual variable of the data term belongs to. `None`: those of
+        the image.
 
     Returns
     -------
@@ -58,7 +65,8 @@ def non_negative_bound(
     def residual(response: torch.Tensor, dual: torch.Tensor) -> torch.Tensor:
         return problem.adjoint(data_term.slope(response, data)) + regularizer.transform_adjoint(dual)
 
-    response = problem.forward(unknown)
+    if response is None:
+        response = problem.forward(unknown)
     if repair is not None:
         response, dual = _repaired(problem, unknown, response, dual, residual, repair)
     ones = problem.forward(torch.ones_like(unknown))

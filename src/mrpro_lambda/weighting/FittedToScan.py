@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 
 from mrpro_lambda.checks import check_number, check_type
+from mrpro_lambda.data_terms import PoissonCounts
 from mrpro_lambda.losses import ScanLoss
 from mrpro_lambda.nets.inputs import ImageInput
 from mrpro_lambda.nets.LambdaNet import LambdaNet
@@ -17,6 +18,7 @@ from mrpro_lambda.nets.UNet import UNet
 from mrpro_lambda.solvers.Solver import Solver
 from mrpro_lambda.weighting.ActivityWeight import ActivityWeight
 from mrpro_lambda.weighting.fit_weight import ScanTask, fit_weight
+from mrpro_lambda.weighting.LowestLoss import LowestLoss
 from mrpro_lambda.weighting.NetworkWeight import NetworkWeight
 from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Sure import Sure
@@ -28,8 +30,9 @@ class FittedToScan(Weight):
 
     The loss needs no target, see `mrpro_lambda.losses`. All images of a batch, slices or frames, train one network. The
     map is then that of the unchanged data. The result is compared with the one weight that `Sure` finds, by the loss at
-    held out samples (by that of the fit where nothing is missing), and if it is worse, that weight is taken. The same
-    scan gives the same map, bit for bit, unless the time runs out.
+    held out samples (by that of the fit where nothing is missing), and if it is worse, that weight is taken. Of counts
+    of photons, the one weight is that of `LowestLoss`, and the fit begins with it. The same scan gives the same map,
+    bit for bit, unless the time runs out.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class FittedToScan(Weight):
             random weights, and `ActivityWeight` for the coefficients of a dictionary.
         loss
             Loss. `None`: `~mrpro_lambda.losses.Recorrupted` for one coil, `~mrpro_lambda.losses.HeldOut` for several,
-            see `~mrpro_lambda.losses.default_loss`.
+            `~mrpro_lambda.losses.Thinned` for counts of photons, see `~mrpro_lambda.losses.default_loss`.
         n_steps
             Number of training steps.
         n_iterations
@@ -129,8 +132,15 @@ class FittedToScan(Weight):
         """
         self.check_solver(scan.solver)
         noise_std = scan.noise_level
-        weight = self._start(scan)
         task = ScanTask(scan, self.loss, self.n_iterations)
+        rule: Weight = Sure(low=0.05, high=2.0, n_weights=7, n_refinements=1, max_iterations=200, seed=self.seed)
+        one: WeightChoice | None = None
+        scale = 0.25
+        if isinstance(scan.acquisition_op, PoissonCounts):
+            rule = LowestLoss(self.loss, seed=self.seed)
+            one = rule.choose(scan)
+            scale = (one.lambda_map / noise_std).mean().item()
+        weight = self._start(scan, scale)
         fit = fit_weight(
             weight,
             task,
@@ -159,9 +169,7 @@ class FittedToScan(Weight):
         with torch.no_grad():
             if not self.safeguard:
                 return WeightChoice(weight(scan).detach(), report)
-            one = Sure(low=0.05, high=2.0, n_weights=7, n_refinements=1, max_iterations=200, seed=self.seed).choose(
-                scan
-            )
+            one = rule.choose(scan) if one is None else one
             factor = one.lambda_map / noise_std
             judge = task.judge()
             found = judge.compare(weight, self.seed + 1)
@@ -180,7 +188,7 @@ class FittedToScan(Weight):
                 return WeightChoice(one.lambda_map, report | {'taken': 'one weight'})
             return WeightChoice(weight(scan).detach(), report)
 
-    def _start(self, scan: Scan) -> Weight:
+    def _start(self, scan: Scan, scale: float = 0.25) -> Weight:
         """Return a weight to begin with, in the precision of the scan and on its device."""
         regularizer, img = scan.solver.regularizer, scan.initial_image
         weight: Weight
@@ -199,5 +207,5 @@ class FittedToScan(Weight):
                 n_features=8,
                 generator=torch.Generator().manual_seed(self.seed),
             )
-            weight = NetworkWeight(LambdaNet(backbone, inputs, dim=dim, initial_scale=0.25))
+            weight = NetworkWeight(LambdaNet(backbone, inputs, dim=dim, initial_scale=scale))
         return weight.to(img.device, img.dtype.to_real()).requires_grad_(True)

@@ -10,6 +10,7 @@ from mrpro_lambda.weighting.FittedToScan import FittedToScan
 from mrpro_lambda.weighting.GivenWeight import GivenWeight
 from mrpro_lambda.weighting.LCurve import LCurve
 from mrpro_lambda.weighting.LearnedNumbers import LearnedNumbers
+from mrpro_lambda.weighting.LowestLoss import LowestLoss
 from mrpro_lambda.weighting.NetworkWeight import NetworkWeight
 from mrpro_lambda.weighting.NoiseWeight import NoiseWeight
 from mrpro_lambda.weighting.NumberNet import NumberNet
@@ -28,6 +29,7 @@ __all__ = [
     'GivenWeight',
     'LCurve',
     'LearnedNumbers',
+    'LowestLoss',
     'NetworkWeight',
     'NoiseWeight',
     'NumberNet',

@@ -11,7 +11,7 @@ import torch
 from mrpro.operators import LinearOperator
 
 from mrpro_lambda.checks import check_number, check_type
-from mrpro_lambda.data_terms import LeastSquares
+from mrpro_lambda.data_terms import DataTerm, LeastSquares, PoissonCounts
 from mrpro_lambda.losses import Measured, ScanLoss, default_loss
 from mrpro_lambda.losses.default_loss import judging_loss
 from mrpro_lambda.progress import Progress
@@ -64,9 +64,9 @@ class ScanTask:
         ------
         ValueError
             If data or noise level are missing, if the noise level varies within an image, if there are fewer than 100
-            samples, or if the loss does not suit the scan.
+            samples, if the loss does not suit the scan, or if it is not known how the initial image of counts of
+            photons comes from them.
         """
-        data, acquisition_op = scan.measured()
         noise_std = scan.noise_level
         if noise_std.shape[-4:].numel() > 1:
             raise ValueError(
@@ -74,13 +74,23 @@ class ScanTask:
                 f'{tuple(noise_std.shape)}.'
             )
         self._scan = scan
-        self._term = LeastSquares(acquisition_op)
-        operator = self._term.acquisition_op
-        self._measured = Measured.create(data, operator, noise_std, scan.initial_image)
+        self._term: DataTerm
+        if scan.data is not None and isinstance(scan.acquisition_op, PoissonCounts):
+            if scan.initial is None:
+                raise ValueError(
+                    'A fit to counts of photons needs to know how the initial image comes from data of shape '
+                    f'{tuple(scan.data.shape)}: give initial, or use AdaptiveLowDoseReconstruction.'
+                )
+            data, self._term = scan.data, scan.acquisition_op
+            self._measured = Measured.of_photons(data, self._term, noise_std)
+        else:
+            data, acquisition_op = scan.measured()
+            self._term = LeastSquares(acquisition_op)
+            self._measured = Measured.create(data, self._term.acquisition_op, noise_std, scan.initial_image)
         n_samples = int(self._measured.sampled.amax(-4).sum())
         if n_samples < _FEWEST:
             raise ValueError(
-                f'A fit to the scan needs at least {_FEWEST} samples of k-space, got {n_samples} in data of shape '
+                f'A fit to the scan needs at least {_FEWEST} samples, got {n_samples} in data of shape '
                 f'{tuple(data.shape)}: give a weight.'
             )
         self.loss = default_loss(self._measured) if loss is None else loss
@@ -92,11 +102,14 @@ class ScanTask:
     def __call__(self, weight: Callable[[Scan], torch.Tensor], generator: torch.Generator) -> torch.Tensor:
         """Return the loss of a weight, or of anything else that gives the map of a scan."""
 
-        def reconstruct(data: torch.Tensor, acquisition_op: LinearOperator, noise_std: torch.Tensor) -> torch.Tensor:
-            term = self._term if acquisition_op is self._term.acquisition_op else LeastSquares(acquisition_op)
+        def reconstruct(
+            data: torch.Tensor, acquisition_op: LinearOperator | DataTerm, noise_std: torch.Tensor
+        ) -> torch.Tensor:
+            term = self._term if acquisition_op is self._term.acquisition_op else LeastSquares.of(acquisition_op)
             initial = self._scan.initial
             initial_image = term.acquisition_op.adjoint(data)[0] if initial is None else initial(data)
             lambda_map = weight(Scan(data, acquisition_op, initial_image, noise_std, self._solver))
+            lambda_map = term.weight_unit(data, initial_image) * lambda_map
             problem = Problem.create(self._solver.regularizer, data, term, initial_image, lambda_map)
             exact = problem.circulant_bound.exact
             state = self._solver.advance(problem, n_iterations=_EXACT if exact else _LINEARIZED)
