@@ -65,8 +65,8 @@ def non_negative_bound(
     def residual(response: torch.Tensor, dual: torch.Tensor) -> torch.Tensor:
         return problem.adjoint(data_term.slope(response, data)) + regularizer.transform_adjoint(dual)
 
-    if response is None:
-        response = problem.forward(unknown)
+    # that of the minimizer is A x >= 0; negative ones stand for more photons than there are, without limit
+    response = problem.forward(unknown) if response is None else response.clamp_min(0)
     if repair is not None:
         response, dual = _repaired(problem, unknown, response, dual, residual, repair)
     ones = problem.forward(torch.ones_like(unknown))
@@ -116,7 +116,7 @@ def _repaired(
 
         precondition = _preconditioner(problem, point, weight)
         solved = conjugate_gradients(problem, apply, precondition, missing, repair.n_steps)
-        response = response - problem.forward(solved)
+        response = (response - problem.forward(solved)).clamp_min(0)
         dual = dual - weighted(weight, regularizer.transform(solved))
         outside = regularizer.coefficient_norm.dual_ratio(dual, threshold) > 1.005
         weight = torch.where(outside, repair.cut * weight, weight)
