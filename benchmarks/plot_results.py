@@ -69,10 +69,13 @@ def gain(page: str, heading: str, row: str, column: str) -> Gain:
     raise ValueError(f'There is no row {row!r} below the heading {heading!r}.')
 
 
-def draw(ax: Axes, page: str, heading: str, rows: dict[str, str], levels: tuple[float, ...]) -> None:
-    """Draw the gains of methods at all levels of noise: bars for the foreground, marks for the whole image."""
+def draw(ax: Axes, page: str, rows: dict[str, tuple[str, str]], levels: tuple[float, ...]) -> None:
+    """Draw the gains of methods at all levels of noise: bars for the foreground, marks for the whole image.
+
+    A method is a heading of the page, and a row of the tables below it.
+    """
     width = 0.8 / len(rows)
-    for i, (name, row) in enumerate(rows.items()):
+    for i, (name, (heading, row)) in enumerate(rows.items()):
         places = [k + (i - (len(rows) - 1) / 2) * width for k in range(len(levels))]
         values = {
             label: [gain(page, heading, row.format(level), column) for level in levels]
@@ -105,13 +108,17 @@ def main() -> None:
     page = args.page.read_text()
     figure, axes = plt.subplots(2, 2, figsize=(9, 6.2), sharey='row', layout='constrained')
     for column, (title, (quality, variants, levels, suffix)) in enumerate(SECTIONS.items()):
-        rows = {'TV-Lambda over scalar TV': 'noise {:g}'} | {
-            f'CDL-Lambda V{k} over scalar CDL': f'cdl-v{k}{suffix} over scalar CDL, oracle, noise {{:g}}'
+        rows = {'TV-Lambda over scalar TV': (quality, 'noise {:g}')} | {
+            f'CDL-Lambda V{k} over scalar CDL': (quality, f'cdl-v{k}{suffix} over scalar CDL, oracle, noise {{:g}}')
             for k in (1, 2, 3)
         }
-        draw(axes[0, column], page, quality, rows, levels)
-        names = ('TV-Lambda, phase-aware', 'TGV-Lambda', 'TGV-Lambda, phase-aware')
-        draw(axes[1, column], page, variants, {name: f'{name}, noise {{:g}}' for name in names}, levels)
+        draw(axes[0, column], page, rows, levels)
+        row = 'TV-Lambda, phase-aware, noise {:g}'
+        phases = {
+            'phase-aware, smooth phases': (variants, row),
+            'phase-aware, phases of raw scans': (f'{variants}, phases of raw scans', row),
+        }
+        draw(axes[1, column], page, phases, levels)
         axes[0, column].set_title(title)
         axes[1, column].set_xlabel('noise, relative to the root mean square of the image')
     axes[0, 0].set_ylabel('gain over the best weight in dB')
