@@ -5,9 +5,10 @@
 
 For each noise level the means over the test images of `quality.py`, and the paired differences to the first model with
 their standard errors. All are solved to the tolerance of the weights, wavelets with 150 iterations. `--method tv`
-(default) is TV-Lambda, `--method tgv` adds TGV-Lambda, which takes ten times as long, `--method cdl` is CDL-Lambda V3, and `--method wavelet` are wavelets with one
-weight for the image, the best of a grid for each metric, found with the truth. `--phases raw` gives the images the
-phases of raw scans (0.055 T, 8 and 16 coils combined by Inati) in turn, in place of the smooth ones of the simulation.
+(default) is TV-Lambda, `--method tgv` adds TGV-Lambda, which takes ten times as long, `--method cdl` is CDL-Lambda V3,
+and `--method wavelet` are wavelets with one weight for the image, the best of a grid for each metric, found with the
+truth. `--phases raw` gives the images the phases of raw scans (0.055 T, 8 and 16 coils combined by Inati) in turn, in
+place of the smooth ones of the simulation.
 Prints Markdown; with `--figure`, the first image at the middle noise level is written with a zoom.
 """
 
