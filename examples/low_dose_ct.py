@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from mrpro_lambda.metrics import psnr, ssim
 from mrpro_lambda.operators import ParallelBeam, RayTransformOp
 from mrpro_lambda.reconstruction import AdaptiveLowDoseReconstruction
-from mrpro_lambda.weighting import NoiseWeight
+from mrpro_lambda.weighting import LowestLoss
 
 parser = argparse.ArgumentParser(description='Reconstruct a simulated low-dose scan.')
 parser.add_argument('output', type=Path, help='folder for the figure')
@@ -59,24 +59,24 @@ target = target.clamp_min(0)[None, None]
 pixel_size = width / n_pixels
 geometry = ParallelBeam.half_turn(n_angles=60, n_bins=137, bin_width=pixel_size)
 ray_transform_op = RayTransformOp(geometry, (n_pixels, n_pixels), pixel_size)
-reconstruction = AdaptiveLowDoseReconstruction(
-    ray_transform_op, regularization_weight=NoiseWeight(0.12), tolerance=0.05
-)
+reconstruction = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=LowestLoss(), tolerance=0.01)
 counts = reconstruction.data_term.draw(target, torch.Generator().manual_seed(0))
 data = reconstruction.from_counts(counts)
 print(f'{ray_transform_op.n_entries / 1e6:.1f} million entries; counts from {counts.min():.0f} to {counts.max():.0f}')
 
 # %% [markdown]
 # ## A number as weight
-# It is a multiple of the noise level that follows from the counts. The solver stops when it has proven that the
-# objective is at most 5 % above its minimum; the noise is most of the objective.
+# It is a multiple of the noise level that follows from the counts. The scan itself chooses it: a fifth of the photons
+# is left out of the reconstruction, and the number with which the others predict them best is taken. The solver stops
+# when it has proven that the objective is at most 1 % above its minimum; the noise is most of the objective.
 
 # %%
 back_projection = reconstruction.initial_image(data)
 scalar = reconstruction.solve(data)
 assert scalar.solution is not None
 assert scalar.lambda_map is not None
-print(scalar.solution)
+assert scalar.report is not None
+print(f'{scalar.report["factor"]:.3f} times the noise level: {scalar.solution}')
 
 # %% [markdown]
 # ## A map as weight
@@ -86,8 +86,8 @@ print(scalar.solution)
 # %%
 gradient = torch.stack(torch.gradient(scalar.img, dim=(-2, -1))).norm(dim=0)
 smooth = torch.nn.functional.avg_pool2d(gradient, 3, stride=1, padding=1)
-lambda_map = scalar.lambda_map * (0.4 + 0.8 * torch.exp(-smooth / 0.01))
-with_map = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=lambda_map, tolerance=0.05).solve(data)
+lambda_map = scalar.lambda_map * (0.7 + 0.8 * torch.exp(-smooth / 0.01))
+with_map = AdaptiveLowDoseReconstruction(ray_transform_op, regularization_weight=lambda_map, tolerance=0.01).solve(data)
 assert with_map.solution is not None
 print(with_map.solution)
 

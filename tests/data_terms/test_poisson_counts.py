@@ -90,9 +90,20 @@ def test_proximal_map_of_the_conjugate(term: PoissonCounts, step: float) -> None
     (derivative,) = torch.autograd.grad(projected.sum(), dual)
     torch.testing.assert_close(derivative, term.prox_derivative(projected.detach(), step), rtol=1e-12, atol=0)
     with torch.no_grad():
-        change = 1e-4 * step / mu
+        change = (1e-7 * dual.abs()).clamp_min(1e-4 * step / mu)  # beyond the rounding of the dual variable
         slope = (term.prox_conjugate(dual + change, step) - term.prox_conjugate(dual - change, step)) / (2 * change)
     torch.testing.assert_close(slope, derivative, rtol=1e-5, atol=1e-6)
+
+
+def test_dual_value_of_all_responses(term: PoissonCounts) -> None:
+    """By definition next to the data, and without rounding errors where no photon would come through."""
+    data = torch.tensor(0.02, dtype=torch.float64)
+    response = data + torch.linspace(-0.03, 0.05, 81, dtype=torch.float64)
+    expected = term.value(response, data) - term.slope(response, data) * response
+    torch.testing.assert_close(term.dual_value(response, data), expected, rtol=1e-10, atol=1e-9)
+    huge = term.dual_value(torch.tensor([10.0, 1e30, 1e157], dtype=torch.float64), data)
+    torch.testing.assert_close(huge, (-term.counts(data) * (1 + term.attenuation * data)).expand(3), rtol=1e-12, atol=0)
+    assert bool((term.dual_value(torch.tensor([-1.0, -3.0], dtype=torch.float64), data) < 0).all())
 
 
 def test_slopes_that_no_counts_have(term: PoissonCounts) -> None:

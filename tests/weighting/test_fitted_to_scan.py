@@ -162,7 +162,7 @@ def test_errors() -> None:
         fitted(given._replace(noise_std=torch.full((1, 1, 1, 16, 14), SIGMA)))
     with pytest.raises(ValueError, match='needs parameters, NoiseWeight has none'):
         FittedToScan(NoiseWeight(1.0))
-    with pytest.raises(ValueError, match=r'at least 100 samples of k-space, got \d\d in data of shape'):
+    with pytest.raises(ValueError, match=r'at least 100 samples, got \d\d in data of shape'):
         fitted(scan(SOLVER, shape=(1, 1, 1, 10, 12)))
     with pytest.raises(ValueError, match='needs an undersampled acquisition'):
         FittedToScan(loss=HeldOut(), **SHORT)(scan(SOLVER, fully_sampled=True))

@@ -81,6 +81,10 @@ class DataTerm(ABC):
     def slope(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
         """Return the derivative of `value` with respect to the response."""
 
+    def dual_value(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+        """Return numbers whose sum is minus the conjugate at the slope of a response, `value - slope * response`."""
+        return self.value(response, data) - self.slope(response, data) * response
+
     @abstractmethod
     def model_slope(self, response: torch.Tensor) -> torch.Tensor:
         """Return :math:`h'` at a response, the part of the slope that does not depend on the data."""

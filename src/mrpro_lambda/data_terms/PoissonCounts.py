@@ -223,6 +223,17 @@ class PoissonCounts(DataTerm):
         r"""Return :math:`\mu N_0 (e^{-\mu y} - e^{-\mu A x})`."""
         return -self.attenuation * self.counts(data) * (self.attenuation * (data - response)).expm1()
 
+    def dual_value(self, response: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+        r"""Return :math:`N_0 e^{-\mu y} (e^{-u} (1 + \mu s) - 1 - \mu y)` with :math:`u = \mu (s - y)`.
+
+        The formula suits all responses :math:`s`: a lower bound must not consist of rounding errors.
+        """
+        attenuated, measured = self.attenuation * response, self.attenuation * data
+        difference = attenuated - measured
+        far = (-difference).exp() * (1 + attenuated) - (1 + measured)
+        near = (-difference).expm1() * (1 + attenuated) + difference
+        return self.counts(data) * torch.where(difference.abs() > 1, far, near)
+
     def model_slope(self, response: torch.Tensor) -> torch.Tensor:
         r"""Return :math:`-\mu N_0 e^{-\mu A x}`."""
         return -self.attenuation * self.counts(response)

@@ -38,7 +38,7 @@ class Thinned(ScanLoss):
 
     for_counts = True
 
-    def __init__(self, fraction: float = 0.9) -> None:
+    def __init__(self, fraction: float = 0.8) -> None:
         """Initialize the loss.
 
         Parameters

@@ -30,7 +30,7 @@ class LowDoseRecipe(LambdaRecipe):
     """Boundary of the gradient."""
     n_iterations: Annotated[int, Range(1, 10**6)] = 100
     """Iterations in training."""
-    tolerance: Annotated[float, Range(0, above=True)] = 2e-2
+    tolerance: Annotated[float, Range(0, above=True)] = 1e-2
     """Certified gap to solve to in use, relative to the objective, of which the noise is most."""
     max_iterations: Annotated[int, Range(1, 10**9)] = 10_000
     """Largest number of iterations in use."""

@@ -40,7 +40,7 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         attenuation: float = 81.35858,
         model: LambdaMapModel | None = None,
         regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
-        tolerance: float = 2e-2,
+        tolerance: float = 1e-2,
         max_iterations: int = 10_000,
         cutoff: float = 0.641,
     ) -> None:
@@ -60,7 +60,8 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         regularization_weight
             A number or a map of shape `(1, *other, 1, z, y, x)`, in the units of the likelihood; or a
             `~mrpro_lambda.weighting.Weight`: `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level,
-            which serve many scans. Default: `NoiseWeight(0.02)`.
+            `~mrpro_lambda.weighting.LowestLoss` finds the number on the scan, and
+            `~mrpro_lambda.weighting.FittedToScan` fits a map to it. Default: `NoiseWeight(0.025)`.
         tolerance
             Stop when the certified gap of each image is below `tolerance` times its objective, of which the noise is
             most. The gap is an upper bound of the true error of the objective.
@@ -81,7 +82,7 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
             raise ValueError(f'Give either model or regularization_weight, got {regularization_weight=} with a model.')
         self.data_term = PoissonCounts(ray_transform_op, n_photons=n_photons, attenuation=attenuation)
         if model is None:
-            weight = NoiseWeight(0.02) if regularization_weight is None else regularization_weight
+            weight = NoiseWeight(0.025) if regularization_weight is None else regularization_weight
             regularizer = TotalVariation((-2, -1), boundary='neumann')
             model = LambdaMapModel(
                 weight, PreconditionedPDHG(regularizer, max_iterations=max_iterations, tolerance=tolerance)

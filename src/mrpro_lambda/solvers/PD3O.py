@@ -42,7 +42,8 @@ class PD3O(Solver):
 
     :math:`P` is the projection to :math:`x \ge 0` for data terms with this constraint, such as
     `~mrpro_lambda.data_terms.PoissonCounts`, for which TV-Lambda uses this algorithm [KOF2023]_. The result is
-    :math:`x_n`, which is in the constraint, unlike :math:`\bar x_n`. For least squares `ADMM` needs fewer iterations.
+    :math:`x_n`, which is in the constraint, unlike :math:`\bar x_n`. For counts `PreconditionedPDHG` needs far fewer
+    iterations, for least squares `ADMM`.
 
     The reverse pass of `~mrpro_lambda.solvers.ActiveSetBackward` is exact. Of a data term that is no square it keeps
     the iterates, at which the gradient is curved, besides the pattern of the clip; they tell where the projection was

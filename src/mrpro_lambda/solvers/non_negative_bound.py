@@ -84,7 +84,7 @@ def non_negative_bound(
             break
         shift = torch.where(negative > 0, 1.3 * shift, shift)
     response = response + shift * ones
-    bound = problem.total(data_term.value(response, data) - data_term.slope(response, data) * response)
+    bound = problem.total(data_term.dual_value(response, data))
     if (conjugate := regularizer.coefficient_norm.conjugate(dual, problem.threshold)) is not None:
         bound = bound - problem.total(conjugate)
     valid = (negative == 0) & bound.isfinite()

@@ -47,7 +47,7 @@ class LowestLoss(Weight):
         n_weights
             Number of weights, at least 3.
         n_iterations
-            Iterations of each solve, after 100 others, or 16 where a Fourier solve is exact.
+            Iterations of each solve, after 40 others for counts, 16 where a Fourier solve is exact and 100 elsewhere.
         seed
             Seed of what the loss draws.
 

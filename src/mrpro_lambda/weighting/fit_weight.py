@@ -22,8 +22,9 @@ from mrpro_lambda.weighting.Weight import Weight
 _WARM_UP = 10
 _FEWEST = 100
 """Smallest number of samples, without coils, of a fit."""
-_EXACT, _LINEARIZED = 16, 100
-"""Iterations without gradient, where a circulant solve is exact (Cartesian, one coil) and where it is not."""
+_EXACT, _LINEARIZED, _COUNTS = 16, 100, 40
+"""Iterations without gradient, where a circulant solve is exact (Cartesian, one coil), where it is not, and for counts
+of photons."""
 _DRAWS = 4
 """Number of draws that two weights are compared with."""
 _COMPARED_ITERATIONS = 200
@@ -111,8 +112,8 @@ class ScanTask:
             lambda_map = weight(Scan(data, acquisition_op, initial_image, noise_std, self._solver))
             lambda_map = term.weight_unit(data, initial_image) * lambda_map
             problem = Problem.create(self._solver.regularizer, data, term, initial_image, lambda_map)
-            exact = problem.circulant_bound.exact
-            state = self._solver.advance(problem, n_iterations=_EXACT if exact else _LINEARIZED)
+            first = _EXACT if problem.circulant_bound.exact else _LINEARIZED
+            state = self._solver.advance(problem, n_iterations=first if term.quadratic else _COUNTS)
             return self._solver.unroll(problem, state)
 
         return self.loss(reconstruct, self._measured, generator)
