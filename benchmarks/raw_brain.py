@@ -10,8 +10,8 @@ data; images are scaled to it.
 
 The reference shares its noise with the samples, which favors weak regularization. The error of the samples that were
 not measured, relative to their energy, does not: their noise is new to all methods. With spokes these are the points
-of the grid without a sample of a spoke within a distance of 1, in the corners and between the outer ends. Their noise is
-nearly new: it is in the spokes as far as these were interpolated from it.
+of the grid without a sample of a spoke within a distance of 1, in the corners and between the outer ends. Their noise
+is nearly new: it is in the spokes as far as these were interpolated from it.
 
     python benchmarks/raw_brain.py --data-root DIR [--seeds N] [--figure FILE]
 
@@ -75,10 +75,13 @@ class Scene(NamedTuple):
     def measure(self, img: torch.Tensor, csm: torch.Tensor) -> torch.Tensor:
         """Return the qualities of a complex image with the maps that it was reconstructed with."""
         magnitude, target = img.detach().abs().reshape(self.reference.shape), self.reference
-        magnitude = magnitude * (magnitude * target).sum() / magnitude.square().sum()
+        scale = (magnitude * target).sum() / magnitude.square().sum()
+        magnitude = magnitude * scale
         inside = foreground_mask(target)
         values = [psnr(magnitude, target, inside), ssim(magnitude, target, inside)]
         predicted = fft(csm.reshape(self.kspace.shape) * img.detach().reshape(1, 1, *self.kspace.shape[-2:]))
+        if self.mask is None:  # the operators of spokes differ by a factor
+            predicted = scale * predicted
         measured = self.kspace[..., self.missing]
         values.append((predicted[..., self.missing] - measured).norm() / measured.norm())
         return torch.cat([v.flatten() for v in values])

@@ -26,11 +26,11 @@ def calibration_region(kdata: KData, smallest_width: int = SMALLEST_WIDTH) -> Sp
     r"""Find the center of k-space that is fully sampled in all images of a scan.
 
     Of a Cartesian scan, it is the largest centered box whose points are all sampled: that with the longest shortest
-    side, and among these that with most points. Of others, there is a largest ball, up to a radius of 24 samples, all of
-    whose points have a sample as close as those of a grid that fulfils the Nyquist criterion have. In the plane it is
-    the box around that ball, whose corners are sampled up to 1.4 times less densely; in space the box whose corners are
-    as far outside. The box within the ball is too small for the maps: of 48 spokes of a brain with 16 coils it had 14
-    samples a side in place of 20, and left 6.1 in place of 2.4 times the noise unexplained, with 24 x 24 samples of a
+    side, and among these that with most points. Of others, there is a largest ball, up to a radius of 24 samples, all
+    of whose points have a sample as close as those of a grid that fulfils the Nyquist criterion have. In the plane it
+    is the box around that ball, whose corners are sampled up to 1.4 times less densely; in space the box whose corners
+    are as far outside. The box within the ball is too small for the maps: of 48 spokes of a brain with 16 coils it had
+    14 samples a side in place of 20, and left 6.1 in place of 2.4 times the noise unexplained, 24 x 24 samples of a
     grid 2.2 times; of simulated spokes of 8 coils, 24 or 32, it left 1.5 to 3 times as much of the coil images.
 
     Parameters

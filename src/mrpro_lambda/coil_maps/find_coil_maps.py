@@ -73,9 +73,9 @@ def find_coil_maps(
     then the image itself, which is aliased.
 
     ESPIRiT is the default. Brain with 16 coils, 16 central lines or points, total variation, PSNR in dB with ESPIRiT,
-    Inati, Walsh: 47.2, 41.7, 41.6 for R = 3 (regular lines); 38.8, 37.3, 36.6 for R = 4 (random points), and 34.6 with
-    the maps of Inati from the image. 24 samples of the center gave as much as the whole readout (47.2 and 47.3), and 12
-    and 8 points along both axes less (42.2 and 37.0). One mask each, see `benchmarks/coil_maps.py`.
+    Inati, Walsh: 47.7, 41.5, 41.4 for R = 3 (regular lines); 38.7, 37.3, 36.3 for R = 4 (random points), and 34.8 with
+    the maps of Inati from the image. All data gave 47.9 in place of 47.7, and 12 and 8 points along both axes 46.8 and
+    36.9. Means of three masks, see `benchmarks/coil_maps.py`.
 
     Parameters
     ----------
