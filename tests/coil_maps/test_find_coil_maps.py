@@ -4,7 +4,7 @@ import pytest
 import torch
 from mrpro.data import CsmData, KData, KTrajectory, SpatialDimension
 from mrpro.operators import FourierOp
-from mrpro_lambda.coil_maps import CoilMapMethod, center_images, find_coil_maps, windowed
+from mrpro_lambda.coil_maps import CoilMapMethod, center_images, espirit, find_coil_maps, windowed
 from mrpro_lambda.raw_data import upsample
 
 from tests.coil_maps.cases import N, coil_images, head, idata, misalignment, radial_scan, scan, true_maps, with_header
@@ -30,6 +30,19 @@ def test_center_of_the_scan(method: CoilMapMethod, largest: float) -> None:
     assert maps.width.zyx == (1, 16, N)
     assert error(maps.csm) < largest
     assert str(maps) == f'center ({method}, 16 x 32 samples)'
+
+
+@pytest.mark.parametrize('n', [8, 12, 16])
+def test_kernel_is_small_enough_for_a_small_center(n: int) -> None:
+    kdata = scan(coil_images(noise=0.01), mask=torch.nn.functional.pad(torch.ones(n, n), ((N - n) // 2,) * 4))
+    width, kernel = SpatialDimension(1, n, n), SpatialDimension(1, n // 2, n // 2)
+    images = center_images(kdata, width)
+    half = espirit(images, calibration_width=width, kernel_width=kernel)
+    inside = head()[0].abs() > 0
+    found, expected = (
+        misalignment(csm.data[0], true_maps(6))[inside].norm() for csm in (find_coil_maps(kdata).csm, half)
+    )
+    assert found < 0.8 * expected
 
 
 def test_methods_of_mrpro_take_a_smooth_center() -> None:
