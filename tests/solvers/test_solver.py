@@ -81,7 +81,8 @@ def test_step_in_place_is_the_plain_step(cls: SolverClass, name: str, unusual: b
             assert dual is not None
             bound = weights_of_parts(case.problem.threshold, dual)
             at_the_bound = torch.where(signs != 0, real_parts(dual) - signs * bound, 0)
-            torch.testing.assert_close(at_the_bound, torch.zeros_like(at_the_bound), rtol=0, atol=1e-6)
+            if getattr(iteration, 'over_relaxation', 1.0) == 1.0:  # which moves them away again
+                torch.testing.assert_close(at_the_bound, torch.zeros_like(at_the_bound), rtol=0, atol=1e-6)
             active |= bool(signs.any())
     assert active or not case.regularizer.elementwise
 
