@@ -122,9 +122,7 @@ def test_gap_is_an_upper_bound_and_vanishes(cls: SolverClass, regularizer: Regul
         pytest.skip(f'{cls.__name__} refuses it.')
     smallest = PD3O(regularizer, n_iterations=1500).solve(*case[1:])
     assert smallest.relative_gap < 1e-3
-    options = {} if default else {**cls.examples()}
-    if not default and cls is PreconditionedPDHG:
-        options['constraint_step'] = 0.5
+    options = {} if default else cls.examples()
     iteration = cls(regularizer, n_iterations=1, **options).iteration(case.problem)
     state = iteration.owned(iteration.init())
     lowest = smallest.objective.item() - smallest.gap.item()

@@ -128,8 +128,8 @@ class PreconditionedPDHG(Solver):
 
     @classmethod
     def examples(cls) -> Mapping[str, float]:
-        """Return parameters for the tests; that of the constraint has no effect on problems without one."""
-        return {'data_step': 1.2, 'penalty_factor': 0.7, 'over_relaxation': 1.3}
+        """Return parameters for the tests."""
+        return {'data_step': 1.2, 'penalty_factor': 0.7, 'constraint_step': 0.5, 'over_relaxation': 1.3}
 
     @classmethod
     def refusal(cls, regularizer: Regularizer) -> str | None:
