@@ -137,15 +137,24 @@ def _rounding(problem: Problem) -> float:
     return 16 * torch.finfo(problem.threshold.dtype).eps
 
 
-def certificate_of_state(iteration: Iteration, state: Any, bound: Bound) -> Certificate:  # noqa: ANN401
-    """Evaluate the certificate of a state, in double precision where single precision has no room."""
+def certificate_of_state(
+    iteration: Iteration,
+    state: Any,  # noqa: ANN401
+    bound: Bound,
+    earlier: Certificate | None = None,
+) -> Certificate:
+    """Evaluate the certificate of a state, with the better one of its bound and that of an earlier state.
+
+    Where the gap leaves no room for single precision, all is evaluated in double precision.
+    """
     problem, unknown = iteration.problem, state.primal
     dual, dual_image = iteration.dual(state), None if bound == 'trivial' else iteration.dual_image(state)
     response = None if bound == 'trivial' else iteration.dual_response(state)
-    found = certificate(problem, unknown, dual, dual_image, response=response, bound=bound)
+    found = certificate(problem, unknown, dual, dual_image, response=response, bound=bound).tightened(earlier)
     if unknown.dtype.to_real() == torch.float32 and bool((found.gap < 1e-4 * found.objective).any()):
         precision = torch.complex128 if unknown.is_complex() else torch.float64
         exact = [None if x is None else x.to(precision) for x in (dual, dual_image)]
         response = None if response is None else response.to(precision)
         found = certificate(problem.double, unknown.to(precision), *exact, response=response, bound=bound)
+        found = found.tightened(earlier)
     return found

@@ -61,7 +61,7 @@ class Watch:
 
         A better bound costs more: some 4, 10, 200 and 600 iterations.
         """
-        self.found = certificate_of_state(self.iteration, state, bound).tightened(self.found)
+        self.found = certificate_of_state(self.iteration, state, bound, self.found)
         return self.found
 
     @property
