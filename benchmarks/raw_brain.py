@@ -214,7 +214,7 @@ def main() -> None:
             img, csm, note = ours(scene, settings)
             notes.append(f'{scene.name}, {name}: {note}, {time.perf_counter() - start:.0f} s')
             values.setdefault((scene.name, name), []).append(scene.measure(img, csm))
-            pictures.setdefault(f'{scene.name}: {name}', img.abs())
+            pictures.setdefault(f'{scene.name}: {name}', img.abs() / img.abs().amax())
         for name, peer in peers.items():
             # iterations of BART on spokes may diverge
             measured = [scene.measure(img, csm) for img, csm in peer(scene) if bool(img.isfinite().all())]

@@ -87,7 +87,7 @@ class LambdaMapModel(Model):
         """Whether the weight needs the noise level."""
         return self.weight is not None and self.weight.uses_noise_level
 
-    def phase_aware(self, imaginary_factor: float = 1.4) -> LambdaMapModel:
+    def phase_aware(self, imaginary_factor: float = 1.4, refined_width: float | None = 24.0) -> LambdaMapModel:
         """Return the same model for real and imaginary part of the demodulated image, without another training.
 
         Parameters
@@ -95,8 +95,12 @@ class LambdaMapModel(Model):
         imaginary_factor
             Weights of the imaginary part relative to those of the real part, see
             `~mrpro_lambda.regularizers.PhaseAware`.
+        refined_width
+            Width of the window for the phase of a first image, `None`: there is no first image.
         """
-        regularizer = PhaseAware(self.solver.regularizer, imaginary_factor=imaginary_factor)
+        regularizer = PhaseAware(
+            self.solver.regularizer, imaginary_factor=imaginary_factor, refined_width=refined_width
+        )
         return type(self)(self.weight, self.solver.with_regularizer(regularizer), band_limit=self.band_limit)
 
     def forward(
