@@ -19,7 +19,7 @@ from mrpro_lambda.weighting.Scan import Scan
 from mrpro_lambda.weighting.Weight import Weight, WeightChoice
 
 _FIRST = 100
-"""Iterations of a first image. With 30 of them the phase gained half as much (R = 4, phases of raw scans)."""
+"""Iterations of a first image. 30 of them gained 0.48, 150 0.75 dB (R = 4, phases of raw scans, training images)."""
 
 
 class LambdaMapModel(Model):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any, NamedTuple
 
 import torch
-from mrpro.data import CsmData, DcfData, IData, KData, KNoise
-from mrpro.operators import DensityCompensationOp, LinearOperator, SensitivityOp
+from mrpro.data import IData, KData
 
-from mrpro_lambda.checks import check_type
-from mrpro_lambda.models.Model import Model
 from mrpro_lambda.operators.acquisition_factors import sample_multiplicity
 from mrpro_lambda.reconstruction.TensorReconstruction import TensorReconstruction, mean_multiplicity, to_idata
 from mrpro_lambda.solvers.Solver import Solution
@@ -54,63 +51,6 @@ class ModelReconstruction(TensorReconstruction):
     problem there is `LearnedReconstruction`, which takes weights of one's own besides and warns where a tolerance was
     not reached.
     """
-
-    def __init__(
-        self,
-        kdata: KData | None = None,
-        fourier_op: LinearOperator | None = None,
-        csm: Callable[[IData], CsmData] | CsmData | SensitivityOp | None = CsmData.from_idata_walsh,
-        noise: KNoise | None = None,
-        dcf: DcfData | DensityCompensationOp | None = None,
-        *,
-        model: Model,
-        noise_std: float | None = None,
-        whiten_background: bool | torch.Tensor = False,
-        progress: bool = False,
-    ) -> None:
-        """Initialize the reconstruction.
-
-        Parameters
-        ----------
-        kdata
-            Data that the Fourier operator, density compensation and coil sensitivities are set up from.
-        fourier_op
-            Fourier operator. If `None`, set up from `kdata`.
-        csm
-            Coil sensitivities, or how to calculate them from `kdata`. `None` reconstructs each coil on its own.
-        noise
-            Noise measurement for prewhitening, see `~mrpro_lambda.reconstruction.prewhiten`. `None`: no prewhitening.
-        dcf
-            Density compensation, see `LearnedReconstruction`.
-        model
-            Model, for example from `~mrpro_lambda.pretrained.load_weights`.
-        noise_std
-            Standard deviation of the complex noise of a k-space sample, for models that use it. If `None`, it is 1
-            for prewhitened data and otherwise estimated from the data.
-        whiten_background
-            Whiten noise that differs between the phase encodings, see `LearnedReconstruction`.
-        progress
-            Show a progress bar, for models that have one.
-
-        Raises
-        ------
-        ValueError
-            If neither `kdata` nor `fourier_op` is given, if `csm` is to be calculated without `kdata`, if the model can
-            not reconstruct the acquisition of `kdata`, see `~mrpro_lambda.models.Model.refusal`, or if data, noise,
-            coil sensitivities, density compensation or noise level are not finite or do not fit together.
-        """
-        check_type('model', model, Model)
-        super().__init__(
-            kdata,
-            fourier_op,
-            csm,
-            noise,
-            dcf,
-            model=model,
-            noise_std=noise_std,
-            whiten_background=whiten_background,
-            progress=progress,
-        )
 
     @torch.no_grad()
     def solve(self, kdata: KData) -> ModelReconstructionSolution:

@@ -114,7 +114,7 @@ class TensorReconstruction(DirectReconstruction):
             `None`, set up from `kdata` for non-Cartesian acquisitions; for Cartesian ones, it is the mean of repeated
             samples.
         model
-            Model.
+            Model, for example from `~mrpro_lambda.pretrained.load_weights`.
         noise_std
             Standard deviation of the complex noise of a k-space sample, for models that use it. If `None`, it is 1
             for prewhitened data and otherwise estimated from the data, see `estimate_noise_std`.
@@ -132,6 +132,7 @@ class TensorReconstruction(DirectReconstruction):
             not reconstruct the acquisition of `kdata`, see `~mrpro_lambda.models.Model.refusal`, or if data, noise,
             coil sensitivities, density compensation or noise level are not finite or do not fit together.
         """
+        check_type('model', model, Model)
         if csm is not None and not callable(csm) and not isinstance(csm, CsmData):
             raise TypeError(f'csm must be CsmData, a SensitivityOp, a function or None, got {type(csm).__name__}.')
         noise_std = check_noise_std(noise_std)
