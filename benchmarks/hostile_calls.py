@@ -151,7 +151,7 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
             'kdata': kdata, 'csm': csm_data, 'regularization_weight': maps[3], 'filters': filters, 'beta': 2.0,
             'max_iterations': 5,
         }),
-        'estimate_noise_std': (estimate_noise_std, {'kdata': kdata, 'fourier_op': fourier_op}),
+        'estimate_noise_std': (estimate_noise_std, {'kdata': kdata, 'acquisition_op': fourier_op}),
         'estimate_noise_weight': (estimate_noise_weight, {'kdata': kdata}),
         'prewhiten': (prewhiten, {'kdata': kdata, 'noise': noise}),
         'Dictionary': (dictionary.Dictionary, {'filters': filters, 'sparsity': 0.1, 'beta': 2.0}),

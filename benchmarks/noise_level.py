@@ -4,7 +4,8 @@
 
 The images are those of training persons (heads in air, and hearts). *Without air*, an object fills the field of view:
 the center of an image of 1.6 times the size. *Oversampled* data have twice the readout, and the header says so: the
-noise is estimated before the oversampling is removed and after it. Noise is relative to the root mean square of the
+noise is estimated before the oversampling is removed and after it. With several coils, the estimate gets maps of the
+noisy data, as in `reconstruct`. Noise is relative to the root mean square of the
 image. Prints tables in Markdown: the ratio of the estimate to the truth, mean, and in brackets smallest and largest
 value over the images, and how many of the estimates call themselves reliable.
 """
@@ -23,6 +24,7 @@ import torch
 from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KTrajectory, SpatialDimension
 from mrpro.data.traj_calculators import KTrajectoryCartesian, KTrajectoryRadial2D
 from mrpro.operators import FourierOp
+from mrpro_lambda.coil_maps import find_coil_maps
 from mrpro_lambda.datasets import (
     CartesianLines,
     ImageSource,
@@ -33,7 +35,7 @@ from mrpro_lambda.datasets import (
     smooth_phase,
 )
 from mrpro_lambda.raw_data import read_scan
-from mrpro_lambda.reconstruction import estimate_noise, prewhiten
+from mrpro_lambda.reconstruction import NoiseEstimate, estimate_noise, prewhiten
 
 from quality import CARDIAC, images
 
@@ -114,6 +116,14 @@ def nonuniform(x: torch.Tensor, traj: KTrajectory, encoding: SpatialDimension[in
     return torch.stack(result, 1)[None, :, None] / (encoding.y * encoding.x) ** 0.5
 
 
+def estimate(kdata: KData) -> NoiseEstimate:
+    """Estimate the noise level with the coil maps of the same data."""
+    fourier_op = FourierOp.from_kdata(kdata)
+    if kdata.data.shape[-4] == 1:
+        return estimate_noise(kdata, fourier_op)
+    return estimate_noise(kdata, fourier_op @ find_coil_maps(kdata).csm.as_operator())
+
+
 def row(name: str, ratios: list[float], n_reliable: int, sources: Counter[str]) -> str:
     """Return a row of a table."""
     r = torch.tensor(ratios)
@@ -136,7 +146,7 @@ def simulated(root: Path, size: int, n_images: int, cases: Iterable[tuple[str, i
                 if oversampling == 2 and not pattern.startswith('radial'):
                     forms['2, removed'] = kdata.remove_readout_os()
                 for form, k in forms.items():
-                    results.setdefault((level, form), []).append((estimate_noise(k), level))
+                    results.setdefault((level, form), []).append((estimate(k), level))
         for (level, form), estimates in results.items():
             yield row(
                 f'{pattern}, {n_coils}, {"air" if air else "no air"}, {form}, {level:g}',
@@ -178,7 +188,7 @@ def replicas(root: Path, n_replicas: int) -> Iterator[str]:
                     info,
                     vendor='Siemens',
                 )
-                estimates.append(estimate_noise(KData(header, data, traj)))
+                estimates.append(estimate(KData(header, data, traj)))
             truth = (own**2 + (level * rms) ** 2) ** 0.5
             yield row(
                 f'{pattern}, {level:g}',
@@ -193,7 +203,7 @@ def scans(root: Path) -> Iterator[str]:
     yield '| scan | expected | estimate | reliable | source |\n|---|---|---|---|---|'
 
     def line(name: str, expected: float, kdata: KData) -> str:
-        e = estimate_noise(kdata)
+        e = estimate(kdata)
         return f'| {name} | {expected:.3g} | {e.std:.3g} ({e.std / expected:.2f}) | {e.reliable} | {e.source} |'
 
     scan = read_scan(root / 'calibration-14coil-r3/SNR_R3.h5')

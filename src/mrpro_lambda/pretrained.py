@@ -31,7 +31,7 @@ _SHA256: dict[str, str] = {
     'tgv-low-field': '2811d04bac3b8d1ea486b77d68a5e5e24b8dea7e3b12de1c81eac2973cb8f139',
     'tgv-variable-density': '11a7a6a4db0968551632119b85dd77a9e50dafcb56b01b347b3ef25aa77c49e9',
     'tv-low-field': 'e7de4e9d0a7d62d65045f44865b66f9112e290af1c40b67856b12d7036d602f0',
-    'tv-variable-density': '10014c330fbd70a15aea72c6bfd6a2251f84e629d367f23b1ac53d85b818f1a4',
+    'tv-variable-density': '701d245679372369bab4e55ec1dc619241603a5473a3a30530ff71f6177404c9',
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mrpro.data import AcqIdx, AcqInfo, KData, KHeader, KTrajectory, SpatialDimension
 from mrpro.data.traj_calculators import KTrajectoryRadial2D
-from mrpro.operators import FastFourierOp, FourierOp
+from mrpro.operators import FastFourierOp, FourierOp, SensitivityOp
 from mrpro.utils import RandomGenerator
 from mrpro_lambda.reconstruction import LearnedReconstruction, estimate_noise, estimate_noise_std
 
@@ -133,7 +133,7 @@ def test_invalid_noise_level(noise_std: float) -> None:
 
 
 def acquire_without_air(
-    pattern: str, noise: float, n_coils: int, *, seed: int = 0, oversampling: int = 1, n: int = 80
+    pattern: str, noise: float, n_coils: int, *, seed: int = 0, oversampling: int = 1, n: int = 80, center: int = 12
 ) -> KData:
     """Acquire an object that fills the field of view, with signal above a noise of 0.01 in all of k-space."""
     rng = RandomGenerator(seed)
@@ -147,7 +147,7 @@ def acquire_without_air(
     kx = (torch.arange(encoding.x) - encoding.x // 2).float().reshape(1, 1, 1, 1, -1)
     traj = KTrajectory(torch.zeros(1, 1, 1, 1, 1), lines.float().reshape(1, 1, 1, -1, 1), kx)
     if pattern == 'points':
-        square = k.abs() < 12
+        square = k.abs() < center
         points = (square[:, None] & square) | (rng.rand_tensor((n, n), torch.float32) < 0.2)
         ky, kx = (k[index].float().reshape(1, 1, 1, -1, 1) for index in points.nonzero().T)
         traj = KTrajectory(torch.zeros(1, 1, 1, 1, 1), ky, kx)
@@ -172,6 +172,25 @@ def test_coils_show_the_noise_without_air(pattern: str, noise: float, n_coils: i
     assert estimate.std == pytest.approx(noise, rel=0.15)
     assert estimate.reliable
     assert estimate.source == 'calibration region'
+
+
+@pytest.mark.parametrize('noise', [0.01, 0.1])
+def test_coil_sensitivities_show_the_noise_of_single_points(noise: float) -> None:
+    """The image that is nearest to the data of all coils leaves it, where there is no center to see it in."""
+    kdata = acquire_without_air('points', noise, 8, center=2)
+    fourier_op = FourierOp.from_kdata(kdata)
+    alone = estimate_noise(kdata, fourier_op)
+    estimate = estimate_noise(kdata, fourier_op @ SensitivityOp(coil_maps(8, 80, 80)[None]))
+    assert estimate.std == pytest.approx(noise, rel=0.15)
+    assert abs(estimate.std - noise) < abs(alone.std - noise)
+
+
+def test_wrong_coil_sensitivities_give_an_upper_bound() -> None:
+    kdata = acquire_without_air('points', 0.01, 8, center=2)
+    wrong = SensitivityOp(coil_maps(8, 80, 80)[None].roll(1, -4))
+    estimate = estimate_noise(kdata, FourierOp.from_kdata(kdata) @ wrong)
+    assert not estimate.reliable
+    assert estimate.std > 0.01
 
 
 def test_one_coil_without_air_has_an_upper_bound() -> None:

@@ -137,9 +137,10 @@ class Recipe(ABC):
         found = []
         if sampling is not None and scan.sampling not in sampling:
             found.append(f'sampling of {_NAMES[scan.sampling]} instead of {_words(sampling)}')
-        for (name, valid), value in zip(ranges.items(), (scan.acceleration, scan.n_coils, scan.noise), strict=True):
-            # what is measured from a scan is known to some percent
-            if value is not None and valid is not None and not 0.95 * valid[0] <= value <= 1.05 * valid[1]:
+        # what is measured of a scan is known to some percent, and its noise to 15 %
+        values = ((scan.acceleration, 0.05), (scan.n_coils, 0.0), (scan.noise, 0.15))
+        for (name, valid), (value, error) in zip(ranges.items(), values, strict=True):
+            if value is not None and valid is not None and not (1 - error) * valid[0] <= value <= (1 + error) * valid[1]:
                 found.append(f'{name} of {value:.2g} instead of {valid[0]:g} to {valid[1]:g}')
         return found
 

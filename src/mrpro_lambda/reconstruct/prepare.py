@@ -101,7 +101,6 @@ def prepare(
     measured = kdata
     if (oversampled := parts['oversampled']) is not None:  # there is air beyond the field of view that is kept
         measured = KData(oversampled.header, factor * oversampled.data, oversampled.traj)
-    noise = _noise(measured, parts['calibration'], factor, settings, prewhitened=scan.noise is not None)
     box = sampling_of(gram_operator(fourier_op))[0] == 'box'
     noise_weight = _noise_weight(measured, settings, box=box, prewhitened=scan.noise is not None)
     if noise_weight is not None:
@@ -115,8 +114,14 @@ def prepare(
         check_refusal(model, kdata, fourier_op, combined=True)
     coil_maps = _coil_maps(kdata, fourier_op, parts['calibration'], settings, maps)
     acquisition_op: LinearOperator = fourier_op
+    measured = upsample(measured, refinement).to(settings.device)
+    measured_op: LinearOperator = FourierOp.from_kdata(measured)
     if coil_maps is not None:
-        acquisition_op = fourier_op @ coil_maps.csm.as_operator()
+        csm_op = coil_maps.csm.as_operator()
+        acquisition_op, measured_op = fourier_op @ csm_op, measured_op @ csm_op
+    noise = _noise(
+        measured, measured_op, parts['calibration'], factor, settings, prewhitened=scan.noise is not None
+    )
     (initial_image,) = acquisition_op.adjoint(kdata.data)
     n_coils = 1 if coil_maps is None else kdata.data.shape[-4]
     properties = scan_properties(gram_operator(fourier_op), n_coils, initial_image, noise.std)
@@ -135,12 +140,18 @@ def _prewhiten(kdata: KData, noise: KNoise) -> KData:
 
 
 def _noise(
-    measured: KData, calibration: KData | None, factor: float, settings: Settings, *, prewhitened: bool
+    measured: KData,
+    measured_op: LinearOperator,
+    calibration: KData | None,
+    factor: float,
+    settings: Settings,
+    *,
+    prewhitened: bool,
 ) -> NoiseEstimate:
     """Return the noise level of data, with the oversampling of their readout, or of calibration lines."""
     if settings.noise_std is not None:
         return NoiseEstimate(factor * settings.noise_std, 'given', reliable=True)
-    noise = estimate_noise(measured)
+    noise = estimate_noise(measured, measured_op)
     if not noise.reliable and calibration is not None:  # they have no gaps
         found = estimate_noise(KData(calibration.header, factor * calibration.data, calibration.traj))
         if found.reliable or found.std < noise.std:

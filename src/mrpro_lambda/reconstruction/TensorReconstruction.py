@@ -258,7 +258,7 @@ class TensorReconstruction(DirectReconstruction):
             return None
         if self.noise_std is not None:
             return self.noise_std
-        return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.fourier_op)
+        return 1.0 if self.noise is not None else estimate_noise_std(kdata, self.acquisition_op)
 
 
 def mean_multiplicity(count: torch.Tensor) -> float:
