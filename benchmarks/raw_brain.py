@@ -4,8 +4,8 @@ The fully sampled scan of `brain-16coil-full` is undersampled: single points of 
 16 calibration lines, for several random masks, and radial spokes, which are interpolated from it, with white noise of
 the level of the scan (its own is within the field of view then, as if it were signal). `reconstruct` gets no option;
 beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and total
-variation get maps of its ESPIRiT, mrpro's total variation those of this package, and each the best of eight weights,
-chosen with the reference for each quality. The reference is the fully sampled image, combined with ESPIRiT maps of all
+variation get maps of its ESPIRiT and, *same maps*, those of this package, as mrpro's total variation does, and each the
+best of eight weights, chosen with the reference for each quality. The reference is the fully sampled image, combined with ESPIRiT maps of all
 data; images are scaled to it.
 
 The reference shares its noise with the samples, which favors weak regularization. The error of the samples that were
@@ -151,8 +151,8 @@ def ours(scene: Scene, settings: Settings) -> tuple[torch.Tensor, torch.Tensor, 
     return result.img, csm, note
 
 
-def bart(scene: Scene, regularization: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Reconstruct with BART for all weights; with maps of its own where the center is on a grid."""
+def bart(scene: Scene, regularization: str, *, own_maps: bool) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Reconstruct with BART for all weights, with maps of its own or those of the default."""
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*command: str) -> None:
@@ -166,11 +166,13 @@ def bart(scene: Scene, regularization: str) -> list[tuple[torch.Tensor, torch.Te
             # in units of the field of view, whatever the oversampling of the readout
             write_cfl(Path(folder) / 'traj', (k * n / traj.kx.shape[-1]).to(torch.complex64))
             write_cfl(Path(folder) / 'k', scene.kdata.data[0, :, 0, :, :, None])
-            write_cfl(Path(folder) / 'maps', find_coil_maps(scene.kdata).csm.data[0])
             spokes = ['-e', '-t', 'traj']  # the step by the largest eigenvalue: all diverge without it
         else:
             write_cfl(Path(folder) / 'k', scene.kspace * scene.mask)
+        if own_maps:
             run('ecalib', '-m1', '-r24', 'k', 'maps')
+        else:
+            write_cfl(Path(folder) / 'maps', find_coil_maps(scene.kdata).csm.data[0])
         csm, images = read_cfl(Path(folder) / 'maps').squeeze()[:, None], []
         for scale in SCALES:
             run('pics', '-S', '-i200', *spokes, '-R', f'{regularization}:3:0:{scale}', 'k', 'maps', 'img')
@@ -201,8 +203,10 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     peers: dict[str, Callable[[Scene], list[tuple[torch.Tensor, torch.Tensor]]]] = {
-        'BART, l1-wavelet': lambda scene: bart(scene, 'W'),
-        'BART, total variation': lambda scene: bart(scene, 'T'),
+        'BART, l1-wavelet': lambda scene: bart(scene, 'W', own_maps=True),
+        'BART, total variation': lambda scene: bart(scene, 'T', own_maps=True),
+        'BART, l1-wavelet, same maps': lambda scene: bart(scene, 'W', own_maps=False),
+        'BART, total variation, same maps': lambda scene: bart(scene, 'T', own_maps=False),
         'mrpro, total variation': mrpro_tv,
     }
     values: dict[tuple[str, str], list[torch.Tensor]] = {}
@@ -216,6 +220,8 @@ def main() -> None:
             values.setdefault((scene.name, name), []).append(scene.measure(img, csm))
             pictures.setdefault(f'{scene.name}: {name}', img.abs() / img.abs().amax())
         for name, peer in peers.items():
+            if scene.mask is None and name in ('BART, l1-wavelet', 'BART, total variation'):
+                continue  # its maps come from a center on a grid
             # iterations of BART on spokes may diverge
             measured = [scene.measure(img, csm) for img, csm in peer(scene) if bool(img.isfinite().all())]
             if measured:

@@ -140,7 +140,9 @@ class Recipe(ABC):
         # what is measured of a scan is known to some percent, and its noise to 15 %
         values = ((scan.acceleration, 0.05), (scan.n_coils, 0.0), (scan.noise, 0.15))
         for (name, valid), (value, error) in zip(ranges.items(), values, strict=True):
-            if value is not None and valid is not None and not (1 - error) * valid[0] <= value <= (1 + error) * valid[1]:
+            if value is None or valid is None:
+                continue
+            if not (1 - error) * valid[0] <= value <= (1 + error) * valid[1]:
                 found.append(f'{name} of {value:.2g} instead of {valid[0]:g} to {valid[1]:g}')
         return found
 
