@@ -5,8 +5,8 @@ The fully sampled scan of `brain-16coil-full` is undersampled: single points of 
 the level of the scan (its own is within the field of view then, as if it were signal). `reconstruct` gets no option;
 beside it are the weights of TV-Lambda by their name, and the map fitted to the scan. BART's l1-wavelet and total
 variation get maps of its ESPIRiT and, *same maps*, those of this package, as mrpro's total variation does, and each the
-best of eight weights, chosen with the reference for each quality. The reference is the fully sampled image, combined with ESPIRiT maps of all
-data; images are scaled to it.
+best of eight weights, chosen with the reference for each quality. The reference is the fully sampled image, combined
+with ESPIRiT maps of all data; images are scaled to it.
 
 The reference shares its noise with the samples, which favors weak regularization. The error of the samples that were
 not measured, relative to their energy, does not: their noise is new to all methods. With spokes these are the points

@@ -119,9 +119,7 @@ def prepare(
     if coil_maps is not None:
         csm_op = coil_maps.csm.as_operator()
         acquisition_op, measured_op = fourier_op @ csm_op, measured_op @ csm_op
-    noise = _noise(
-        measured, measured_op, parts['calibration'], factor, settings, prewhitened=scan.noise is not None
-    )
+    noise = _noise(measured, measured_op, parts['calibration'], factor, settings, prewhitened=scan.noise is not None)
     (initial_image,) = acquisition_op.adjoint(kdata.data)
     n_coils = 1 if coil_maps is None else kdata.data.shape[-4]
     properties = scan_properties(gram_operator(fourier_op), n_coils, initial_image, noise.std)

@@ -109,7 +109,8 @@ def estimate_noise(kdata: KData, acquisition_op: LinearOperator | None = None) -
 
     - all of a box or lines with R = 4, with air: 0.96-1.02 with one coil; a box with 4 coils 0.97-1.01,
     - without air, 4 coils: a box 1.01-1.02, lines with R = 3 or 4 and 16 calibration lines 1.02-1.05, random points
-      with R = 4 or 8 0.98-1.13 (at 0.01 they count as an upper bound); 8 coils: points 0.99-1.07,
+      with R = 4 or 8 0.98-1.13 (at 0.01 they count as an upper bound); 8 coils: points 0.99-1.07, regular lines with
+      R = 3 1.01-1.03,
     - twofold oversampled readouts, a box or lines with R = 4, one coil without air: 0.95-1.00,
     - radial, R = 3, one coil without air: 0.96-0.99, with oversampled readouts 0.95-1.08,
     - one coil without air, an upper bound: a box 1.5 (1.1-1.9), 1.2 (1.0-1.4), 1.1 (1.0-1.1), 1.0, 1.0; R = 3 1.7
@@ -121,10 +122,10 @@ def estimate_noise(kdata: KData, acquisition_op: LinearOperator | None = None) -
       object: without knowledge about the image, noise below its signal is not to be seen.
 
     On scans: of 14 coils, prewhitened with their noise measurement, 1.01 from the image lines (R = 3, before the
-    oversampling was removed; 1.25, an upper bound, after that) and 1.02 from the calibration lines. Of a brain with 16
+    oversampling was removed; 1.12, an upper bound, after that) and 1.02 from the calibration lines. Of a brain with 16
     coils that were not prewhitened, relative to the root mean square in corners of 5 x 5 pixels: 1.03 with all samples,
-    0.87 with regular lines and 16 calibration lines; with white noise of 2 to 30 % of the image added 1.01-1.09, and
-    with single points, R = 4, 1.27 (an upper bound), 1.18, 1.10 and 1.00.
+    0.87 with regular lines and 16 calibration lines; with white noise of 2 to 30 % of the image added 1.00-1.09, and
+    with single points, R = 4, 0.98-1.03 (from the residual of the coils; 1.27, 1.18, 1.10 and 1.00 without their maps).
 
     Coils should be prewhitened. Otherwise the level is that of the mean of the variances of the coils, which the
     calibration region sees too low: in simulations of coils of different and correlated noise by up to 25 %.
