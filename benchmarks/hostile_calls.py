@@ -23,11 +23,13 @@ from mrpro_lambda.operators import (
     GradientOp,
     LowPassOp,
 )
-from mrpro_lambda.recipes import DictionaryRecipe, TotalVariationRecipe
+from mrpro_lambda.recipes import DictionaryRecipe, MoDLRecipe, TotalVariationRecipe
 from mrpro_lambda.reconstruction import (
     AdaptiveDictionaryReconstruction,
     AdaptiveTotalVariationReconstruction,
     LearnedReconstruction,
+    ModelReconstruction,
+    estimate_noise,
     estimate_noise_std,
     estimate_noise_weight,
     prewhiten,
@@ -143,6 +145,10 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
         'LearnedReconstruction': (partial(_reconstruct, LearnedReconstruction), {
             'kdata': kdata, 'csm': csm_data, 'noise': noise, 'model': model, 'noise_std': 0.1,
         }),
+        'ModelReconstruction': (partial(_reconstruct, ModelReconstruction), {
+            'kdata': kdata, 'csm': csm_data, 'noise': noise, 'noise_std': 0.1,
+            'model': MoDLRecipe(n_iterations=2, n_features=2).build().to(precision),
+        }),
         'AdaptiveTotalVariationReconstruction': (partial(_reconstruct, AdaptiveTotalVariationReconstruction), {
             'kdata': kdata, 'csm': csm_data, 'regularization_weight': maps[1], 'regularization_dim': (-2, -1),
             'max_iterations': 5,
@@ -150,6 +156,9 @@ def calls(precision: torch.dtype) -> dict[str, Call]:
         'AdaptiveDictionaryReconstruction': (partial(_reconstruct, AdaptiveDictionaryReconstruction), {
             'kdata': kdata, 'csm': csm_data, 'regularization_weight': maps[3], 'filters': filters, 'beta': 2.0,
             'max_iterations': 5,
+        }),
+        'estimate_noise': (lambda **o: torch.tensor(estimate_noise(**o).std), {
+            'kdata': kdata, 'acquisition_op': fourier_op @ csm_data.as_operator(),
         }),
         'estimate_noise_std': (estimate_noise_std, {'kdata': kdata, 'acquisition_op': fourier_op}),
         'estimate_noise_weight': (estimate_noise_weight, {'kdata': kdata}),

@@ -149,3 +149,12 @@ def test_refusal_of_other_data() -> None:
         ModelReconstruction(kdata, csm=None, model=other)
     with pytest.raises(TypeError, match='model must be Model, got Identity'):
         ModelReconstruction(kdata, model=torch.nn.Identity())  # type: ignore[arg-type]
+
+
+def test_image_that_is_not_finite() -> None:
+    """Weights that went wrong in a training are no image."""
+    model, sample = built('modl: MoDL'), SAMPLES['full']
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, float('nan'))
+    with pytest.raises(ValueError, match='The image of UnrolledModel must be finite, got 256 NaN or Inf'):
+        reconstruction_of(model, sample)(scan_of(sample))

@@ -256,11 +256,18 @@ def test_differences_of_repeated_samples_are_exact() -> None:
 @pytest.mark.parametrize('pattern', ['lines', 'radial'])
 def test_scale_equivariance_without_air(pattern: str) -> None:
     kdata = acquire_without_air(pattern, 0.1, 4)
-    expected = estimate_noise(kdata).std
-    for scale in (1e-12, 1e12):
+    acquisition_op = FourierOp.from_kdata(kdata) @ SensitivityOp(coil_maps(4, 80, 80)[None])
+    expected = estimate_noise(kdata, acquisition_op).std
+    for scale in (1e-25, 1e12, 1e25):
         scaled = kdata.clone()
         scaled.data *= scale
-        assert estimate_noise(scaled).std == pytest.approx(scale * expected, rel=1e-4)
+        assert estimate_noise(scaled, acquisition_op).std == pytest.approx(scale * expected, rel=1e-4)
+
+
+def test_data_of_another_acquisition() -> None:
+    kdata = acquire_without_air('points', 0.1, 4)
+    with pytest.raises(ValueError, match=r'trajectory, coils and image .* got shape \(1, 4, 1, \d+, 1\)'):
+        estimate_noise(kdata, FourierOp.from_kdata(acquire_without_air('lines', 0.1, 4)))
 
 
 def test_images_are_averaged() -> None:

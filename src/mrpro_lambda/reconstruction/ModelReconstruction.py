@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from mrpro.data import IData, KData
 
+from mrpro_lambda.checks import check_tensor
 from mrpro_lambda.operators.acquisition_factors import sample_multiplicity
 from mrpro_lambda.reconstruction.TensorReconstruction import TensorReconstruction, mean_multiplicity, to_idata
 from mrpro_lambda.solvers.Solver import Solution
@@ -65,7 +66,8 @@ class ModelReconstruction(TensorReconstruction):
         ------
         ValueError
             If the data hold NaN or Inf, or are all zero, if they are not those that the reconstruction was set up for,
-            if the model can not reconstruct them, or if the noise can not be estimated from the background.
+            if the model can not reconstruct them, if the noise can not be estimated from the background, or if the image
+            of the model is not finite.
         """
         measured = self.tensors(kdata)
         data, acquisition_op, noise_std = measured.data, measured.acquisition_op, measured.noise_std
@@ -75,6 +77,7 @@ class ModelReconstruction(TensorReconstruction):
             data, acquisition_op = once * data, once * acquisition_op
             noise_std = None if noise_std is None else noise_std / sqrt(mean_multiplicity(count))
         found = self.model.solve(data, acquisition_op, measured.initial_image, noise_std, progress=self.progress)
+        check_tensor(f'The image of {type(self.model).__name__}', found.img)
         return ModelReconstructionSolution(
             to_idata(found.img, measured.kdata),
             to_idata(measured.initial_image, measured.kdata),

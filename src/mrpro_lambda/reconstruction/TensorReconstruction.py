@@ -16,7 +16,14 @@ from mrpro_lambda.models.Model import Model
 from mrpro_lambda.operators.acquisition_factors import sample_multiplicity, with_true_adjoint
 from mrpro_lambda.operators.CirculantGramOp import CirculantGramOp
 from mrpro_lambda.operators.gram_operator import gram_operator
-from mrpro_lambda.reconstruction.check_inputs import check_csm, check_kdata, check_noise, check_noise_std, check_refusal
+from mrpro_lambda.reconstruction.check_inputs import (
+    check_csm,
+    check_kdata,
+    check_noise,
+    check_noise_std,
+    check_refusal,
+    of_the_acquisition,
+)
 from mrpro_lambda.reconstruction.estimate_noise_std import estimate_noise_std
 from mrpro_lambda.reconstruction.estimate_noise_weight import estimate_noise_weight
 from mrpro_lambda.reconstruction.prewhiten import prewhiten
@@ -210,15 +217,8 @@ class TensorReconstruction(DirectReconstruction):
             """Return the initial image of data."""
             return measured_op.adjoint(values if self.dcf_op is None else self.dcf_op(values)[0])[0]
 
-        try:
+        with of_the_acquisition(kdata):
             initial_image = start_of(kdata.data)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, ValueError, IndexError) as error:  # those of mrpro do not tell the shapes
-            raise ValueError(
-                'The data must have the trajectory, coils and image that the reconstruction was set up for, got '
-                f'shape {tuple(kdata.data.shape)}: {error}'
-            ) from error
         noise_std = self._noise_std(kdata)
         data, noise_weight = kdata.data, None
         if isinstance(self.whiten_background, torch.Tensor):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,6 +28,20 @@ def check_kdata(kdata: KData) -> None:
         )
     if not bool(kdata.data.any()):
         raise ValueError(f'k-space data must not be all zero, got shape {tuple(kdata.data.shape)}.')
+
+
+@contextmanager
+def of_the_acquisition(kdata: KData) -> Iterator[None]:
+    """Raise an error that tells the shapes where an operator does not take the data: those of mrpro do not."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(
+            'The data must have the trajectory, coils and image that the reconstruction was set up for, got '
+            f'shape {tuple(kdata.data.shape)}: {error}'
+        ) from error
 
 
 def check_csm(csm_op: SensitivityOp | None, kdata: KData | None) -> None:

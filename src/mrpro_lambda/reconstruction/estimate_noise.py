@@ -17,7 +17,7 @@ from mrpro.operators.CartesianSamplingOp import CartesianMaskingOp
 from mrpro_lambda.checks import check_type
 from mrpro_lambda.operators.acquisition_factors import RepeatedSamplingOp, acquisition_factors, with_true_adjoint
 from mrpro_lambda.operators.gram_operator import gram_operator
-from mrpro_lambda.reconstruction.check_inputs import check_kdata
+from mrpro_lambda.reconstruction.check_inputs import check_kdata, of_the_acquisition
 from mrpro_lambda.reconstruction.estimate_noise_weight import line_variance, positions_beyond_fov
 from mrpro_lambda.reconstruction.noise_of_calibration import MANY_COILS, calibration_variance
 from mrpro_lambda.reconstruction.noise_of_dense_samples import dense_variance
@@ -145,11 +145,15 @@ def estimate_noise(kdata: KData, acquisition_op: LinearOperator | None = None) -
     Raises
     ------
     ValueError
-        If the data hold NaN or Inf, or are all zero.
+        If the data hold NaN or Inf, are all zero, or are not those of the operator.
     """
     check_kdata(kdata)
     acquisition_op = FourierOp.from_kdata(kdata) if acquisition_op is None else acquisition_op
     check_type('acquisition_op', acquisition_op, LinearOperator)
+    with of_the_acquisition(kdata):
+        acquisition_op.adjoint(kdata.data)
+    scale = kdata.data.abs().max().item()  # squares of huge or tiny numbers leave the range of single precision
+    kdata = KData(kdata.header, kdata.data / scale, kdata.traj)
     grid = _grid(kdata, acquisition_op)
     # from what sees noise that is not the same in all of k-space to what does not
     kinds: list[Callable[[], list[NoiseEstimate]]] = [
@@ -173,7 +177,8 @@ def estimate_noise(kdata: KData, acquisition_op: LinearOperator | None = None) -
         if any(estimate.reliable for estimate in estimates):
             break
     # signal only adds to noise
-    return min(estimates, key=lambda estimate: (not estimate.reliable, estimate.std))
+    found = min(estimates, key=lambda estimate: (not estimate.reliable, estimate.std))
+    return found._replace(std=scale * found.std)
 
 
 def _below(edges: list[NoiseEstimate], estimates: list[NoiseEstimate]) -> list[NoiseEstimate]:
