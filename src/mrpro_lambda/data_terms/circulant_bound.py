@@ -16,6 +16,12 @@ from mrpro_lambda.operators.gram_operator import gram_operator
 from mrpro_lambda.operators.largest_of_images import largest_of_images
 from mrpro_lambda.operators.RayTransformOp import RayTransformOp
 
+_FLOOR = 0.01
+"""Density of the weakly sampled frequencies, relative to the largest one, in the bound."""
+
+_COMPENSATED = 0.1
+"""The same in the compensation, which would amplify noise."""
+
 _RAY_STEPS, _RAY_MARGIN = 40, 0.1
 """Steps of the method of Lanczos for a ray transform, and by how much the largest eigenvalue may be above its value."""
 _RAY_BOUNDS: WeakKeyDictionary[RayTransformOp, dict[tuple, CirculantBound]] = WeakKeyDictionary()
@@ -23,21 +29,16 @@ _RAY_BOUNDS: WeakKeyDictionary[RayTransformOp, dict[tuple, CirculantBound]] = We
 
 
 class CirculantBound(NamedTuple):
-    r"""A circulant operator :math:`C \ge A^H A`, given as a multiple of the sampling density."""
+    r"""A circulant operator :math:`C \ge A^H A`."""
 
     density: torch.Tensor
-    """Sampling density (float64) in the order of `torch.fft.fftn`, broadcastable to the image."""
-    factor: torch.Tensor | float
-    """Factor that makes the density a bound, for each image that is not coupled with others."""
+    """Sampling density (float64) in the order of `torch.fft.fftn`, broadcastable to the image, to compensate for."""
+    transfer: torch.Tensor
+    """Transfer function of the bound (float64)."""
     dim: tuple[int, ...]
     """Axes along which the density varies."""
     exact: bool
     r"""Whether :math:`C = A^H A`."""
-
-    @property
-    def transfer(self) -> torch.Tensor:
-        """Transfer function of the bound."""
-        return self.factor * self.density
 
     def compensate(self, img: torch.Tensor) -> torch.Tensor:
         """Divide the spectrum of an adjoint image by the density, where there is any."""
@@ -90,16 +91,16 @@ def circulant_bound(
         if not gram.circulant:
             return _multiple_of_identity(gram, img, coupled_dim)
         transfer, coupled = _union(gram.transfer.to(torch.float64), gram.dim, coupled_dim)
-        return CirculantBound(transfer, 1.0, gram.dim, not coupled)
+        return CirculantBound(transfer, transfer, gram.dim, not coupled)
     non_cartesian = without_sensitivities(acquisition_op)
     if non_cartesian is None:
         return _multiple_of_identity(gram, img, coupled_dim)
     fourier_op, axes = non_cartesian
     density, _ = _union(_sampling_density(gram_operator(fourier_op), img, axes), axes, coupled_dim)
-    # weakly sampled frequencies keep a tenth of the largest weight, so that the factor stays small: 1.5 instead of 3.5
-    # with a hundredth, for 48 spokes and 8 coils at 144 x 144
-    density = density + 0.1 * largest_of_images(density)
-    return CirculantBound(density, gram_norm(gram, img, density, axes, coupled_dim=coupled_dim), axes, False)
+    size = largest_of_images(density)
+    base = density + _FLOOR * size
+    transfer = gram_norm(gram, img, base, axes, coupled_dim=coupled_dim) * base
+    return CirculantBound(density + _COMPENSATED * size, transfer, axes, False)
 
 
 def _ray_bound(acquisition_op: RayTransformOp, gram: LinearOperator, img: torch.Tensor) -> CirculantBound:
@@ -116,14 +117,14 @@ def _ray_bound(acquisition_op: RayTransformOp, gram: LinearOperator, img: torch.
         density = density + 0.01 * density.amax()
         margin = 1 / (1 - _RAY_MARGIN)
         factor = gram_norm(gram, impulse, density, (-2, -1), n_iterations=_RAY_STEPS, margin=margin)
-        bounds[key] = CirculantBound(density, factor, (-2, -1), False)
+        bounds[key] = CirculantBound(density, factor * density, (-2, -1), False)
     return bounds[key]
 
 
 def _multiple_of_identity(gram: LinearOperator, img: torch.Tensor, coupled_dim: tuple[int, ...]) -> CirculantBound:
     """Take the norm of the Gram operator for all frequencies."""
     norm = gram_norm(gram, img, coupled_dim=coupled_dim)
-    return CirculantBound(norm, 1.0, (), False)
+    return CirculantBound(norm, norm, (), False)
 
 
 def _union(transfer: torch.Tensor, axes: tuple[int, ...], coupled_dim: tuple[int, ...]) -> tuple[torch.Tensor, bool]:
