@@ -66,8 +66,8 @@ class ModelReconstruction(TensorReconstruction):
         ------
         ValueError
             If the data hold NaN or Inf, or are all zero, if they are not those that the reconstruction was set up for,
-            if the model can not reconstruct them, if the noise can not be estimated from the background, or if the image
-            of the model is not finite.
+            if the model can not reconstruct them, if the noise can not be estimated from the background, or if the
+            image of the model is not finite.
         """
         measured = self.tensors(kdata)
         data, acquisition_op, noise_std = measured.data, measured.acquisition_op, measured.noise_std
