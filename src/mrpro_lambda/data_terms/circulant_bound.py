@@ -17,10 +17,14 @@ from mrpro_lambda.operators.largest_of_images import largest_of_images
 from mrpro_lambda.operators.RayTransformOp import RayTransformOp
 
 _FLOOR = 0.01
-"""Density of the weakly sampled frequencies, relative to the largest one, in the bound."""
+"""Density of the weakly sampled frequencies, relative to the largest one, in the bound.
+
+With a tenth, 48 spokes of 16 coils and 96 x 96 voxels took more than 600, more than 600 and 309 iterations to a gap of 1e-2
+at weights of 0.05, 0.4 and 2 times the noise, with a hundredth and a penalty of the same size 600, 372 and 100.
+"""
 
 _COMPENSATED = 0.1
-"""The same in the compensation, which would amplify noise."""
+"""The same in the compensation, which amplifies noise and decides about the penalty."""
 
 _RAY_STEPS, _RAY_MARGIN = 40, 0.1
 """Steps of the method of Lanczos for a ray transform, and by how much the largest eigenvalue may be above its value."""
