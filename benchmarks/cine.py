@@ -52,7 +52,7 @@ SHORT_AXIS = 'cardiac-short-axis/images_256x256_uint8.npz'
 REGULARIZER = TotalVariation((-5, -2, -1))
 METRICS = ('PSNR', 'SSIM', 'NRMSE', 'PSNR foreground', 'SSIM foreground')
 ACCELERATION, NOISE, N_COILS, SIZE, CROP, N_FRAMES = 6.0, 0.1, 4, 144, 112, 16
-SPACE, TIME = (0.025, 0.05, 0.1), (0.2, 0.4, 0.8)
+SPACE, TIME = (0.00625, 0.0125, 0.025, 0.05), (0.2, 0.4, 0.8)
 BOTH = (0.05, 0.1, 0.2)
 
 
