@@ -3,9 +3,10 @@
 The scans are simulated: parallel rays, Poisson noise. Filtered back projection with a Hann window, total variation with
 one weight c * sigma for all images (tuned on training images), with the weight that the counts of the scan choose
 (`LowestLoss`), and with the best weight for the image (chosen with the truth); a map that is fitted to the scan, and
-TV-Lambda, all of them with the same number of iterations.
+with `--model` TV-Lambda and a fit that begins with it, all of them with the same number of iterations.
 
-    python benchmarks/low_dose.py --data-root DIR --model ct-tv --output FILE.pt --figure FILE.png
+    python benchmarks/low_dose.py --data-root DIR --output FILE.pt --figure FILE.png
+    python benchmarks/low_dose.py --data-root DIR --output FILE.pt --model WEIGHTS
     python benchmarks/low_dose.py --large 250
     python benchmarks/low_dose.py --large 1000 --astra
 
@@ -94,9 +95,9 @@ def scalar_results(sample: LowDoseSample, n_iterations: int) -> tuple[torch.Tens
     return torch.stack([measure(img, sample.img) for img in found]), found
 
 
-def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> torch.Tensor:
-    """Return images whose weights are chosen by the counts of each scan alone."""
-    found = []
+def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images whose weights are chosen by the counts of each scan alone, and the maps."""
+    found, maps = [], []
     solver = LowDoseRecipe().build().solver.replace(n_iterations=n_iterations)
     for i in range(len(sample.img)):
         one = LowDoseSample(*(x[i : i + 1] for x in sample))
@@ -112,7 +113,8 @@ def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> tor
         quality = psnr(result.img, one.img).item()
         print(f'{type(weight).__name__} {i}: {quality:.2f} dB, {time.process_time() - start:.0f} s, {note}', flush=True)
         found.append(result.img)
-    return torch.cat(found)
+        maps.append(torch.as_tensor(result.lambda_map).expand(1, *result.img.shape))
+    return torch.cat(found), torch.cat(maps, 1)
 
 
 def row(name: str, values: torch.Tensor, *, signed: bool = False) -> str:
@@ -217,6 +219,8 @@ def main() -> None:
         'scalar TV, tuned': kept['test'][tuned],
         'scalar TV, oracle': oracle,
     }
+    columns = {'filtered back projection': sample.initial_image, 'scalar TV, tuned': kept['images'][tuned]}
+    lambda_map = None
     rules: dict[str, Weight] = {'scalar TV, chosen by the scan': LowestLoss()}
     if fitted is not None:
         rules['map fitted to the scan'] = fitted
@@ -224,16 +228,21 @@ def main() -> None:
         if name not in kept:
             kept[name] = of_the_scan(sample, rule, args.iterations)
             torch.save(kept, args.output)
-        results[name] = measure(kept[name], sample.img)
-    columns = {'filtered back projection': sample.initial_image, 'scalar TV, tuned': kept['images'][tuned]}
-    lambda_map = None
+        found, maps = kept[name]
+        results[name] = measure(found, sample.img)
+        if rule is fitted:
+            columns[name], lambda_map = found, maps
     if args.model is not None:
         trained = load_pretrained(args.model) if args.model in list_pretrained() else load_weights(args.model)[0]
         model = LambdaMapModel(trained.weight, trained.solver.replace(n_iterations=args.iterations))
-        found = model.solve(sample.data, sample.acquisition_op(), sample.initial_image, sample.noise_std)
-        results['TV-Lambda'] = measure(found.img, sample.img)
-        columns['TV-Lambda'], lambda_map = found.img, found.lambda_map
-        print(f'TV-Lambda: {found.solution}')
+        solved = model.solve(sample.data, sample.acquisition_op(), sample.initial_image, sample.noise_std)
+        results['TV-Lambda'] = measure(solved.img, sample.img)
+        columns['TV-Lambda'], lambda_map = solved.img, solved.lambda_map
+        print(f'TV-Lambda: {solved.solution}')
+        if fitted is not None:
+            begun = FittedToScan(trained.weight, n_steps=args.fit_steps, learning_rate=args.fit_rate)
+            found, _ = of_the_scan(sample, begun, args.iterations)
+            results['TV-Lambda, fitted to the scan'] = measure(found, sample.img)
     print(f'\n{len(sample.img)} images, {args.angles} angles, c = {WEIGHTS[tuned]:.4f}\n')
     print('| | ' + ' | '.join(METRICS) + ' |\n' + '|---' * (len(METRICS) + 1) + '|')
     for name, values in results.items():
