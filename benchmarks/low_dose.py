@@ -3,15 +3,18 @@
 The scans are simulated: parallel rays, Poisson noise. Filtered back projection with a Hann window, total variation with
 one weight c * sigma for all images (tuned on training images), with the weight that the counts of the scan choose
 (`LowestLoss`), and with the best weight for the image (chosen with the truth); a map that is fitted to the scan, and
-TV-Lambda, all of them with the same number of iterations.
+with `--model` TV-Lambda and a fit that begins with it, all of them with the same number of iterations.
 
-    python benchmarks/low_dose.py --data-root DIR --model ct-tv --output FILE.pt --figure FILE.png
+    python benchmarks/low_dose.py --data-root DIR --output FILE.pt --figure FILE.png
+    python benchmarks/low_dose.py --data-root DIR --output FILE.pt --model WEIGHTS
+    python benchmarks/low_dose.py --data-root DIR --held-out --model WEIGHTS
     python benchmarks/low_dose.py --large 250
     python benchmarks/low_dose.py --large 1000 --astra
 
 Test images are slices of `ct-heads/CT_AVM.nii.gz`, an angiography, and the CT slices that the package pydicom has among
-its test files. The last forms measure time and memory for 362 x 362 pixels, 513 bins and a number of angles, with the
-sparse matrix and with the ASTRA toolbox.
+its test files. With `--held-out`, TV-Lambda is compared with the best weight for each of some objects that were left
+out of the training, to choose weights. The last forms measure time and memory for 362 x 362 pixels, 513 bins and a
+number of angles, with the sparse matrix and with the ASTRA toolbox.
 """
 
 from __future__ import annotations
@@ -29,7 +32,14 @@ import pydicom
 import pydicom.data
 import torch
 from mrpro_lambda.data_terms import PoissonCounts
-from mrpro_lambda.datasets import ImageSource, LowDoseParallelBeam, LowDoseSample, SimulatedScans, read_images
+from mrpro_lambda.datasets import (
+    ImageSource,
+    LowDoseParallelBeam,
+    LowDoseSample,
+    SimulatedScans,
+    draw_phantom,
+    read_images,
+)
 from mrpro_lambda.metrics import nrmse, psnr, ssim
 from mrpro_lambda.models import LambdaMapModel
 from mrpro_lambda.operators import AstraRayTransformOp, ParallelBeam, RayTransformOp, filtered_back_projection
@@ -70,6 +80,19 @@ def images(root: Path, size: int, *, test: bool) -> list[torch.Tensor]:
     return selected + read_images(heart)[:1]
 
 
+def held_out(root: Path, size: int) -> dict[str, list[torch.Tensor]]:
+    """Read objects that were left out of the training of the weights that ship."""
+    brains = [ImageSource(root / f'low-field-brain/6B/3T_{name}.mat', size=size) for name in ('FLAIR', 'T2w')]
+    heart = ImageSource(root / 'cardiac-short-axis/images_256x256_uint8.npz', ids=('SC-HF-NI-03',), size=size)
+    generator = torch.Generator().manual_seed(1)
+    return {
+        'head phantom': read_images(ImageSource(root / 'ct-heads/CT_pitch.nii.gz', size=size, slices=(20, 23, 26, 29))),
+        'hearts': read_images(heart)[:2],
+        'brains': [image for source in brains for image in read_images(source)[1:3]],
+        'random objects': [draw_phantom(size, generator) for _ in range(16)],
+    }
+
+
 def simulate(selected: list[torch.Tensor], n_angles: int, n_photons: float, size: int, seed: int) -> LowDoseSample:
     """Simulate a scan of each image and stack them."""
     family = LowDoseParallelBeam(n_angles)
@@ -94,9 +117,9 @@ def scalar_results(sample: LowDoseSample, n_iterations: int) -> tuple[torch.Tens
     return torch.stack([measure(img, sample.img) for img in found]), found
 
 
-def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> torch.Tensor:
-    """Return images whose weights are chosen by the counts of each scan alone."""
-    found = []
+def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images whose weights are chosen by the counts of each scan alone, and the maps."""
+    found, maps = [], []
     solver = LowDoseRecipe().build().solver.replace(n_iterations=n_iterations)
     for i in range(len(sample.img)):
         one = LowDoseSample(*(x[i : i + 1] for x in sample))
@@ -112,7 +135,14 @@ def of_the_scan(sample: LowDoseSample, weight: Weight, n_iterations: int) -> tor
         quality = psnr(result.img, one.img).item()
         print(f'{type(weight).__name__} {i}: {quality:.2f} dB, {time.process_time() - start:.0f} s, {note}', flush=True)
         found.append(result.img)
-    return torch.cat(found)
+        maps.append(torch.as_tensor(result.lambda_map).expand(1, *result.img.shape))
+    return torch.cat(found), torch.cat(maps, 1)
+
+
+def trained_model(name: str, n_iterations: int) -> LambdaMapModel:
+    """Load weights by their name or from a file."""
+    trained = load_pretrained(name) if name in list_pretrained() else load_weights(name)[0]
+    return LambdaMapModel(trained.weight, trained.solver.replace(n_iterations=n_iterations))
 
 
 def row(name: str, values: torch.Tensor, *, signed: bool = False) -> str:
@@ -179,6 +209,7 @@ def main() -> None:
     parser.add_argument('--angles', type=int, default=60)
     parser.add_argument('--photons', type=float, default=4096)
     parser.add_argument('--iterations', type=int, default=150)
+    parser.add_argument('--held-out', action='store_true', help='compare with objects that were left out of training')
     parser.add_argument('--train', action='store_true', help='fit to training images, to choose settings')
     parser.add_argument('--fit-steps', type=int, default=60, help='steps of a fit to the scan, 0 for none')
     parser.add_argument('--fit-rate', type=float, default=3e-3)
@@ -188,10 +219,21 @@ def main() -> None:
     if args.large is not None:
         large(args.large, 20, astra=args.astra)
         return
-    if args.data_root is None or args.output is None:
-        parser.error('--data-root and --output are needed without --large')
+    if args.data_root is None or (args.model if args.held_out else args.output) is None:
+        parser.error('--data-root is needed without --large, with --output, or --held-out with --model')
     torch.set_num_threads(1)
     settings = args.angles, args.photons, args.size
+    weights = torch.tensor(WEIGHTS)
+    if args.held_out:
+        for name, objects in held_out(args.data_root, args.size).items():
+            sample = simulate(objects, *settings, seed=7000)
+            scalar = best_weight(weights, scalar_results(sample, args.iterations)[0] * HIGHER_IS_BETTER)
+            term = sample.acquisition_op()
+            model = trained_model(args.model, args.iterations)
+            found = model.solve(sample.data, term, sample.initial_image, sample.noise_std).img
+            gain = measure(found, sample.img) - scalar.quality.float() * HIGHER_IS_BETTER
+            print(row(f'{name}, {len(objects)}: gain over the best number', gain, signed=True))
+        return
     fitted = FittedToScan(n_steps=args.fit_steps, learning_rate=args.fit_rate) if args.fit_steps else None
     if args.train:
         tuning = simulate(images(args.data_root, args.size, test=False), *settings, seed=5000)
@@ -210,13 +252,14 @@ def main() -> None:
         kept['test'], kept['images'] = scalar_results(sample, args.iterations)
         torch.save(kept, args.output)
     tuned = int(kept['tuning'][..., 0].mean(1).argmax())
-    weights = torch.tensor(WEIGHTS)
     oracle = best_weight(weights, kept['test'] * HIGHER_IS_BETTER).quality.float() * HIGHER_IS_BETTER
     results = {
         'filtered back projection': measure(sample.initial_image, sample.img),
         'scalar TV, tuned': kept['test'][tuned],
         'scalar TV, oracle': oracle,
     }
+    columns = {'filtered back projection': sample.initial_image, 'scalar TV, tuned': kept['images'][tuned]}
+    lambda_map = None
     rules: dict[str, Weight] = {'scalar TV, chosen by the scan': LowestLoss()}
     if fitted is not None:
         rules['map fitted to the scan'] = fitted
@@ -224,16 +267,20 @@ def main() -> None:
         if name not in kept:
             kept[name] = of_the_scan(sample, rule, args.iterations)
             torch.save(kept, args.output)
-        results[name] = measure(kept[name], sample.img)
-    columns = {'filtered back projection': sample.initial_image, 'scalar TV, tuned': kept['images'][tuned]}
-    lambda_map = None
+        found, maps = kept[name]
+        results[name] = measure(found, sample.img)
+        if rule is fitted:
+            columns[name], lambda_map = found, maps
     if args.model is not None:
-        trained = load_pretrained(args.model) if args.model in list_pretrained() else load_weights(args.model)[0]
-        model = LambdaMapModel(trained.weight, trained.solver.replace(n_iterations=args.iterations))
-        found = model.solve(sample.data, sample.acquisition_op(), sample.initial_image, sample.noise_std)
-        results['TV-Lambda'] = measure(found.img, sample.img)
-        columns['TV-Lambda'], lambda_map = found.img, found.lambda_map
-        print(f'TV-Lambda: {found.solution}')
+        model = trained_model(args.model, args.iterations)
+        solved = model.solve(sample.data, sample.acquisition_op(), sample.initial_image, sample.noise_std)
+        results['TV-Lambda'] = measure(solved.img, sample.img)
+        columns['TV-Lambda'], lambda_map = solved.img, solved.lambda_map
+        print(f'TV-Lambda: {psnr(solved.img, sample.img).mean():.2f} dB, {solved.solution}', flush=True)
+        if fitted is not None:
+            begun = FittedToScan(model.weight, n_steps=20, learning_rate=1e-3)
+            found, _ = of_the_scan(sample, begun, args.iterations)
+            results['TV-Lambda, fitted to the scan'] = measure(found, sample.img)
     print(f'\n{len(sample.img)} images, {args.angles} angles, c = {WEIGHTS[tuned]:.4f}\n')
     print('| | ' + ' | '.join(METRICS) + ' |\n' + '|---' * (len(METRICS) + 1) + '|')
     for name, values in results.items():

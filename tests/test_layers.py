@@ -48,6 +48,7 @@ LAYERS: dict[str, set[str]] = {
         'weighting',
         'models',
         'recipes',
+        'pretrained',
     },
     'summary': {'plotting'},
     'training': {

@@ -192,6 +192,15 @@ def test_relative_mse() -> None:
         assert parts[0] == pytest.approx(expected.mean().item(), rel=1e-5)
 
 
+def test_logarithm_of_the_relative_error_is_the_gain_in_psnr() -> None:
+    rng = RandomGenerator(0)
+    target, noise = (rng.randn_tensor((3, 1, 1, 12, 12), torch.complex64) for _ in range(2))
+    initial, img = target + noise, target + torch.tensor([0.5, 0.1, 0.01]).reshape(3, 1, 1, 1, 1) * noise
+    found = relative_mse(img, target, initial, 1.0, logarithm=True)
+    gain = psnr(img, target) - psnr(initial, target)
+    assert found.item() == pytest.approx(-gain.mean().item() * math.log(10) / 10, rel=1e-5)
+
+
 def test_relative_mse_with_a_mask_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same number, without another search for the foreground."""
     img, target, _ = images()

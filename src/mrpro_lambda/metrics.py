@@ -190,11 +190,13 @@ def relative_mse(
     background_weight: float = 0.2,
     *,
     mask: torch.Tensor | None = None,
+    logarithm: bool = False,
 ) -> torch.Tensor:
     """Return the training loss: the squared error relative to that of the initial image, mean over the batch.
 
     The ratio balances noise levels and accelerations. The background counts less than the object, as an unweighted
-    error rewards smooth air.
+    error rewards smooth air. Images that can hardly be improved still count more than others; their logarithms count
+    alike.
 
     Parameters
     ----------
@@ -204,6 +206,8 @@ def relative_mse(
         Weight of the points outside the foreground, relative to those inside.
     mask
         Foreground, from `foreground_mask`. If `None`, it is that of the target, which leaves the device.
+    logarithm
+        Return the mean of the logarithms of the ratios, which is the gain in PSNR with another sign and unit.
     """
     check_number('background_weight', background_weight)
     for name, tensor in (('img', img), ('target', target), ('initial_image', initial_image)):
@@ -217,4 +221,5 @@ def relative_mse(
         _check(img, target, weight)
     peak = torch.maximum(target.detach().abs(), initial_image.detach().abs()).amax((-4, -3, -2, -1), keepdim=True)
     error, reference = ((x - target) / torch.where(peak > 0, peak, 1) for x in (img, initial_image))
-    return (_mean(error.abs().square(), weight) / _mean(reference.abs().square(), weight)).mean()
+    ratio = _mean(error.abs().square(), weight) / _mean(reference.abs().square(), weight)
+    return (ratio.log() if logarithm else ratio).mean()

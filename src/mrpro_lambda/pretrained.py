@@ -27,6 +27,7 @@ _SHA256: dict[str, str] = {
     'cdl-v2-low-field': 'b0b1ff63f49746441a654fab2ab5293c197784a055b8fe7a454b1c0d65456ae5',
     'cdl-v3': 'f4ad07d8439c42ec0cde411b6847f94b00415d6224d9eb2c69565b99f69ee370',
     'cdl-v3-low-field': 'b9767b86d12f2d6e827d4e1afefe7be2f663d759a052e80f6e00be4416b85d5c',
+    'ct-tv': '2eb5b51bf42c7e88d5f4e1eafd3b930f8f9503e5a3773fe5e85d5a04ab2a3639',
     'plug-and-play-denoiser': 'c3ca5e5efb949da7b892eb5332efbb2b7ba91192202b5c74c967dde60a8daa97',
     'tgv-low-field': '2811d04bac3b8d1ea486b77d68a5e5e24b8dea7e3b12de1c81eac2973cb8f139',
     'tgv-variable-density': '11a7a6a4db0968551632119b85dd77a9e50dafcb56b01b347b3ef25aa77c49e9',

@@ -1,5 +1,6 @@
 """The description of a model for counts of photons."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from mrpro_lambda.datasets import LowDoseParallelBeam, LowDoseSample, SimulatedScans
 from mrpro_lambda.pretrained import load_weights, save_weights
 from mrpro_lambda.recipes import LowDoseRecipe, Recipe
+from mrpro_lambda.recipes.ScanProperties import ScanProperties
 from mrpro_lambda.solvers import PreconditionedPDHG
 from mrpro_lambda.weighting import Discrepancy, GivenWeight, NoiseWeight
 from torch.utils.data import default_collate
@@ -81,6 +83,23 @@ def test_stored_and_loaded(tmp_path: Path) -> None:
     ]
     assert torch.equal(*maps)
     assert isinstance(Recipe.from_dict({'method': 'ct-tv'}), LowDoseRecipe)
+
+
+def test_scans_that_the_weights_are_good_for() -> None:
+    """The noise of a ray is one over the root of its photons; neither k-space data nor other counts are."""
+    recipe = LowDoseRecipe(noise_range=(0.01, 0.02), valid_angles=(30, 120))
+    assert recipe.good_for() == '2500 to 10000 photons, 30 to 120 angles'
+    assert recipe.mismatches_of_counts(4096, 60) == []
+    assert recipe.mismatches_of_counts(1000, 20) == [
+        '1000 photons instead of 2500 to 10000',
+        '20 angles instead of 30 to 120',
+    ]
+    measured = dataclasses.replace(recipe, valid_noise=(0.01, 0.04))
+    assert measured.mismatches_of_counts(1000, 121) == []
+    assert measured.mismatches_of_counts(500, 60) == ['500 photons instead of 625 to 10000']
+    assert recipe.mismatches(ScanProperties('other', None, 1, None)) == ['k-space data instead of counts of photons']
+    assert LowDoseRecipe().good_for() == ''
+    assert LowDoseRecipe().mismatches_of_counts(1, 1) == []
 
 
 def test_errors() -> None:

@@ -50,6 +50,22 @@ def test_with_a_model() -> None:
         AdaptiveLowDoseReconstruction(operator, model=model, regularization_weight=1.0)
 
 
+def test_weights_that_ship() -> None:
+    """They are better than the filtered back projection, and say what scans they are not made for."""
+    operator = RayTransformOp(GEOMETRIES[0], (N, N), WIDTH)
+    reconstruction = AdaptiveLowDoseReconstruction(operator, model='ct-tv')
+    img = phantom()
+    data = reconstruction.from_counts(reconstruction.data_term.draw(img, torch.Generator().manual_seed(0)))
+    assert psnr(reconstruction(data), img) > psnr(reconstruction.initial_image(data), img) + 3
+    few = RayTransformOp(ParallelBeam.half_turn(7, 36, WIDTH), (N, N), WIDTH)
+    with pytest.warns(UserWarning, match='ct-tv is not made for this scan: 50 photons .*, 7 angles instead of'):
+        AdaptiveLowDoseReconstruction(few, n_photons=50, model='ct-tv')
+    with pytest.raises(ValueError, match="need weights with the method 'ct-tv', got 'tv-low-field'"):
+        AdaptiveLowDoseReconstruction(operator, model='tv-low-field')
+    with pytest.raises(ValueError, match="There are no weights 'ct'"):
+        AdaptiveLowDoseReconstruction(operator, model='ct')
+
+
 def test_tolerance_missed() -> None:
     operator = RayTransformOp(GEOMETRIES[0], (N, N), WIDTH)
     reconstruction = AdaptiveLowDoseReconstruction(operator, max_iterations=2, tolerance=1e-6)

@@ -91,6 +91,14 @@ def test_training(config: TrainingConfig, losses: Losses, tmp_path: Path) -> Non
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+def test_loss_by_which_all_images_count_alike(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:
+    """In a step with one image, it is the logarithm of the other loss."""
+    config = single_coil(config, max_steps=1, validation_interval=1, batch_size=1)
+    for loss in ('target', 'psnr'):
+        train(dataclasses.replace(config, loss=loss), tmp_path / loss, progress=False)
+    assert losses[1] == pytest.approx(math.log(losses[0]), rel=1e-5)
+
+
 def test_several_coils_and_radial(config: TrainingConfig, losses: Losses, tmp_path: Path) -> None:
     """Batches of different numbers of coils, and of non-Cartesian acquisitions."""
     config = dataclasses.replace(config, max_steps=2, validation_interval=2)

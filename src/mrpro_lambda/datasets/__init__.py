@@ -6,6 +6,7 @@ from mrpro_lambda.datasets.augment_image import augment_image
 from mrpro_lambda.datasets.CartesianLines import CartesianLines
 from mrpro_lambda.datasets.CartesianSampling import CartesianSampling
 from mrpro_lambda.datasets.CentralBox import CentralBox
+from mrpro_lambda.datasets.draw_phantom import draw_phantom
 from mrpro_lambda.datasets.GriddedSpokes import GriddedSpokes
 from mrpro_lambda.datasets.ImageSource import ImageSource
 from mrpro_lambda.datasets.KtLines import KtLines
@@ -47,6 +48,7 @@ __all__ = [
     "VariableDensityRandom",
     "augment_image",
     "complex_noise",
+    "draw_phantom",
     "k1_noise_weight",
     "read_images",
     "read_lodopab",

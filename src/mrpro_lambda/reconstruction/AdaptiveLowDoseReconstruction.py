@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,8 @@ from mrpro_lambda.models.LambdaMapModel import LambdaMapModel
 from mrpro_lambda.models.Model import ModelSolution
 from mrpro_lambda.operators.filtered_back_projection import filtered_back_projection
 from mrpro_lambda.operators.RayTransformOp import RayTransformOp
+from mrpro_lambda.pretrained import load_pretrained, pretrained_recipe
+from mrpro_lambda.recipes import LowDoseRecipe
 from mrpro_lambda.reconstruction.warn_of_tolerance import warn_of_tolerance
 from mrpro_lambda.regularizers.TotalVariation import TotalVariation
 from mrpro_lambda.solvers.PreconditionedPDHG import PreconditionedPDHG
@@ -38,7 +41,7 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         *,
         n_photons: float = 4096.0,
         attenuation: float = 81.35858,
-        model: LambdaMapModel | None = None,
+        model: LambdaMapModel | str | None = None,
         regularization_weight: float | Sequence[float] | torch.Tensor | Weight | None = None,
         tolerance: float = 1e-2,
         max_iterations: int = 10_000,
@@ -56,7 +59,8 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
             Attenuation per unit of length that an image value of 1 stands for; 1 if the image is the attenuation.
         model
             Model with a trained network, of a training with ``method = 'ct-tv'``, in place of `regularization_weight`.
-            Its solver, with its own tolerance, is used. No such weights ship.
+            Its solver, with its own tolerance, is used. Or the name of weights that ship, ``'ct-tv'``, for which a
+            `UserWarning` tells if they are not made for the scan.
         regularization_weight
             A number or a map of shape `(1, *other, 1, z, y, x)`, in the units of the likelihood; or a
             `~mrpro_lambda.weighting.Weight`: `~mrpro_lambda.weighting.NoiseWeight` takes multiples of the noise level,
@@ -77,10 +81,12 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         """
         super().__init__()
         check_type('ray_transform_op', ray_transform_op, RayTransformOp)
-        check_type('model', model, (LambdaMapModel, type(None)))
+        check_type('model', model, (LambdaMapModel, str, type(None)))
         if model is not None and regularization_weight is not None:
             raise ValueError(f'Give either model or regularization_weight, got {regularization_weight=} with a model.')
         self.data_term = PoissonCounts(ray_transform_op, n_photons=n_photons, attenuation=attenuation)
+        if isinstance(model, str):
+            model = _shipped(model, ray_transform_op, n_photons)
         if model is None:
             weight = NoiseWeight(0.025) if regularization_weight is None else regularization_weight
             regularizer = TotalVariation((-2, -1), boundary='neumann')
@@ -151,3 +157,13 @@ class AdaptiveLowDoseReconstruction(torch.nn.Module):
         if found.solution is not None:
             warn_of_tolerance(found.solution, self.model.solver.tolerance, stacklevel=3)
         return found
+
+
+def _shipped(name: str, ray_transform_op: RayTransformOp, n_photons: float) -> LambdaMapModel:
+    """Load weights that ship, and warn if they are not made for the scan."""
+    recipe, model = pretrained_recipe(name), load_pretrained(name)
+    if not isinstance(recipe, LowDoseRecipe) or not isinstance(model, LambdaMapModel):
+        raise ValueError(f"Counts of photons need weights with the method 'ct-tv', got {name!r}.")
+    if mismatches := recipe.mismatches_of_counts(n_photons, len(ray_transform_op.geometry.angles)):
+        warnings.warn(f'{name} is not made for this scan: {", ".join(mismatches)}.', UserWarning, stacklevel=3)
+    return model

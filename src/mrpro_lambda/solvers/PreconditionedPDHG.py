@@ -103,7 +103,7 @@ class PreconditionedPDHG(Solver):
         data_step
             :math:`s` relative to the curvature of most samples.
         penalty_factor
-            :math:`\sigma` relative to the ratio of the sizes of dual and primal solution. Default: 5, or 1 for least
+            :math:`\sigma` relative to the ratio of the sizes of dual and primal solution. Default: 2, or 1 for least
             squares.
         constraint_step
             :math:`\rho` relative to the diagonal of :math:`s\, C`.
@@ -140,7 +140,7 @@ class PreconditionedPDHG(Solver):
 
     def iteration(self, problem: Problem) -> PreconditionedPDHGIteration:
         """Bind the algorithm to a problem."""
-        default = 1.0 if problem.data_term.quadratic else 5.0
+        default = 1.0 if problem.data_term.quadratic else 2.0
         factor = default if self.penalty_factor is None else self.penalty_factor
         return PreconditionedPDHGIteration(problem, self.data_step, factor, self.constraint_step, self.over_relaxation)
 

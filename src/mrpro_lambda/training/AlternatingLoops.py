@@ -24,8 +24,8 @@ class AlternatingLoops(TrainingProcedure):
 
     def check(self, config: TrainingConfig) -> None:
         """Raise an error if the loss has no targets, see `TrainingProcedure.check`."""
-        if config.loss_without_target is not None:
-            raise ValueError(f"A training with method = 'splitting' needs the targets, got loss = {config.loss!r}.")
+        if config.loss != 'target':
+            raise ValueError(f"A training with method = 'splitting' needs loss = 'target', got loss = {config.loss!r}.")
 
     def parameters(self, config: TrainingConfig) -> dict[str, Any]:
         """Return the number of steps, of which each loop has its part."""

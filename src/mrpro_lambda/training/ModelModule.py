@@ -44,6 +44,7 @@ class ModelModule(LightningModule):
         max_steps: int = 4000,
         background_weight: float = 0.2,
         loss: ScanLoss | None = None,
+        logarithm: bool = False,
         seed: int = 0,
     ) -> None:
         """Initialize the module.
@@ -67,6 +68,8 @@ class ModelModule(LightningModule):
         loss
             Loss that needs no target, in place of the error of the image. The initial image must be the adjoint of the
             data.
+        logarithm
+            Train with the logarithm of the error of the image.
         seed
             Seed of the initial weights.
         """
@@ -86,6 +89,7 @@ class ModelModule(LightningModule):
         self.max_steps = max_steps
         self.background_weight = background_weight
         self.loss = loss
+        self.logarithm = logarithm
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam with a warm-up of 50 steps and a cosine schedule."""
@@ -163,7 +167,14 @@ class ModelModule(LightningModule):
             generator = torch.Generator().manual_seed(int(seed[0]))
             self.use_dictionary(int(torch.randint(len(self.filters), (), generator=generator)))
         if self.loss is None:
-            loss = relative_mse(self(sample), sample.img, sample.initial_image, self.background_weight, mask=mask)
+            loss = relative_mse(
+                self(sample),
+                sample.img,
+                sample.initial_image,
+                self.background_weight,
+                mask=mask,
+                logarithm=self.logarithm,
+            )
         else:
             loss = self._loss_without_target(self.loss, sample, (self.seed, 0, self.global_step))
         if not bool(loss.isfinite()):

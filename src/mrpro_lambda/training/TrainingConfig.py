@@ -16,9 +16,10 @@ from mrpro_lambda.losses import HeldOut, Recorrupted, ScanLoss, UnbiasedRisk
 from mrpro_lambda.models.fields import Range, check_fields, dataclass_from_dict
 from mrpro_lambda.recipes import Recipe
 
-Loss = Literal['target', 'recorrupted', 'held_out', 'unbiased_risk']
+Loss = Literal['target', 'psnr', 'recorrupted', 'held_out', 'unbiased_risk']
 _LOSSES: dict[Loss, type[ScanLoss] | None] = {
     'target': None,
+    'psnr': None,
     'recorrupted': Recorrupted,
     'held_out': HeldOut,
     'unbiased_risk': UnbiasedRisk,
@@ -89,7 +90,8 @@ class TrainingConfig:
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 1e-3
     """Largest learning rate, reached after 50 steps; then it falls to zero as a cosine."""
     loss: Loss = 'target'
-    """Loss: the error of the image, or one of `mrpro_lambda.losses`, which does not look at the target."""
+    """Loss: the error of the image, its logarithm, by which all images count alike, or one of `mrpro_lambda.losses`,
+    which does not look at the target."""
     background_weight: Annotated[float, Range(0, 1e6)] = 0.2
     """Weight of the background in the error of the image."""
     initial_weights: str | None = None

@@ -110,6 +110,7 @@ def train(config: TrainingConfig, output: str | Path, *, resume: bool = False, p
         max_steps=config.max_steps,
         background_weight=config.background_weight,
         loss=config.loss_without_target,
+        logarithm=config.loss == 'psnr',
         seed=config.seed,
     )
     if config.initial_weights is not None and last is None:
