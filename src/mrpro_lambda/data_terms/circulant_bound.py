@@ -19,8 +19,8 @@ from mrpro_lambda.operators.RayTransformOp import RayTransformOp
 _FLOOR = 0.01
 """Density of the weakly sampled frequencies, relative to the largest one, in the bound.
 
-With a tenth, 48 spokes of 16 coils and 96 x 96 voxels took more than 600, more than 600 and 309 iterations to a gap of 1e-2
-at weights of 0.05, 0.4 and 2 times the noise, with a hundredth and a penalty of the same size 600, 372 and 100.
+With a tenth, 48 spokes of 16 coils and 96 x 96 voxels took more than 600, more than 600 and 309 iterations to a gap of
+1e-2 at weights of 0.05, 0.4 and 2 times the noise, with a hundredth and a penalty of the same size 600, 372 and 100.
 """
 
 _COMPENSATED = 0.1
