@@ -114,8 +114,12 @@ def prepare(
         check_refusal(model, kdata, fourier_op, combined=True)
     coil_maps = _coil_maps(kdata, fourier_op, parts['calibration'], settings, maps)
     acquisition_op: LinearOperator = fourier_op
-    measured = upsample(measured, refinement).to(settings.device)
-    measured_op: LinearOperator = FourierOp.from_kdata(measured)
+    measured_op = acquisition_op
+    if oversampled is None:
+        measured = kdata
+    else:
+        measured = upsample(measured, refinement).to(settings.device)
+        measured_op = FourierOp.from_kdata(measured)
     if coil_maps is not None:
         csm_op = coil_maps.csm.as_operator()
         acquisition_op, measured_op = fourier_op @ csm_op, measured_op @ csm_op

@@ -9,18 +9,18 @@ from functools import cache
 from typing import NamedTuple
 
 import torch
-from mrpro.algorithms.optimizers import cg
 from mrpro.data import KData
-from mrpro.operators import FastFourierOp, FourierOp, IdentityOp, LinearOperator, SensitivityOp
+from mrpro.operators import FastFourierOp, FourierOp, LinearOperator
 from mrpro.operators.CartesianSamplingOp import CartesianMaskingOp
 
 from mrpro_lambda.checks import check_type
-from mrpro_lambda.operators.acquisition_factors import RepeatedSamplingOp, acquisition_factors, with_true_adjoint
-from mrpro_lambda.operators.gram_operator import gram_operator
+from mrpro_lambda.operators.acquisition_factors import RepeatedSamplingOp, acquisition_factors
 from mrpro_lambda.reconstruction.check_inputs import check_kdata, of_the_acquisition
 from mrpro_lambda.reconstruction.estimate_noise_weight import line_variance, positions_beyond_fov
+from mrpro_lambda.reconstruction.k_space_shells import gaussian_variance, k_space_shells
 from mrpro_lambda.reconstruction.noise_of_calibration import MANY_COILS, calibration_variance
 from mrpro_lambda.reconstruction.noise_of_dense_samples import dense_variance
+from mrpro_lambda.reconstruction.noise_of_residual import residual_variances
 
 _AIR = 1.3
 """Largest level of a strip of air relative to the smallest one."""
@@ -46,16 +46,6 @@ _AGREEMENT = 1.1
 
 _COPIES = 1e-6
 """Largest level of differences of samples that are copies, relative to the root mean square of the data."""
-
-_DAMPING = 1e-3
-"""Tikhonov weight of the image that the data of several coils are compared with, relative to the mean of the diagonal
-of the Gram operator. Any weight gives an upper bound; that of the brain with 16 coils changed by 1 % below it."""
-
-_CG_ITERATIONS = 30
-"""Iterations for it: 15 gave 5 % more for single points, 100 gave 1 % less."""
-
-_FREEDOM = 0.2
-"""Smallest fraction of the noise that such an image leaves in a shell of k-space that is looked at."""
 
 
 class NoiseEstimate(NamedTuple):
@@ -195,7 +185,7 @@ def _of_readouts(kdata: KData) -> list[NoiseEstimate]:
     outside = positions_beyond_fov(kdata)
     if outside is None or outside.shape[1] < _N_SAMPLES:
         return []
-    return [_estimate(_variance(outside), 'air beyond the field of view along the readout', reliable=True)]
+    return [_estimate(gaussian_variance(outside), 'air beyond the field of view along the readout', reliable=True)]
 
 
 def _of_repeats(kdata: KData, acquisition_op: LinearOperator) -> list[NoiseEstimate]:
@@ -229,7 +219,7 @@ def _of_borders(grid: _Grid) -> list[NoiseEstimate]:
         n = img.shape[dim]
         width = max(1, n // 16)
         strips += [img.narrow(dim, 0, width), img.narrow(dim, n - width, width)]
-    variances = [_variance(strip.movedim(1, 0).flatten(1)) for strip in strips]
+    variances = [gaussian_variance(strip.movedim(1, 0).flatten(1)) for strip in strips]
     chosen = [i for i in (0, 1) if variances[i] <= _AIR**2 * min(variances)] or [variances.index(min(variances))]
     variance = sum(variances[i] for i in chosen) / len(chosen)
     air = all(_is_white(strips[i]) for i in chosen)
@@ -244,7 +234,7 @@ def _of_corners(grid: _Grid) -> list[NoiseEstimate]:
     small = 4 * n_images * (img.shape[-2] // 16) * (img.shape[-1] // 16) >= 4 * _N_SAMPLES
     n_y, n_x = (n // (16 if small else 8) for n in img.shape[-2:])
     parts = [img[..., y, x] for y in (slice(n_y), slice(-n_y, None)) for x in (slice(n_x), slice(-n_x, None))]
-    variances = [_variance(part.movedim(1, 0).flatten(1)) for part in parts if part.numel() and _is_white(part)]
+    variances = [gaussian_variance(part.movedim(1, 0).flatten(1)) for part in parts if part.numel() and _is_white(part)]
     variances = [variance for variance in variances if variance <= _AIR**2 * min(variances)]
     if len(variances) * n_y * n_x * n_images < _N_SAMPLES:
         return []
@@ -314,7 +304,7 @@ def _of_high_frequencies(grid: _Grid) -> list[NoiseEstimate]:
     if corner.sum().item() * grid.mean.shape[1] < _N_SAMPLES:
         return []
     img = FastFourierOp(dim=(-3, -2, -1)).adjoint(grid.mean * corner)[0]
-    variance = _variance(img.movedim(1, 0).flatten(1)) / spread
+    variance = gaussian_variance(img.movedim(1, 0).flatten(1)) / spread
     return [_estimate(variance, 'highest frequencies of the image', reliable=False)]
 
 
@@ -329,37 +319,15 @@ def _of_dense_samples(kdata: KData) -> list[NoiseEstimate]:
 
 def _of_edges(kdata: KData) -> NoiseEstimate:
     """See the noise in the shell of k-space with the smallest level, of 16."""
-    return _of_shells([_variance(shell) for shell in _shells(kdata, kdata.data, 16)], kdata, 'edges of k-space')
+    return _of_shells(
+        [gaussian_variance(shell) for shell in k_space_shells(kdata, kdata.data, 16)], kdata, 'edges of k-space'
+    )
 
 
 def _of_residual(kdata: KData, acquisition_op: LinearOperator) -> list[NoiseEstimate]:
-    """See the noise in what the image that is nearest to the data of several coils leaves of them.
-
-    The samples of all coils are more than the points of the image. What remains of white noise is measured in the same
-    way, in each shell of k-space; errors of the coil sensitivities fall with the signal. Of 8 shells, the inner half is
-    left out: sensitivities that come from the center of the data explain its noise, too.
-    """
-    if not any(isinstance(factor, SensitivityOp) for factor in acquisition_factors(acquisition_op)):
-        return []
-    acquisition_op = with_true_adjoint(acquisition_op)
-    generator = torch.Generator().manual_seed(0)  # on the CPU, for the same numbers on each device
-    probe = torch.randn(kdata.data.shape, dtype=kdata.data.dtype, generator=generator).to(kdata.data.device)
-    mean_diagonal = acquisition_op.adjoint(probe)[0].abs().square().mean().item()
-    system = gram_operator(acquisition_op) + _DAMPING * mean_diagonal * IdentityOp()
-    left = []
-    for samples in (kdata.data, probe):
-        (img,) = cg(system, acquisition_op.adjoint(samples)[0], max_iterations=_CG_ITERATIONS, tolerance=0)
-        left.append([_variance(shell) for shell in _shells(kdata, samples - acquisition_op(img)[0], 8)[4:]])
-    variances = [variance / freedom for variance, freedom in zip(*left, strict=True) if freedom > _FREEDOM]
+    """See the noise in what the image that is nearest to the data of several coils leaves, see `residual_variances`."""
+    variances = residual_variances(kdata, acquisition_op)
     return [_of_shells(variances, kdata, 'residual of the coils')] if variances else []
-
-
-def _shells(kdata: KData, samples: torch.Tensor, n_shells: int) -> tuple[torch.Tensor, ...]:
-    """Sort samples into shells of k-space with the same number of them, shape `(coils, samples)`."""
-    axes = torch.broadcast_tensors(*_axes(kdata))
-    radius = torch.stack(axes).square().sum(0).expand(*kdata.data.shape[:-4], 1, *kdata.data.shape[-3:]).flatten()
-    samples = samples.movedim(-4, 0).flatten(1)[:, radius.argsort()]
-    return samples.tensor_split(min(n_shells, samples.shape[1]), dim=1)
 
 
 def _of_shells(variances: list[float], kdata: KData, source: str) -> NoiseEstimate:
@@ -410,15 +378,3 @@ def _grid(kdata: KData, acquisition_op: LinearOperator) -> _Grid | None:
 def _estimate(variance: float, source: str, *, reliable: bool) -> NoiseEstimate:
     """Return an estimate from a variance."""
     return NoiseEstimate(math.sqrt(variance), source, reliable)
-
-
-def _variance(coils: torch.Tensor) -> float:
-    """Return the variance of complex Gaussian noise of shape `(coils, samples)`, the mean over coils."""
-    return coils.abs().median(1).values.double().square().mean().item() / math.log(2)
-
-
-def _axes(kdata: KData) -> list[torch.Tensor]:
-    """Return the k-space coordinates relative to the extent of the encoded k-space, for axes that have one."""
-    size = kdata.header.encoding_matrix
-    axes = ((kdata.traj.kz, size.z), (kdata.traj.ky, size.y), (kdata.traj.kx, size.x))
-    return [k / n for k, n in axes if n > 1]
